@@ -1,0 +1,32 @@
+# make demo   install, get Fashion-MNIST, train with CE and with BSCE, print one table
+# make test   install what the tests need, lint, run them
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: demo test test-large lint clean
+
+demo: .venv/core
+	tools/get_fashion_mnist.sh .data
+	$(BIN)/python main.py
+
+test: lint
+	$(BIN)/python -m pytest
+
+test-large: .venv/dev
+	$(BIN)/python -m pytest -m large
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+
+.venv/core: setup.cfg constraints.txt
+	$(PYTHON) -m venv .venv || { echo "error: $(PYTHON) -m venv failed; expected Python 3.11 to 3.13 with the package python3-venv" >&2; exit 2; }
+	$(PIP) --editable .
+	touch $@
+
+.venv/dev: .venv/core
+	$(PIP) --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv runs

@@ -1,0 +1,41 @@
+"""Class sizes → class weights."""
+
+import numpy as np
+
+from bsce_tf.errors import InputError
+
+
+def balanced(counts, cap=None):
+    """w(k) = N / (K·n(k)), the weight of class k in the balanced cross-entropy (BCE).
+
+    Huang, Li and Zhu 2020, "Balanced Symmetric Cross Entropy for Large Scale Imbalanced and Noisy
+    Data", section 3. Without a cap the mean weight over the N images is 1.
+
+    Args:
+      counts: `[K]` images of each class, integers ≥ 1; N is their sum.
+      cap: largest weight, > 0, or None. AliProducts (5 to 8,000 images a class, mean 50) has
+        weights up to 10.
+
+    Returns:
+      float32 `[K]`.
+
+    Raises:
+      InputError: if a class has no image (it has no weight), a count is negative or not finite,
+        or the cap is not positive.
+
+    Example:
+      >>> balanced([8, 4, 4])
+      array([0.6666667, 1.3333334, 1.3333334], dtype=float32)
+    """
+    counts = np.asarray(counts, np.float64)
+    if counts.ndim != 1 or not counts.size:
+        raise InputError(f'counts: found shape {counts.shape}; expected one count a class.')
+    bad = np.flatnonzero(~(counts >= 1) | ~np.isfinite(counts))
+    if bad.size:
+        raise InputError(
+            f'counts: class {bad[0]} has {counts[bad[0]]:g} images ({bad.size} such classes), so '
+            'it has no weight N / (K·n); expected at least 1 image of every class.')
+    if cap is not None and not cap > 0:
+        raise InputError(f'cap: found {cap}; expected a number above 0, or None.')
+    weights = counts.sum() / (counts.size * counts)
+    return np.minimum(weights, cap if cap is not None else np.inf).astype(np.float32)

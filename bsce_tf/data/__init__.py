@@ -1,0 +1,1 @@
+"""Sources, sampling, crops and the tf.data pipeline."""

@@ -1,0 +1,167 @@
+"""What to do when an image cannot be used while a run goes on."""
+
+import contextlib
+import csv
+import pathlib
+import threading
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from bsce_tf import files
+from bsce_tf.data import decode, image_check, records
+from bsce_tf.errors import InputError
+
+ACTIONS = ('skip', 'stop')
+
+
+class BadImages:
+    """Finds out why an image failed, counts it, and finds another or stops the run.
+
+    One object serves all sets of a run. It is asked only after an image failed, so good images pay
+    nothing for it. Exceptions cannot cross TensorFlow's graphs; so errors are kept in `error`, and
+    `raising` brings them to the caller.
+
+    Args:
+      on_error: 'skip' or 'stop' (`data.on_error`). 'skip' trains on another image of the same class
+        and leaves the image out of an evaluation.
+      max_fraction: 'skip' stops, too, when more than this share of a set is bad; 0 … 1
+        (`data.max_bad_fraction`).
+      max_pixels: larger images count as bad (`data.max_pixels`); 0 for no limit.
+      report: CSV file (path, reason) of all bad images, written again with every one that is
+        found; None for none. What an earlier part of the run wrote there is kept.
+      seed: of the choice of other images.
+
+    Attributes:
+      error: the `InputError` that stopped the run, or None.
+
+    Raises:
+      InputError: if a setting is out of range.
+    """
+
+    def __init__(self, on_error='stop', max_fraction=0.01, max_pixels=0, report=None, seed=0):
+        """See the class."""
+        if on_error not in ACTIONS:
+            raise InputError(f"data.on_error: found '{on_error}'; expected one of "
+                             f"{', '.join(ACTIONS)}.")
+        if not 0 <= max_fraction <= 1:
+            raise InputError(f'data.max_bad_fraction: found {max_fraction}; expected 0 to 1.')
+        if max_pixels < 0:
+            raise InputError(f'data.max_pixels: found {max_pixels}; expected 0 (no limit) or more.')
+        self.on_error = on_error
+        self.max_fraction = max_fraction
+        self.max_pixels = max_pixels
+        self.error = None
+        self._seed = seed
+        self._report = report and pathlib.Path(report)
+        self._reasons = {}  # (id of Examples, index) → reason
+        self._sets = {}  # id → Examples, so that no other gets the id
+        self._rows = self._read_report()
+        self._lock = threading.RLock()  # the pipeline's threads may find bad images at once
+
+    def count(self, examples):
+        """How many bad images of `examples` were found so far."""
+        return sum(key == id(examples) for key, _ in self._reasons)
+
+    @contextlib.contextmanager
+    def raising(self):
+        """Turns TensorFlow's error into the `InputError` that caused it: put it around `fit`."""
+        try:
+            yield
+        except tf.errors.OpError:
+            if self.error is not None:
+                raise self.error from None
+            raise
+
+    def replacement(self, examples, index, position):
+        """Encoded bytes to train on instead of an image that failed.
+
+        Another image of its class, the same whenever the same position of the run is made; the
+        image itself if it is found good now, as after a failure of the network.
+
+        Raises:
+          InputError: if bad images are to stop the run, too many are bad, or the class has no good
+            one left.
+        """
+        with self._lock:
+            data = self._examine(examples, index)
+            if data is not None:
+                return data
+            label = examples.labels[index]
+            others = np.flatnonzero(examples.labels == label)
+            order = np.random.default_rng([self._seed, int(position)]).permutation(others)
+            for other in order:
+                data = self._examine(examples, other)
+                if data is not None:
+                    return data
+            raise self._stop(
+                f"{examples.origin}: class '{examples.class_names[label]}' has no good image left; "
+                f'expected one or more of {len(others)}; {examples.name(index)}: '
+                f'{self._reasons[id(examples), int(index)]}.')
+
+    def leave_out(self, examples, index):
+        """Notes an image that failed in an evaluation; True if it is found good now.
+
+        Raises:
+          InputError: if bad images are to stop the run or too many are bad.
+        """
+        with self._lock:
+            return self._examine(examples, index) is not None
+
+    def _examine(self, examples, index):
+        """The bytes of an image, or None if it is bad, which is then noted."""
+        key = id(examples), int(index)
+        if key in self._reasons:
+            return None
+        try:
+            data = records.of(examples).read([index])[0]
+            reason = self._reason(data)
+        except InputError as error:
+            reason = str(error)
+        if reason is None:
+            return data
+        self._note(examples, key, reason)
+        return None
+
+    def _reason(self, data):
+        try:
+            with tf.device('/CPU:0'):
+                decode.decode(tf.constant(data), self.max_pixels)
+            return None
+        except tf.errors.OpError as error:
+            return image_check.reason(data, self.max_pixels) or error.message
+
+    def _note(self, examples, key, reason):
+        name = examples.name(key[1])
+        self._sets[key[0]] = examples
+        self._reasons[key] = reason
+        self._rows[name] = reason
+        logging.warning('%s: bad image %s: %s', examples.origin, name, reason)
+        if self._report:
+            self._write_report()
+        if self.on_error == 'stop':
+            raise self._stop(f'{examples.origin}: {name}: {reason}; data.on_error = skip would '
+                             'take another image.')
+        bad = self.count(examples)
+        if bad > self.max_fraction * len(examples):
+            raise self._stop(
+                f'{examples.origin}: found {bad} bad images of {len(examples)}; expected at most '
+                f'data.max_bad_fraction = {self.max_fraction}; the last is {name}: {reason}.')
+
+    def _stop(self, message):
+        self.error = self.error or InputError(message)
+        return self.error
+
+    def _read_report(self):
+        if not self._report or not self._report.exists():
+            return {}
+        with open(self._report, newline='', encoding='utf-8') as file:
+            return {row['path']: row['reason'] for row in csv.DictReader(file)}
+
+    def _write_report(self):
+        with (files.replacing(self._report) as temporary,
+              open(temporary, 'w', newline='', encoding='utf-8') as file):
+            writer = csv.writer(file, lineterminator='\n')
+            writer.writerow(('path', 'reason'))
+            writer.writerows(sorted(self._rows.items()))

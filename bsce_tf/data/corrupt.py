@@ -1,0 +1,81 @@
+"""A long tail and wrong labels, put on a clean and balanced set to study them."""
+
+import numpy as np
+
+from bsce_tf.errors import InputError
+
+# Classes that people confuse, by source. T-shirt and shirt, pullover and coat, sneaker and boot.
+PAIRS = {'fashion_mnist': ((0, 6), (2, 4), (7, 9))}
+
+
+def long_tail(labels, num_classes, imbalance, seed=0):
+    """Chooses images so that class sizes fall geometrically from class 0 to class K−1.
+
+    Class k keeps n_max · imbalance^(−k / (K−1)) of its images, the usual long-tailed benchmark (Cui
+    et al. 2019, "Class-Balanced Loss Based on Effective Number of Samples", section 5.1).
+
+    Args:
+      labels: int `[N]`.
+      num_classes: K.
+      imbalance: largest class / smallest, ≥ 1; 1 keeps everything.
+      seed: of the choice.
+
+    Returns:
+      int64 array: the indices kept, ascending.
+
+    Raises:
+      InputError: if imbalance < 1 or a class has too few images for its place in the tail.
+    """
+    if not imbalance >= 1 or not np.isfinite(imbalance):
+        raise InputError(f'data.imbalance: found {imbalance}; expected a number ≥ 1.')
+    labels = np.asarray(labels)
+    if imbalance == 1:
+        return np.arange(len(labels))
+    counts = np.bincount(labels, minlength=num_classes)
+    fall = imbalance ** (-np.arange(num_classes) / max(num_classes - 1, 1))
+    largest = (counts / fall).min()
+    wanted = np.round(largest * fall).astype(int)
+    if wanted[-1] < 1:
+        raise InputError(f'data.imbalance: found {imbalance}, which leaves class {num_classes - 1} '
+                         'without images; expected a smaller number.')
+    order = np.random.default_rng(seed).permutation(len(labels))
+    kept = [order[labels[order] == k][:wanted[k]] for k in range(num_classes)]
+    return np.sort(np.concatenate(kept))
+
+
+def label_noise(labels, num_classes, rate, kind='symmetric', pairs=(), seed=0):
+    """Makes a share of the labels of every class wrong.
+
+    Args:
+      labels: int `[N]`, right ones.
+      num_classes: K ≥ 2.
+      rate: share of wrong labels, 0 … 1, exact within each class to half an image.
+      kind: 'symmetric', any other class with equal probability, or 'asymmetric', the partner in
+        `pairs`, both ways; classes without a partner stay clean.
+      pairs: of class ids, for 'asymmetric'.
+      seed: of the choice.
+
+    Returns:
+      int32 `[N]` labels, some of them wrong.
+
+    Raises:
+      InputError: if the rate is outside 0 … 1, the kind is unknown, or there are no pairs for it.
+    """
+    if not 0 <= rate <= 1:
+        raise InputError(f'data.noise: found {rate}; expected a share from 0 to 1.')
+    if kind not in ('symmetric', 'asymmetric'):
+        raise InputError(f"data.noise_kind: found '{kind}'; expected symmetric or asymmetric.")
+    if kind == 'asymmetric' and rate and not pairs:
+        raise InputError("data.noise_kind: found 'asymmetric'; expected symmetric, as no pairs of "
+                         'confusable classes are known for this source.')
+    rng = np.random.default_rng(seed)
+    noisy = np.array(labels, np.int32)
+    partner = {a: b for pair in pairs for a, b in (pair, pair[::-1])}
+    for k in range(num_classes):
+        members = np.flatnonzero(np.asarray(labels) == k)
+        wrong = rng.choice(members, int(round(rate * len(members))), replace=False)
+        if kind == 'symmetric':
+            noisy[wrong] = (k + rng.integers(1, num_classes, len(wrong))) % num_classes
+        elif k in partner:
+            noisy[wrong] = partner[k]
+    return noisy

@@ -1,0 +1,54 @@
+"""config.data → the three sets that a run uses."""
+
+import dataclasses
+
+from bsce_tf.data import corrupt, label_map, sources, split
+from bsce_tf.errors import InputError
+
+
+def load(source, *, validation_fraction=0.1, imbalance=1.0, noise=0.0, noise_kind='symmetric',
+         seed=0, **fields):
+    """Loads a source, puts wrong labels and a long tail on it if asked, and sees to validation.
+
+    The tail comes first and the wrong labels are put on what is left, as benchmarks of both do; the
+    other way round most images of a tail class would bear the label of a larger one. So the class
+    sizes that a run sees, those of the given labels, fall less steeply than the true ones.
+    Validation images are part of that training set: no clean label helps to choose anything.
+
+    Args:
+      source: a key of `sources.SOURCES`.
+      validation_fraction: share of the training images where the source has no validation set.
+      imbalance: see `corrupt.long_tail`; 1 leaves the set as it is.
+      noise: see `corrupt.label_noise`; 0 leaves the labels as they are.
+      noise_kind: 'symmetric' or 'asymmetric'.
+      seed: of all of these.
+      **fields: of the source.
+
+    Returns:
+      `sources.Splits`, with a validation set.
+
+    Raises:
+      InputError: if a number is out of range, the sets have different classes, or what the source
+        says of its own input.
+    """
+    train, validation, test = sources.load(source, **fields)
+    if not train.labelled:
+        raise InputError(f'{train.origin}: has no labels; expected labelled training images.')
+    for other in (validation, test):
+        if other is not None:
+            label_map.check(train.class_names, other.class_names, train.origin, other.origin)
+    train = _corrupted(train, source, imbalance, noise, noise_kind, seed)
+    if validation is None:
+        kept, held_out = split.stratified_split(
+            train.labels, train.num_classes, validation_fraction, seed)
+        train, validation = train.subset(kept), train.subset(held_out)
+    return sources.Splits(train, validation, test)
+
+
+def _corrupted(train, source, imbalance, noise, noise_kind, seed):
+    if imbalance != 1:
+        train = train.subset(corrupt.long_tail(train.labels, train.num_classes, imbalance, seed))
+    if not noise:
+        return train
+    return dataclasses.replace(train, labels=corrupt.label_noise(
+        train.labels, train.num_classes, noise, noise_kind, corrupt.PAIRS.get(source, ()), seed))

@@ -1,0 +1,64 @@
+"""The table of sources: name → loader."""
+
+import importlib
+import inspect
+from typing import NamedTuple
+
+from bsce_tf.data.examples import Examples
+from bsce_tf.errors import InputError
+
+
+class Splits(NamedTuple):
+    """What a source returns: training images and, where it has them, validation and test images."""
+
+    train: Examples
+    validation: Examples | None
+    test: Examples | None
+
+
+SOURCES = {
+    'aliproducts': 'bsce_tf.data.aliproducts:load',
+    'csv': 'bsce_tf.data.csv_file:load',
+    'folder': 'bsce_tf.data.folder:load',
+    'tfds': 'bsce_tf.data.tfds:load',
+    'tfrecord': 'bsce_tf.data.tfrecord:load',
+    'packed': 'bsce_tf.data.packed:load',
+    'fashion_mnist': 'bsce_tf.data.fashion_mnist:load',
+    'generated': 'bsce_tf.data.generated:load',
+}
+
+# Fields of `config.data` that sources take, each as far as it means something to it.
+FIELDS = ('root', 'train', 'validation', 'test', 'classes', 'cache', 'dataset', 'image_column',
+          'label_column', 'clean')
+
+
+def fields(data):
+    """The fields of `config.data` (any mapping) that `load` takes, as keyword arguments."""
+    return {name: data[name] for name in FIELDS if name in data}
+
+
+def load(name, *, clean='', **fields):
+    """Loads a source by its name.
+
+    Args:
+      name: a key of `SOURCES`.
+      clean: clean lists to choose images by, see `clean_list.apply_all`; empty for none.
+      **fields: those of `FIELDS` that were set; what they mean is told by each source's `load`,
+        which gets those that it names.
+
+    Returns:
+      `Splits`.
+
+    Raises:
+      InputError: if the name is unknown, or what the source says of its own input.
+    """
+    if name not in SOURCES:
+        raise InputError(f"data.source: found '{name}'; expected one of {', '.join(SOURCES)}.")
+    module, function = SOURCES[name].split(':')
+    loader = getattr(importlib.import_module(module), function)
+    known = inspect.signature(loader).parameters
+    splits = loader(**{field: value for field, value in fields.items() if field in known})
+    if clean:
+        from bsce_tf.data import clean_list  # which needs Splits
+        splits = Splits(**clean_list.apply_all(splits._asdict(), clean))
+    return splits

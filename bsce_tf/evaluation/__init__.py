@@ -1,0 +1,1 @@
+"""Metrics over whole sets, tables and prediction files."""

@@ -1,0 +1,34 @@
+"""Files that appear complete or not at all."""
+
+import contextlib
+import json
+import os
+import pathlib
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Yields a temporary path beside `path`; renamed to `path` when the block ends well.
+
+    After an error, or when the process is killed, `path` is as it was before.
+    """
+    path = pathlib.Path(path)
+    temporary = path.with_name(f'.{os.getpid()}.{path.name}')  # the suffix says the format
+    try:
+        yield temporary
+        with open(temporary, 'rb') as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path, text):
+    """Writes UTF-8 text to `path`, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding='utf-8')
+
+
+def write_json(path, value):
+    """Writes `value` as indented JSON to `path`, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2) + '\n')

@@ -1,0 +1,122 @@
+"""Mean top-1 error over classes, and the error of head, medium and tail classes."""
+
+import keras
+import numpy as np
+from keras import ops
+
+
+@keras.saving.register_keras_serializable('bsce_tf')
+class MeanTop1Error(keras.metrics.Metric):
+    """Top-1 error of each class, averaged over the classes that have images.
+
+    The measure of the AliProducts challenge and of the paper's tables. Keeps two vectors of length
+    K, never a K × K confusion matrix. With `sample_weight`, images count by their weight.
+
+    Args:
+      num_classes: K ≥ 2.
+      name: of the metric.
+      dtype: of the counts; float32 counts up to 2²⁴ images a class exactly.
+
+    Raises:
+      ValueError: if K < 2, or the predictions have another number of classes.
+
+    Example:
+      >>> metric = MeanTop1Error(3)
+      >>> metric([0, 0, 1], [[9., 0., 0.], [0., 9., 0.], [0., 9., 0.]])  # (1/2 + 0) / 2 classes
+      0.25
+    """
+
+    def __init__(self, num_classes, name='mean_top1_error', dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        if num_classes < 2:
+            raise ValueError(f'num_classes: found {num_classes}; expected at least 2.')
+        self.num_classes = num_classes
+        self.correct = self.add_variable((num_classes,), 'zeros', name='correct')
+        self.total = self.add_variable((num_classes,), 'zeros', name='total')
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Counts a batch.
+
+        Args:
+          y_true: hard labels `[n]` or `[n, 1]`, or one-hot or soft labels `[n, K]`, whose largest
+            entry is taken.
+          y_pred: `[n, K]` logits or probabilities. A row that holds NaN is an error.
+          sample_weight: `[n]` or `[n, 1]`, or None.
+        """
+        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        if y_pred.shape[-1] != self.num_classes:
+            raise ValueError(f'{self.name}: found predictions of shape {tuple(y_pred.shape)}; '
+                             f'expected [n, {self.num_classes}].')
+        if len(y_true.shape) == 2 and y_true.shape[-1] != 1:
+            y_true = ops.argmax(y_true, axis=-1)
+        y_true = ops.cast(ops.reshape(y_true, (-1,)), 'int32')
+        finite = ops.logical_not(ops.any(ops.isnan(y_pred), axis=-1))
+        hit = ops.logical_and(ops.equal(ops.cast(ops.argmax(y_pred, axis=-1), 'int32'), y_true),
+                              finite)
+        weight = ops.ones_like(hit, dtype=self.dtype)
+        if sample_weight is not None:
+            weight = ops.cast(ops.reshape(sample_weight, (-1,)), self.dtype)
+        self.total.assign_add(self._by_class(weight, y_true))
+        self.correct.assign_add(self._by_class(weight * ops.cast(hit, self.dtype), y_true))
+
+    def _by_class(self, values, labels):
+        return ops.segment_sum(values, labels, num_segments=self.num_classes)
+
+    def result(self):
+        """The mean over classes with images; 0 before the first image."""
+        seen = ops.cast(self.total > 0, self.dtype)
+        accuracy = self.correct / ops.where(self.total > 0, self.total, 1.0)
+        return ops.sum(seen * (1.0 - accuracy)) / ops.maximum(ops.sum(seen), 1.0)
+
+    @property
+    def classes_without_images(self):
+        """How many of the K classes the result leaves out."""
+        return self.num_classes - int(ops.sum(ops.cast(self.total > 0, 'int32')))
+
+    def get_config(self):
+        return {**super().get_config(), 'num_classes': self.num_classes}
+
+
+def class_groups(counts):
+    """Splits the classes with training images into head, medium and tail.
+
+    Sorted by size (ties by class id) and cut into thirds; what is left over goes to the head first.
+
+    Args:
+      counts: `[K]` training images of each class.
+
+    Returns:
+      dict of int arrays of class ids: 'head', 'medium', 'tail'.
+    """
+    counts = np.asarray(counts)
+    order = np.argsort(-counts, kind='stable')
+    return dict(zip(('head', 'medium', 'tail'), np.array_split(order[counts[order] > 0], 3),
+                    strict=True))
+
+
+def summary(correct, total, train_counts):
+    """The errors of a whole set from its counts per class.
+
+    Args:
+      correct: `[K]` rightly classified images of each class.
+      total: `[K]` images of each class.
+      train_counts: `[K]` training images of each class, which make head, medium and tail.
+
+    Returns:
+      dict: `mean_top1_error`, `top1_error`, `head_error`, `medium_error`, `tail_error` (means over
+      classes with images; NaN where there is none), `classes_without_images`, `images`.
+    """
+    correct, total = np.asarray(correct, np.float64), np.asarray(total, np.float64)
+    with np.errstate(invalid='ignore', divide='ignore'):
+        error = 1.0 - correct / total  # NaN for a class without images
+    result = {'mean_top1_error': _mean(error), 'top1_error': 1.0 - correct.sum() / total.sum()}
+    for group, ids in class_groups(train_counts).items():
+        result[f'{group}_error'] = _mean(error[ids])
+    result['classes_without_images'] = int((total == 0).sum())
+    result['images'] = int(total.sum())
+    return result
+
+
+def _mean(errors):
+    errors = errors[~np.isnan(errors)]
+    return float(errors.mean()) if errors.size else float('nan')

@@ -1,0 +1,1 @@
+"""Backbones, classifier heads and conversion of published weights."""

@@ -1,0 +1,78 @@
+"""The table of backbones: name → how to build it, how wide it is, what weights there are."""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+from bsce_tf.errors import InputError
+from bsce_tf.models import (
+    convert_timm,
+    efficientnet_lite,
+    keras_applications,
+    pnasnet,
+    published,
+    resnest,
+    senet,
+    small,
+)
+from bsce_tf.models.weights import Weights
+
+
+class Backbone(NamedTuple):
+    """One row of the table.
+
+    Attributes:
+      build: function of `input_shape` (height, width, 3) that gives a model from normalised images
+        to the last feature map `[n, h, w, feature_dim]`.
+      feature_dim: channels of that map.
+      weights: native size, mean and std on the scale 0 … 1, and where published weights come from.
+      load_imagenet: function that sets a built model's weights to the published ones; None where
+        there are none.
+    """
+
+    build: Callable
+    feature_dim: int
+    weights: Weights
+    load_imagenet: Callable | None
+
+
+def _port(build, feature_dim, weights):
+    return Backbone(build, feature_dim, weights, functools.partial(_load_published, weights))
+
+
+def _load_published(weights, model):
+    published.load(model, weights)
+
+
+def _load_keras(build, model):
+    model.set_weights(build(model.input_shape[1:], weights='imagenet').get_weights())
+
+
+def _load_efficientnet_lite(model):
+    convert_timm.load(model, efficientnet_lite.imagenet_weights_file(),
+                      modules=efficientnet_lite.modules())
+
+
+BACKBONES = {
+    'small_resnet': Backbone(small.small_resnet, 64, small.NORMALISATION, None),
+    'pnasnet5large': _port(pnasnet.pnasnet5large, 4320, pnasnet.WEIGHTS['pnasnet5large']),
+    'senet154': _port(senet.senet154, 2048, senet.WEIGHTS['senet154']),
+    'legacy_senet154': _port(functools.partial(senet.senet154, legacy=True,
+                                               name='legacy_senet154'),
+                             2048, senet.WEIGHTS['legacy_senet154']),
+    **{name: _port(getattr(resnest, name), 2048, weights)
+       for name, weights in resnest.WEIGHTS.items()},
+    'efficientnet_lite0': Backbone(
+        efficientnet_lite.efficientnet_lite0, 1280,
+        efficientnet_lite.WEIGHTS['efficientnet_lite0'], _load_efficientnet_lite),
+    **{name: Backbone(build, width, weights, functools.partial(_load_keras, build))
+       for name, (build, width, weights) in keras_applications.ROWS.items()},
+}
+
+
+def get(name):
+    """The row of a name. Raises InputError with the known names for one that is not there."""
+    if name not in BACKBONES:
+        raise InputError(
+            f"model.backbone: found '{name}'; expected one of {', '.join(BACKBONES)}.")
+    return BACKBONES[name]

@@ -1,0 +1,252 @@
+"""Reading PyTorch checkpoints into NumPy arrays, without PyTorch and without running their code.
+
+A `.safetensors` file is a JSON header and bytes. A `.pth` file is a pickle that may call any
+function; of all that it may ask for, only tensors and dictionaries are made here, and anything
+else is refused by name. Both of `torch.save`'s formats are read: the zip archive, and the stream
+of pickles that came before it.
+"""
+
+import collections
+import dataclasses
+import json
+import math
+import pathlib
+import pickle
+import struct
+import zipfile
+import zlib
+
+import ml_dtypes
+import numpy as np
+
+from bsce_tf.errors import InputError
+
+_SAFETENSORS_DTYPES = {
+    'F64': np.float64,
+    'F32': np.float32,
+    'F16': np.float16,
+    'BF16': ml_dtypes.bfloat16,
+    'I64': np.int64,
+    'I32': np.int32,
+    'I16': np.int16,
+    'I8': np.int8,
+    'U8': np.uint8,
+    'BOOL': np.bool_,
+}
+_STORAGE_DTYPES = {
+    'DoubleStorage': np.float64,
+    'FloatStorage': np.float32,
+    'HalfStorage': np.float16,
+    'BFloat16Storage': ml_dtypes.bfloat16,
+    'LongStorage': np.int64,
+    'IntStorage': np.int32,
+    'ShortStorage': np.int16,
+    'CharStorage': np.int8,
+    'ByteStorage': np.uint8,
+    'BoolStorage': np.bool_,
+}
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_WRAPPERS = ('state_dict', 'model')  # keys under which training scripts save the weights
+# What reading a damaged file raises, besides our own errors.
+_DAMAGE = (
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    EOFError,
+    KeyError,
+    IndexError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    MemoryError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
+
+
+def read(path):
+    """Read a checkpoint.
+
+    Args:
+        path: a `.safetensors`, `.pth`, `.pt` or `.bin` file.
+
+    Returns:
+        {key of the state dict: array}, in the file's order and types.
+
+    Raises:
+        InputError: no such file, another suffix, a file that is damaged, truncated or not of its
+            format, a pickle that asks for anything but tensors and dictionaries, or a checkpoint
+            that holds anything else.
+    """
+    path = pathlib.Path(path)
+    readers = {'.safetensors': _read_safetensors}
+    readers |= dict.fromkeys(('.pth', '.pt', '.bin'), _read_torch)
+    if path.suffix not in readers:
+        raise InputError(f'{path}: suffix {path.suffix!r}, expected one of {", ".join(readers)}')
+    try:
+        return readers[path.suffix](path)
+    except OSError as error:
+        raise InputError(f'{path}: {error.strerror or error}') from error
+    except InputError:
+        raise
+    except _DAMAGE as error:
+        reason = ' '.join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f'{path}: truncated, damaged or not a {path.suffix} checkpoint ({reason})'
+        ) from error
+
+
+def _read_safetensors(path):
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], 'little')
+    if len(content) < 8 or 8 + length > len(content):
+        raise InputError(
+            f'{path}: truncated or not .safetensors: {len(content)} bytes, its header says that '
+            f'it ends at {8 + length}'
+        )
+    header = json.loads(content[8 : 8 + length])
+    header.pop('__metadata__', None)
+    data = memoryview(content)[8 + length :]
+    tensors = {}
+    for key, entry in header.items():
+        begin, end = entry['data_offsets']
+        dtype, shape = np.dtype(_SAFETENSORS_DTYPES[entry['dtype']]), entry['shape']
+        if not 0 <= begin <= end or end - begin != math.prod(shape) * dtype.itemsize:
+            raise InputError(f'{path}: {key} is {shape} {entry["dtype"]} in {end - begin} bytes')
+        if end > len(data):
+            raise InputError(
+                f'{path}: truncated: {key} ends at byte {8 + length + end}, the file at '
+                f'{len(content)}'
+            )
+        tensors[key] = np.frombuffer(data[begin:end], dtype).reshape(shape)
+    return tensors
+
+
+@dataclasses.dataclass
+class _Storage:
+    key: str
+    dtype: np.dtype
+    size: int
+
+
+@dataclasses.dataclass
+class _Tensor:
+    """A tensor whose bytes are not yet read."""
+
+    storage: _Storage
+    offset: int
+    shape: tuple
+    strides: tuple
+
+    def array(self, data):
+        dtype = self.storage.dtype
+        flat = np.frombuffer(data, dtype, count=self.storage.size)
+        steps = [(n - 1) * step for n, step in zip(self.shape, self.strides, strict=True)]
+        if min((self.offset, *self.shape, *self.strides)) < 0 or (
+            math.prod(self.shape) and self.offset + sum(steps) >= flat.size
+        ):
+            raise ValueError(f'a tensor of shape {self.shape} reaches outside its storage')
+        strides = [step * dtype.itemsize for step in self.strides]
+        return np.lib.stride_tricks.as_strided(flat[self.offset :], self.shape, strides)
+
+
+def _rebuild_tensor(storage, offset, shape, strides, *_):
+    return _Tensor(storage, offset, tuple(shape), tuple(strides))
+
+
+def _rebuild_parameter(tensor, *_):
+    return tensor
+
+
+_ALLOWED = {
+    ('collections', 'OrderedDict'): collections.OrderedDict,
+    ('torch._utils', '_rebuild_tensor_v2'): _rebuild_tensor,
+    ('torch._utils', '_rebuild_parameter'): _rebuild_parameter,
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    """Makes dictionaries, numbers, strings and `_Tensor`s, and calls nothing else."""
+
+    def __init__(self, file, path):
+        super().__init__(file, encoding='utf-8')
+        self.path = path
+        self.storages = {}  # by key: each is asked for once a tensor
+
+    def find_class(self, module, name):
+        try:
+            return _ALLOWED[module, name]
+        except KeyError:
+            raise InputError(
+                f'{self.path}: refused: its pickle asks for {module}.{name}, expected only '
+                'tensors and dictionaries'
+            ) from None
+
+    def persistent_load(self, identifier):
+        kind, dtype, key, _, size = identifier[:5]
+        if kind != 'storage' or not isinstance(dtype, np.dtype):
+            raise ValueError(f'unknown persistent object {kind!r}')
+        if len(identifier) > 5 and identifier[5] is not None:
+            raise ValueError('a storage that is a view of another')
+        return self.storages.setdefault(str(key), _Storage(str(key), dtype, size))
+
+
+def _read_torch(path):
+    with open(path, 'rb') as file:
+        zipped = file.read(4) == b'PK\x03\x04'
+        file.seek(0)
+        state, data = _read_zip(file, path) if zipped else _read_stream(file, path)
+        state = _unwrap(state, path)
+        return {key: tensor.array(data(tensor.storage)) for key, tensor in state.items()}
+
+
+def _read_zip(file, path):
+    """(unpickled object, function from a storage to its bytes) of a zip archive."""
+    archive = zipfile.ZipFile(file)
+    pickles = [name for name in archive.namelist() if name.endswith('/data.pkl')]
+    if len(pickles) != 1:
+        raise ValueError(f'{len(pickles)} files data.pkl inside, expected 1')
+    folder = pickles[0].removesuffix('data.pkl')
+    if f'{folder}byteorder' in archive.namelist():
+        order = archive.read(f'{folder}byteorder')
+        if order != b'little':
+            raise ValueError(f'byte order {order!r}, expected little')
+    with archive.open(pickles[0]) as content:
+        state = _Unpickler(content, path).load()
+    return state, lambda storage: archive.read(f'{folder}data/{storage.key}')
+
+
+def _read_stream(file, path):
+    """The same of the older format: four pickles, the storages' keys, then their bytes."""
+    if _Unpickler(file, path).load() != _LEGACY_MAGIC:
+        raise ValueError('no PyTorch magic number')
+    for _ in ('protocol', 'system'):
+        header = _Unpickler(file, path).load()
+    if not header.get('little_endian', True):
+        raise ValueError('byte order big, expected little')
+    unpickler = _Unpickler(file, path)
+    state = unpickler.load()
+    contents = {}
+    for key in _Unpickler(file, path).load():
+        storage = unpickler.storages[key]
+        if int.from_bytes(file.read(8), 'little') != storage.size:
+            raise ValueError(f'storage {key} is not of {storage.size} numbers')
+        contents[key] = file.read(storage.size * storage.dtype.itemsize)
+    return state, lambda storage: contents[storage.key]
+
+
+def _unwrap(state, path):
+    """The dictionary of tensors, also where a training script put it under a key."""
+    if isinstance(state, dict):
+        for wrapper in _WRAPPERS:
+            if isinstance(state.get(wrapper), dict):
+                state = state[wrapper]
+                break
+    if not isinstance(state, dict):
+        found = type(state).__name__
+        raise InputError(f'{path}: holds a {found}, expected a dictionary of tensors')
+    for key, value in state.items():
+        if not isinstance(value, _Tensor):
+            raise InputError(f'{path}: {key} is a {type(value).__name__}, expected a tensor')
+    return state

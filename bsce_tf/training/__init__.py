@@ -1,0 +1,1 @@
+"""Strategy, callbacks and the training loop."""

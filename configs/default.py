@@ -1,0 +1,92 @@
+"""Every field once, with its meaning, unit and range. Other configs change some of them."""
+
+from ml_collections import config_dict
+
+
+def get_config():
+    """The defaults: the paper's recipe, without data."""
+    config = config_dict.ConfigDict()
+    config.seed = 0              # of weights, sampling, crops and augmentation; 0 to 2³¹−1
+    config.deterministic = False  # equal weights from two runs on one machine; slower
+    config.strategy = 'auto'     # auto | one | mirrored: all GPUs, or one device, or all of a kind
+    config.replicas = 0          # replicas of `mirrored`; 0: all devices; on a CPU N logical ones
+    config.precision = 'float32'  # float32 | mixed_float16 | mixed_bfloat16
+    config.jit_compile = False   # compile the step by XLA; slower on CPUs
+    config.batch_size = 64       # global, over all replicas; at least 1
+    config.epochs = 30           # at least 1
+
+    data = config.data = config_dict.ConfigDict()
+    data.source = 'fashion_mnist'  # a name of bsce_tf.data.sources.SOURCES
+    data.root = ''               # folder of the images; what it means is the source's matter
+    data.train = ''              # list of training images
+    data.validation = ''         # list of validation images; empty: a stratified part of training
+    data.test = ''               # list of test images; empty: none
+    data.dataset = ''            # tfds: name, or name/config:version
+    data.image_column = 'image'  # csv: column of paths
+    data.label_column = 'label'  # csv: column of class names
+    data.classes = ''            # .json or .csv of class names by id; '': found in the data
+    data.clean = ''              # folder of --mode=verify's clean lists, or one list; '': none
+    data.cache = ''              # folder for indexes of long lists; '': ~/.cache/bsce-tf; off: none
+    data.shard_images = 4096     # images in a shard that --mode=pack writes; at least 1
+    data.max_pixels = 100_000_000  # larger images count as bad, undecoded; 0: no limit
+    data.on_error = 'stop'       # a bad image: stop | skip (train on another of its class)
+    data.max_bad_fraction = 0.01  # skip stops when more of a set is bad; 0 to 1
+    data.validation_fraction = 0.1  # of training, where no validation list is given; to 0.5
+    data.imbalance = 1.0         # long tail put on training: largest class / smallest; ≥ 1
+    data.noise = 0.0             # share of training labels made wrong, 0 to 1
+    data.noise_kind = 'symmetric'  # symmetric | asymmetric
+
+    image = config.image = config_dict.ConfigDict()
+    image.size = 331             # C: side of the crop that the network sees, in pixels; at least 8
+    image.scales = (384, 412, 424, 436, 464)  # training resizes to one of these, then crops; ≥ size
+    image.crop = 'multi_scale'   # of training: multi_scale | random_resized
+    image.area = (0.08, 1.0)     # random_resized: share of the image; above 0 to 1
+    image.aspect_ratio = (0.75, 1.333)  # random_resized: width / height
+    image.aspect = 'squash'      # resize to S × S (squash, the paper) or the shorter side (keep)
+    image.antialias = False      # low-pass filter when an image is made smaller
+    image.eval_scale = 436       # validation resizes to this, then crops the centre; ≥ size
+
+    augment = config.augment = config_dict.ConfigDict()
+    augment.flip = True          # mirror half of the images left to right
+    augment.vertical_flip = False  # mirror half of the images upside down
+    augment.brightness = 0.0     # factor 1 ± this; 0 to 1
+    augment.contrast = 0.0       # factor 1 ± this; 0 to 1
+    augment.saturation = 0.0     # factor 1 ± this; 0 to 1
+    augment.hue = 0.0            # turn of the colours, ± this; 0 to 0.5
+    augment.policy = 'none'      # none | randaugment | autoaugment
+    augment.num_layers = 2       # randaugment: operations on an image; at least 1
+    augment.magnitude = 9.0      # randaugment: strength of each; 0 to 10
+    augment.autoaugment_policy = 'reduced_imagenet'  # a policy of tf-models-official
+    augment.erasing = 0.0        # probability of a rectangle of noise; 0 to 1
+    augment.mixup = 0.0          # α of MixUp; 0: none
+    augment.cutmix = 0.0         # α of CutMix; 0: none
+
+    model = config.model = config_dict.ConfigDict()
+    model.backbone = 'pnasnet5large'  # a name of bsce_tf.models.backbones.BACKBONES
+    model.weights = ''           # '' (random), imagenet, or a file
+    model.dropout = 0.0          # before the head; 0 to below 1
+    model.sync_batch_norm = True  # statistics over all replicas, so their number changes nothing
+
+    loss = config.loss = config_dict.ConfigDict()
+    loss.name = 'bsce'           # ce | bce | sce | bsce
+    loss.alpha = 0.4             # α of sce and bsce: weight of the (balanced) cross-entropy; ≥ 0
+    loss.beta = 0.7              # β of sce and bsce: weight of the reverse cross-entropy; ≥ 0
+    loss.log_zero = -4.0         # A, what log 0 is taken to be in the reverse cross-entropy; < 0
+    loss.label_smoothing = 0.0   # 0 to below 1
+    loss.weight_cap = 0.0        # largest class weight w(k) of bce and bsce; 0: no cap
+
+    optimizer = config.optimizer = config_dict.ConfigDict()
+    optimizer.name = 'sgd'       # sgd
+    optimizer.learning_rate = 0.01  # > 0
+    optimizer.momentum = 0.9     # 0 to below 1
+    optimizer.weight_decay = 0.0  # decoupled; ≥ 0
+
+    schedule = config.schedule = config_dict.ConfigDict()
+    schedule.name = 'plateau'    # plateau: on the validation mean top-1 error
+    schedule.factor = 0.1        # learning rate × factor at a plateau; above 0, below 1
+    schedule.patience = 3        # epochs without a new best before that; at least 1
+
+    sampler = config.sampler = config_dict.ConfigDict()
+    sampler.gamma = 0.0          # γ: 0 instance-balanced, 0.5 square-root, 1 class-balanced; ≥ 0
+    sampler.cap = 0              # most images of a class that count in an epoch; 0: no cap
+    return config

@@ -1,0 +1,1 @@
+"""Experiments: lists of overrides, run one after the other, to tables."""

@@ -1,0 +1,28 @@
+"""Set-up of all tests: quiet TensorFlow, two logical CPU devices, no network."""
+
+import os
+
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+os.environ.setdefault('CUDA_VISIBLE_DEVICES', '')
+
+import keras
+import pytest
+
+from bsce_tf.training import strategy
+
+strategy.create('mirrored', 2)  # the devices have to be divided before TensorFlow first runs
+
+
+@pytest.fixture(autouse=True)
+def _defaults():
+    """Gives every test the default dtype and seeds."""
+    keras.config.set_floatx('float32')
+    keras.config.set_dtype_policy('float32')
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True, scope='module')
+def _free_models():
+    """Frees the models of a module when it is done."""
+    yield
+    keras.backend.clear_session()

@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+
+from bsce_tf.data import clean_list, sources
+from bsce_tf.data.examples import Examples
+from bsce_tf.errors import InputError
+
+NAMES = ('boots', 'bags, "big"')
+PATHS = [b'b.jpg', 'é.jpg'.encode(), b'a.jpg', b'b.jpg', b'c.jpg']
+LABELS = [0, 1, 0, 1, 1]
+
+
+def _examples(labels=LABELS):
+    return Examples(labels, NAMES, paths=np.array(PATHS), root='r', origin='list')
+
+
+def test_what_is_written_chooses_the_same_images_again(tmp_path):
+    clean_list.write(tmp_path / 'c.csv', _examples(), [0, 1, 3, 4])
+    chosen = clean_list.apply(_examples(), tmp_path / 'c.csv')
+    assert chosen.paths.tolist() == [PATHS[i] for i in (0, 1, 3, 4)]
+    assert chosen.labels.tolist() == [0, 1, 1, 1]
+
+
+def test_the_csv_source_reads_it(tmp_path):
+    clean_list.write(tmp_path / 'c.csv', _examples(), [1, 2])
+    train = sources.load('csv', train=str(tmp_path / 'c.csv'), root='r', cache='off').train
+    assert train.paths.tolist() == [PATHS[1], PATHS[2]]
+    assert [train.class_names[k] for k in train.labels] == [NAMES[1], NAMES[0]]
+
+
+def test_labels_of_the_list_replace_those_of_the_source(tmp_path):
+    (tmp_path / 'c.csv').write_text('image,label\nc.jpg,boots\na.jpg,"bags, ""big"""\n')
+    chosen = clean_list.apply(_examples(), tmp_path / 'c.csv')
+    assert chosen.paths.tolist() == [b'a.jpg', b'c.jpg']
+    assert chosen.labels.tolist() == [1, 0]
+
+
+def test_a_set_without_labels_stays_without(tmp_path):
+    unlabelled = _examples([-1] * 5)
+    clean_list.write(tmp_path / 'c.csv', unlabelled, [2])
+    assert clean_list.apply(unlabelled, tmp_path / 'c.csv').labels.tolist() == [-1]
+
+
+def test_every_split_takes_its_list_and_one_file_is_for_training(tmp_path):
+    for split, kept in (('train', [0, 3]), ('validation', [1])):
+        clean_list.write(tmp_path / f'clean_{split}.csv', _examples(), kept)
+    splits = {'train': _examples(), 'validation': _examples(), 'test': None}
+    chosen = clean_list.apply_all(splits, tmp_path)
+    assert (len(chosen['train']), len(chosen['validation']), chosen['test']) == (2, 1, None)
+    chosen = clean_list.apply_all(splits, tmp_path / 'clean_train.csv')
+    assert (len(chosen['train']), len(chosen['validation'])) == (2, 5)
+
+
+def test_images_in_memory_are_named_by_number(tmp_path):
+    images = np.arange(12, dtype=np.uint8).reshape(12, 1, 1, 1)
+    examples = Examples([0] * 12, NAMES, images=images)
+    clean_list.write(tmp_path / 'c.csv', examples, [2, 11])
+    assert clean_list.apply(examples, tmp_path / 'c.csv').images.ravel().tolist() == [2, 11]
+
+
+@pytest.mark.parametrize(('text', 'found'), [
+    ('path,label\na.jpg,boots\n', "found the columns .'path', 'label'."),
+    ('image,label\n', 'no image found'),
+    ('image,label\na.jpg\n', 'line 2 has 1 cells'),
+    ('image,label\na.jpg,boots\nz.jpg,boots\n', "'z.jpg' is not in list"),
+    ('image,label\nb.jpg,boots\n', "'b.jpg' is not in list, or not as often"),
+    ('image,label\na.jpg,boots\na.jpg,boots\n', "'a.jpg' is not in list, or not as often"),
+    ('image,label\na.jpg,hats\n', "class 'hats' is not among the 2 classes"),
+])
+def test_says_what_is_wrong_with_a_list(tmp_path, text, found):
+    (tmp_path / 'c.csv').write_text(text)
+    with pytest.raises(InputError, match=f'c.csv: {found}'):
+        clean_list.apply(_examples(), tmp_path / 'c.csv')
+
+
+def test_a_missing_list_is_named(tmp_path):
+    with pytest.raises(InputError, match='clean_train.csv: No such file'):
+        clean_list.apply_all({'train': _examples(), 'validation': None, 'test': None}, tmp_path)

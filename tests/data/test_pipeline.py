@@ -1,0 +1,113 @@
+"""The n-th example of a run is the same whatever the batch, the worker and the start."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bsce_tf.data import crops, pipeline, records
+from bsce_tf.data.augment import Augmentation
+from bsce_tf.data.examples import Examples
+from bsce_tf.data.sampler import Sampler
+from bsce_tf.errors import InputError
+from tests.data.pictures import encoded, picture
+
+SIZE, SCALES = 32, (36, 44)
+EVERYTHING = Augmentation(flip=True, vertical_flip=True, brightness=0.3, hue=0.05, erasing=0.5,
+                          mixup=0.4, cutmix=1.0)
+
+
+@pytest.fixture(scope='module')
+def files(tmp_path_factory):
+    """24 JPEGs of 3 classes."""
+    folder = tmp_path_factory.mktemp('images')
+    names = [f'{i:02d}.jpg' for i in range(24)]
+    for i, name in enumerate(names):
+        (folder / name).write_bytes(encoded(picture(60 + i, 80, seed=i)))
+    return Examples(np.arange(24) % 3, 'abc', paths=np.array(names, 'S'), root=str(folder))
+
+
+def packed(files):
+    reader = records.of(files)
+    return Examples(files.labels, files.class_names, records=reader)
+
+
+def sampler(examples):
+    return Sampler(examples.labels, examples.num_classes, seed=3)
+
+
+def run(examples, images, batch_size, **options):
+    """The next `images` examples, joined: pixels and labels."""
+    options = {'size': SIZE, 'scales': SCALES, 'seed': 5} | options
+    batches = pipeline.training(examples, sampler(examples), batch_size=batch_size, **options)
+    share = batch_size // options.get('shard', (0, 1))[1]
+    taken = list(batches.take(images // share).as_numpy_iterator())
+    assert all(len(part[0]) == share for part in taken)
+    return tuple(np.concatenate(part) for part in zip(*taken, strict=True))
+
+
+def assert_same(found, wanted):
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_batches_have_the_promised_form(files):
+    images, labels = run(files, 24, 8)
+    assert images.shape == (24, SIZE, SIZE, 3)
+    assert images.dtype == np.uint8
+    assert labels.dtype == np.int32
+    assert sorted(labels) == sorted(files.labels)  # an epoch: every example once
+
+
+def test_nothing_depends_on_batch_start_or_worker(files):
+    options = {'augmentation': EVERYTHING}
+    whole = run(files, 16, 8, **options)
+    assert whole[1].shape == (16, 3)
+    assert whole[1].dtype == np.float32
+    assert_same(run(files, 8, 4, start=2, **options), [part[8:] for part in whole])
+    second = run(files, 4, 8, start=1, shard=(1, 2), **options)
+    assert_same(second, [part[12:] for part in whole])
+
+
+def test_records_give_what_files_give(files):
+    one, other = (run(examples, 16, 8) for examples in (files, packed(files)))
+    assert_same(one, other)
+    kinds = [pipeline.evaluation(examples, batch_size=10, size=SIZE, scale=40)
+             for examples in (files, packed(files))]
+    for one, other in zip(*kinds, strict=True):
+        assert_same(one, other)
+
+
+def test_evaluation_takes_every_image_once_in_order(files):
+    batches = list(pipeline.evaluation(files, batch_size=10, size=SIZE, scale=40))
+    assert [len(labels) for _, labels in batches] == [10, 10, 4]
+    np.testing.assert_array_equal(np.concatenate([labels for _, labels in batches]), files.labels)
+    first = tf.io.decode_jpeg(records.of(files).read([0])[0], dct_method='INTEGER_ACCURATE')
+    wanted = crops.to_uint8(crops.centre_crops(first, (40,), SIZE)[0])
+    np.testing.assert_array_equal(batches[0][0][0], wanted)
+
+
+def test_random_resized_crop(files):
+    images, _ = run(files, 8, 8, crop='random_resized', area=(0.3, 1.0))
+    assert images.shape == (8, SIZE, SIZE, 3)
+    assert len({image.tobytes() for image in images}) == 8
+
+
+def test_grey_images_in_memory():
+    examples = Examples([0, 1], 'ab', images=np.full((2, 28, 28, 1), 77, np.uint8))
+    images, _ = run(examples, 4, 2)
+    assert images.shape == (4, SIZE, SIZE, 1)
+    assert (images == 77).all()
+    with pytest.raises(InputError, match='1 channels'):
+        run(examples, 4, 2, augmentation=Augmentation(hue=0.1))
+
+
+@pytest.mark.parametrize(('options', 'field'), [
+    ({'batch_size': 6, 'shard': (0, 4)}, 'batch_size'),
+    ({'batch_size': 3, 'augmentation': Augmentation(cutmix=1.0)}, 'batch_size'),
+    ({'batch_size': 4, 'scales': (31,)}, 'image.scales'),
+    ({'batch_size': 4, 'crop': 'five'}, 'image.crop'),
+    ({'batch_size': 4, 'crop': 'random_resized', 'area': (0, 1)}, 'image.area'),
+    ({'batch_size': 4, 'aspect': 'fit'}, 'image.aspect')])
+def test_bad_arguments_are_named(files, options, field):
+    with pytest.raises(InputError, match=field):
+        pipeline.training(files, sampler(files), **({'size': SIZE, 'scales': SCALES} | options))

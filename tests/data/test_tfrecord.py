@@ -1,0 +1,80 @@
+import pickle
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bsce_tf.data import sources
+from bsce_tf.errors import InputError
+
+
+def _feature(value):
+    if isinstance(value, int):
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+
+def _write(path, rows, **options):
+    with tf.io.TFRecordWriter(str(path), **options) as writer:
+        for row in rows:
+            features = tf.train.Features(feature={key: _feature(row[key]) for key in row})
+            writer.write(tf.train.Example(features=features).SerializeToString())
+
+
+def _rows(labels, start=0):
+    return [{'image/encoded': b'image %d' % i * (i + 1), 'image/class/label': label}
+            for i, label in enumerate(labels, start)]
+
+
+def _load(root, **fields):
+    return sources.load('tfrecord', root=str(root), cache='off', **fields)
+
+
+def test_records_are_read_in_any_order(tmp_path):
+    _write(tmp_path / 'train-00000-of-00002', _rows([2, 10]))
+    _write(tmp_path / 'train-00001-of-00002', _rows([10, 1, 2], start=2))
+    _write(tmp_path / 'validation-00000-of-00001', _rows([10]))
+    train, validation, test = _load(tmp_path)
+    assert train.class_names == ('1', '2', '10')
+    assert test is None
+    np.testing.assert_array_equal(train.labels, [1, 2, 2, 0, 1])
+    assert validation.labels.tolist() == [2]
+    expected = [b'image %d' % i * (i + 1) for i in range(5)]
+    assert train.records.read([4, 0, 2, 2]) == [expected[i] for i in (4, 0, 2, 2)]
+    chosen = pickle.loads(pickle.dumps(train.subset([3, 1]).records))
+    assert chosen.read([0, 1]) == [expected[3], expected[1]]
+    assert train.name(1).startswith('train-00000-of-00002:')
+
+
+def test_texts_are_class_names(tmp_path):
+    rows = [row | {'image/class/text': text} for row, text in
+            zip(_rows([1, 2]), [b'tench', b'goldfish'], strict=True)]
+    _write(tmp_path / 'train-0', rows)
+    train = _load(tmp_path).train
+    assert train.class_names == ('goldfish', 'tench')
+    assert train.labels.tolist() == [1, 0]
+
+
+def test_says_what_is_wrong_with_files(tmp_path):
+    with pytest.raises(InputError, match="no file fits 'train-.'"):
+        _load(tmp_path)
+    with pytest.raises(InputError, match='leaves the data folder'):
+        _load(tmp_path, train='../train-*')
+    whole = tmp_path / 'train-0'
+    _write(whole, _rows([1, 2]))
+    data = whole.read_bytes()
+    whole.write_bytes(data[:-1])
+    with pytest.raises(InputError, match='train-0: no whole record at byte'):
+        _load(tmp_path)
+    whole.write_bytes(data[:20] + b'?' + data[21:])
+    with pytest.raises(InputError, match='train-0: .*orrupted record'):
+        _load(tmp_path)
+    _write(whole, _rows([1, 2]), options='GZIP')
+    with pytest.raises(InputError, match='uncompressed'):
+        _load(tmp_path)
+    _write(whole, [{'other': 1}])
+    with pytest.raises(InputError, match='has no label'):
+        _load(tmp_path)
+    _write(whole, [{'image/class/label': 1}])
+    with pytest.raises(InputError, match='found 0 values of image/encoded'):
+        _load(tmp_path).train.records.read([0])

@@ -1,0 +1,35 @@
+"""Modules import only from those to their left: data, models, training, evaluation, serving."""
+
+import ast
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1] / 'bsce_tf'
+FREE = {'losses', 'metrics', 'class_weights', 'errors', 'files'}
+ORDER = ['data', 'models', 'training', 'evaluation', 'serving']
+FILES = [path for path in ROOT.rglob('*.py') if path.parent != ROOT or path.stem in FREE]
+
+
+def imports(path):
+    """Our own modules that a file imports, as 'data' or 'data.sampler'."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or '').startswith('bsce_tf'):
+            base = node.module.removeprefix('bsce_tf').lstrip('.')
+            for name in node.names if not base else [None]:
+                yield base or name.name
+        elif isinstance(node, ast.Import):
+            yield from (n.name.removeprefix('bsce_tf.') for n in node.names
+                        if n.name.startswith('bsce_tf.'))
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_left(path):
+    here = path.relative_to(ROOT).parts[0].removesuffix('.py')
+    allowed = FREE | {'__version__'}
+    if here in ORDER:
+        allowed |= set(ORDER[:ORDER.index(here) + 1])
+    else:
+        allowed = {'errors', 'files'}
+    wrong = [name for name in imports(path) if name.split('.')[0] not in allowed]
+    assert not wrong, f'{path} imports {wrong}'

@@ -1,0 +1,74 @@
+"""The program as a user runs it, in its own process; and the checks of configs, in this one."""
+
+import importlib
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from bsce_tf import config_check
+from bsce_tf.errors import InputError
+
+ROOT = pathlib.Path(__file__).parents[1]
+CONFIGS = ('default', 'fashion_mnist', 'smoke')
+
+
+def run(*flags, config='smoke'):
+    return subprocess.run([sys.executable, 'main.py', f'--config=configs/{config}.py', *flags],
+                          cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.parametrize(('flags', 'message'), [
+    (['--config.loss.alhpa=1'], 'config.loss.alhpa: unknown field; expected one of loss.name'),
+    (['--config.epochs=abc'], "config.epochs: found 'abc'; expected a whole number ≥ 1"),
+    (['--config.data.imbalance=0.5'], 'config.data.imbalance: found 0.5'),
+    (['--mode=nope'], '--mode=nope: value should be one of'),
+    (['--config=configs/nothing.py'], 'configs/nothing.py'),
+    (['stray'], "found 'stray'")])
+def test_bad_flags_end_in_one_line(tmp_path, flags, message):
+    result = run(f'--workdir={tmp_path / "run"}', *flags)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert 'Traceback' not in result.stderr
+    assert not (tmp_path / 'run').exists()
+
+
+def test_help_names_the_flags():
+    assert '--workdir' in run('--help').stdout
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_every_config_passes_its_check(name):
+    config_check.check(importlib.import_module(f'configs.{name}').get_config())
+
+
+@pytest.mark.parametrize(('field', 'value', 'expected'), [
+    ('loss.alpha', -1.0, '≥ 0'), ('loss.beta', float('nan'), '≥ 0'),
+    ('loss.log_zero', 0.0, 'below 0'), ('data.noise', 1.5, '≥ 0 and ≤ 1'),
+    ('data.imbalance', 0.9, '≥ 1'), ('loss.name', 'focal', 'ce, bce, sce, bsce'),
+    ('model.backbone', 'resnet9000', 'small_resnet'), ('data.source', 'ftp', 'fashion_mnist'),
+    ('batch_size', 0, '≥ 1'), ('batch_size', 3.5, 'whole number'),
+    ('batch_size', True, 'whole number'), ('image.scales', (), 'at least one'),
+    ('image.scales', (10,), 'at least image.size'), ('image.eval_scale', 9, 'at least image.size'),
+    ('strategy', 'tpu', 'mirrored'), ('optimizer.learning_rate', 0.0, 'above 0'),
+    ('schedule.factor', 1.0, 'below 1'), ('sampler.gamma', -0.5, '≥ 0')])
+def test_values_out_of_range_are_named(field, value, expected):
+    config = importlib.import_module('configs.smoke').get_config()
+    with config.unlocked(), config.ignore_type():
+        config.update_from_flattened_dict({field: value})
+    with pytest.raises(InputError) as error:
+        config_check.check(config)
+    assert f'config.{field}: found' in str(error.value)
+    assert expected in str(error.value)
+
+
+def test_a_field_that_no_default_has_is_named():
+    config = importlib.import_module('configs.smoke').get_config()
+    with config.unlocked():
+        config.loss.gama = 2.0
+    with pytest.raises(InputError, match='config.loss.gama: unknown field; expected one of loss'):
+        config_check.check(config)
+    del config.loss.gama, config.loss.alpha
+    with pytest.raises(InputError, match='config.loss.alpha: missing'):
+        config_check.check(config)

@@ -1,0 +1,84 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bsce_tf import metrics
+from bsce_tf.metrics import MeanTop1Error
+
+
+def reference(y, predicted, weight, classes):
+    errors = [np.average(predicted[y == k] != k, weights=weight[y == k])
+              for k in range(classes) if weight[y == k].sum() > 0]
+    return np.mean(errors)
+
+
+def problem(n=203, classes=7, seed=0):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, classes - 2, n)  # the last two classes have no images
+    z = rng.normal(size=(n, classes)).astype(np.float32) + 2 * np.eye(classes)[y]
+    return y, z.astype(np.float32), rng.uniform(0, 2, n).astype(np.float32)
+
+
+@pytest.mark.parametrize('labels', ['hard', 'column', 'one_hot'])
+@pytest.mark.parametrize('weighted', [False, True])
+def test_agrees_with_a_loop_over_classes(labels, weighted):
+    y, z, weight = problem()
+    shaped = {'hard': y, 'column': y[:, None], 'one_hot': np.eye(7)[y]}[labels]
+    metric = MeanTop1Error(7)
+    for i in range(0, 203, 50):  # the last batch is short
+        part = slice(i, i + 50)
+        metric.update_state(shaped[part], z[part], weight[part] if weighted else None)
+    expected = reference(y, z.argmax(-1), weight if weighted else np.ones(203), 7)
+    assert metric.result().numpy() == pytest.approx(expected, rel=1e-5)
+    assert metric.classes_without_images == 2
+
+
+def test_keeps_two_numbers_a_class():
+    metric = MeanTop1Error(50_030)
+    assert sum(int(np.prod(v.shape)) for v in metric.variables) == 2 * 50_030
+    z = np.zeros((2, 50_030), np.float32)
+    z[[0, 1], [50_029, 4]] = 1
+    metric.update_state([50_029, 3], z)
+    assert metric.result() == 0.5
+
+
+def test_is_right_in_evaluate_under_two_replicas_with_a_short_batch():
+    y, z, _ = problem()
+    strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
+    with strategy.scope():
+        model = keras.Sequential([keras.Input((7,)), keras.layers.Identity()])
+        model.compile(loss=keras.losses.SparseCategoricalCrossentropy(True),
+                      metrics=[MeanTop1Error(7)])
+        result = model.evaluate(tf.data.Dataset.from_tensor_slices((z, y)).batch(50), verbose=0)
+    assert result[1] == pytest.approx(reference(y, z.argmax(-1), np.ones(203), 7), rel=1e-5)
+
+
+def test_nothing_seen_nan_and_wrong_width():
+    metric = MeanTop1Error(3)
+    assert metric.result() == 0
+    metric.update_state([0], [[np.nan, 0.0, 0.0]])
+    assert metric.result() == 1
+    metric.reset_state()
+    assert metric.classes_without_images == 3
+    with pytest.raises(ValueError, match=r'expected \[n, 3\]'):
+        metric.update_state([0], [[0.0, 1.0]])
+    with pytest.raises(ValueError, match='num_classes'):
+        MeanTop1Error(1)
+    assert MeanTop1Error.from_config(metric.get_config()).num_classes == 3
+
+
+def test_groups_are_thirds_by_size():
+    groups = metrics.class_groups([5, 100, 0, 7, 5, 50, 9])
+    assert {k: v.tolist() for k, v in groups.items()} == {
+        'head': [1, 5], 'medium': [6, 3], 'tail': [0, 4]}
+
+
+def test_summary():
+    result = metrics.summary([9, 2, 0, 1], [10, 4, 0, 2], [100, 10, 5, 1])
+    assert result['mean_top1_error'] == pytest.approx((0.1 + 0.5 + 0.5) / 3)
+    assert result['top1_error'] == pytest.approx(4 / 16)
+    assert result['head_error'] == pytest.approx(0.3)
+    assert np.isnan(result['medium_error'])
+    assert result['tail_error'] == pytest.approx(0.5)
+    assert (result['classes_without_images'], result['images']) == (1, 16)

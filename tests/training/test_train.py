@@ -1,0 +1,208 @@
+import csv
+import importlib
+import json
+import shutil
+
+import h5py
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bsce_tf.errors import InputError, RunError
+from bsce_tf.evaluation.evaluate import evaluate
+from bsce_tf.training import callbacks, strategy
+from bsce_tf.training.train import train
+from experiments import demo
+
+
+def smoke(**fields):
+    config = importlib.import_module('configs.smoke').get_config()
+    config.update_from_flattened_dict(fields)
+    return config
+
+
+def weights_of(path):
+    arrays = {}
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: arrays.update({name: item[()]})
+                        if isinstance(item, h5py.Dataset) else None)
+    assert arrays
+    return arrays
+
+
+def rows_of(folder):
+    with open(folder / 'metrics.csv') as file:
+        return list(csv.DictReader(file))
+
+
+def assert_same(a, b, **tolerance):
+    assert a.keys() == b.keys()
+    for name in a:
+        if isinstance(a[name], np.ndarray):  # not the bytes of the state
+            np.testing.assert_allclose(a[name], b[name], err_msg=name, **tolerance)
+
+
+def test_a_run_leaves_what_the_readme_lists(tmp_path):
+    folder = tmp_path / 'run'
+    config = smoke(epochs=2)
+    train(config, folder)
+    result = evaluate(config, folder)
+    assert {p.name for p in folder.iterdir()} == {
+        'config.json', 'classes.json', 'metrics.csv', 'best.weights.h5', 'eval.json',
+        'tensorboard', 'checkpoints'}
+    assert json.loads((folder / 'config.json').read_text())['loss']['alpha'] == 0.4
+    rows = rows_of(folder)
+    assert [row['epoch'] for row in rows] == ['1', '2']
+    assert all(np.isfinite(float(row['val_mean_top1_error'])) for row in rows)
+    assert json.loads((folder / 'eval.json').read_text()) == result
+    assert (result['split'], result['images']) == ('test', 48)
+
+
+@pytest.mark.parametrize('loss', ['bce', 'sce'])  # the demo's test has the other two
+def test_it_learns_with_every_loss(tmp_path, loss):
+    config = smoke(epochs=8, batch_size=16)
+    config.loss.name = loss
+    train(config, tmp_path / 'run')
+    assert evaluate(config, tmp_path / 'run')['mean_top1_error'] < 0.3  # 0.83 by chance
+
+
+def test_two_replicas_train_as_one(tmp_path):
+    config = smoke(epochs=2, strategy='one')
+    train(config, tmp_path / 'one')
+    config.update(strategy='mirrored', replicas=2)
+    train(config, tmp_path / 'two')
+    for a, b in zip(rows_of(tmp_path / 'one'), rows_of(tmp_path / 'two'), strict=True):
+        for key in a:
+            assert float(a[key]) == pytest.approx(float(b[key]), rel=1e-4), key
+    assert_same(weights_of(tmp_path / 'one' / 'checkpoints' / 'last.h5'),
+                weights_of(tmp_path / 'two' / 'checkpoints' / 'last.h5'), rtol=2e-3, atol=2e-5)
+
+
+def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(tmp_path, monkeypatch):
+    config = smoke(epochs=4, deterministic=True)
+    config.model.dropout = 0.2
+    config.schedule.patience = 1
+    train(config, tmp_path / 'whole')
+
+    class StoppedError(Exception):
+        pass
+
+    def stop(self, epoch, logs=None):
+        original(self, epoch, logs)
+        if epoch == 1:
+            raise StoppedError
+
+    original = callbacks.History.on_epoch_end
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks.History, 'on_epoch_end', stop)  # before the checkpoint of epoch 2
+        with pytest.raises(StoppedError):
+            train(config, tmp_path / 'stopped')
+    train(config, tmp_path / 'stopped')
+    assert rows_of(tmp_path / 'stopped') == rows_of(tmp_path / 'whole')
+    for file in ('best.weights.h5', 'checkpoints/last.h5'):
+        assert_same(weights_of(tmp_path / 'stopped' / file), weights_of(tmp_path / 'whole' / file),
+                    rtol=0, atol=0)
+
+
+def test_a_finished_run_is_left_as_it_is(tmp_path):
+    config = smoke()
+    train(config, tmp_path)
+    before = (tmp_path / 'metrics.csv').stat().st_mtime_ns
+    train(config, tmp_path)
+    assert (tmp_path / 'metrics.csv').stat().st_mtime_ns == before
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    config = smoke()
+    train(config, tmp_path / 'run')
+    config.loss.alpha = 0.5
+    with pytest.raises(InputError, match='another run: loss.alpha is 0.4 there and 0.5 now'):
+        train(config, tmp_path / 'run')
+    with pytest.raises(InputError, match='loss.alpha'):
+        evaluate(config, tmp_path / 'run')
+    (tmp_path / 'mine').mkdir()
+    (tmp_path / 'mine' / 'thesis.tex').write_text('x')
+    with pytest.raises(InputError, match='not empty'):
+        train(config, tmp_path / 'mine')
+    assert [p.name for p in (tmp_path / 'mine').iterdir()] == ['thesis.tex']
+    with pytest.raises(InputError, match='is a file'):
+        train(config, tmp_path / 'mine' / 'thesis.tex')
+    with pytest.raises(InputError, match='no config.json'):
+        evaluate(config, tmp_path / 'mine')
+
+
+def test_damaged_files_are_named(tmp_path):
+    config = smoke()
+    train(config, tmp_path / 'run')
+    config.unlock()
+    config.epochs = 1
+    (tmp_path / 'run' / 'best.weights.h5').write_bytes(b'not hdf5')
+    with pytest.raises(InputError, match='best.weights.h5'):
+        evaluate(config, tmp_path / 'run')
+    (tmp_path / 'run' / 'checkpoints' / 'last.h5').write_bytes(b'not hdf5')
+    with pytest.raises(InputError, match='last.h5'):
+        train(config, tmp_path / 'run')
+    (tmp_path / 'run' / 'config.json').write_text('{')
+    with pytest.raises(InputError, match='config.json'):
+        train(config, tmp_path / 'run')
+
+
+def test_weights_of_another_class_count_are_refused(tmp_path):
+    train(smoke(), tmp_path / 'run')
+    config = smoke()
+    config.model.weights = str(tmp_path / 'run' / 'best.weights.h5')
+    train(config, tmp_path / 'again')
+    model_file = tmp_path / 'other.weights.h5'
+    from bsce_tf.models import classifier
+    classifier.build('small_resnet', 9, image_size=24).save_weights(model_file)
+    config.model.weights = str(model_file)
+    with pytest.raises(InputError, match='other.weights.h5.*6 classes'):
+        train(config, tmp_path / 'third')
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    config = smoke(epochs=3)
+    config.optimizer.learning_rate = 1e38
+    with pytest.raises(RunError, match='loss: found (nan|inf) at step'):
+        train(config, tmp_path)
+
+
+def test_batch_and_replicas_must_fit(tmp_path):
+    with pytest.raises(InputError, match='batch_size: found 7; expected a multiple of the 2'):
+        train(smoke(batch_size=7, strategy='mirrored', replicas=2), tmp_path / 'run')
+    assert not (tmp_path / 'run').exists()
+    with pytest.raises(InputError, match='strategy'):
+        strategy.create('tpu')
+    with pytest.raises(InputError, match='replicas'):
+        strategy.create('mirrored', 64)
+    assert isinstance(strategy.create('auto'), tf.distribute.OneDeviceStrategy)
+
+
+def test_plateau_divides_the_rate_after_patience():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.01))
+    plateau = callbacks.Plateau(0.1, patience=2)
+    plateau.set_model(model)
+    rates = []
+    for epoch, error in enumerate([0.5, 0.4, 0.4, 0.41, 0.39, 0.4, 0.4]):
+        plateau.on_epoch_end(epoch, {callbacks.MONITOR: error})
+        rates.append(float(model.optimizer.learning_rate))
+    np.testing.assert_allclose(rates, [1e-2, 1e-2, 1e-2, 1e-3, 1e-3, 1e-3, 1e-4], rtol=1e-5)
+
+
+@pytest.mark.parametrize('precision', ['mixed_float16', 'mixed_bfloat16'])
+def test_mixed_precision_stays_finite(tmp_path, precision):
+    train(smoke(precision=precision), tmp_path)
+    assert np.isfinite(float(rows_of(tmp_path)[0]['loss']))
+
+
+def test_the_demo_ends_with_a_table_and_can_be_repeated(tmp_path, capsys):
+    demo.run(smoke(), tmp_path)
+    first = capsys.readouterr().out
+    table = (tmp_path / 'table.md').read_text()
+    assert table in first
+    assert [line.split()[1] for line in table.splitlines()] == ['loss', '---', 'ce', 'bsce']
+    shutil.rmtree(tmp_path / 'bsce')
+    demo.run(smoke(), tmp_path)
+    assert (tmp_path / 'table.md').read_text() == table
