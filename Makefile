@@ -14,7 +14,7 @@ test: lint
 	$(BIN)/python -m pytest
 
 test-large: .venv/dev
-	$(BIN)/python -m pytest -m large
+	$(BIN)/python -m pytest -n 0 -m large
 
 lint: .venv/dev
 	$(BIN)/ruff check .

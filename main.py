@@ -18,6 +18,8 @@ MODES = {
     'demo': ('experiments.demo:run',),
     'train': ('bsce_tf.training.train:train', 'bsce_tf.evaluation.evaluate:evaluate'),
     'evaluate': ('bsce_tf.evaluation.evaluate:evaluate',),
+    'models': ('bsce_tf.models.listing:run',),
+    'convert': ('bsce_tf.models.convert:run',),
     'inspect': ('bsce_tf.data.inspect:run',),
     'verify': ('bsce_tf.data.verify:run',),
     'pack': ('bsce_tf.data.pack:run',),

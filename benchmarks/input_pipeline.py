@@ -4,7 +4,7 @@
   python benchmarks/input_pipeline.py --large    first batch and memory with 2.5 M paths
 
 Generates 800 × 800 JPEGs with texture (quality 80 to 95) and makes 331 × 331 crops of them, batches
-of 64. In turn: decoding alone (`tf.io.decode_jpeg`, the bound of whoever decodes whole images); this
+of 64. In turn: decoding alone (`tf.io.decode_jpeg`, the bound of all who decode whole images); this
 project's training pipeline, with bad-file handling, flips and sampling; the usual pipeline (decode,
 resize to 436 × 436, random crop, flip); and `keras.utils.image_dataset_from_directory`, which only
 resizes. Prints median and range of each and of the ratios of neighbouring runs.
@@ -64,8 +64,8 @@ def rates(folder, options):
         for name, way in ways.items():
             found[name].append(rate(way, options.batches))
     found = {name: np.array(values).T for name, values in found.items()}
-    print(f'{SIDE} x {SIDE} JPEGs to {SIZE} x {SIZE}, batches of {BATCH}, {options.threads} threads '
-          f'of {os.cpu_count()} cores, TensorFlow {tf.__version__}, {options.repeats} repeats in '
+    print(f'{SIDE} x {SIDE} JPEGs to {SIZE} x {SIZE}, batches of {BATCH}, {options.threads} threads'
+          f' of {os.cpu_count()} cores, TensorFlow {tf.__version__}, {options.repeats} repeats in '
           'turn: median [range]')
     for name, values in found.items():
         print(f'{name:16} {spread(values[0], ".0f")} images/s, '
@@ -102,7 +102,7 @@ def limited(dataset, threads):
 
 def decoding(files):
     def decode(path):
-        return tf.shape(tf.io.decode_jpeg(tf.io.read_file(path), channels=3) + 0)
+        return tf.io.decode_jpeg(tf.io.read_file(path), channels=3)[0, 0]
 
     return _endless(files).map(decode, num_parallel_calls=tf.data.AUTOTUNE).batch(BATCH)
 
@@ -136,8 +136,11 @@ def _endless(files):
 
 
 def make(folder, images):
-    """JPEGs of 8 classes, in a folder each: smooth shapes with texture at four sizes."""
+    """JPEGs of 8 classes, in a folder each: texture at four sizes, every other one as a round
+    product on white."""
     rng = np.random.default_rng(0)
+    y, x = np.mgrid[:SIDE, :SIDE] - SIDE / 2
+    product = (np.hypot(x, y) < 0.42 * SIDE)[..., None]
     layers = ((5, 60), (25, 25), (100, 12), (400, 8))  # cells a side, strength
     names = []
     for i in range(images):
@@ -148,6 +151,8 @@ def make(folder, images):
             for channel in range(3):
                 layer = Image.fromarray(noise[..., channel].astype(np.float32))
                 picture[..., channel] += np.asarray(layer.resize((SIDE, SIDE), Image.BICUBIC))
+        if i % 2:
+            picture = np.where(product, picture, 255)
         buffer = io.BytesIO()
         Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(
             buffer, 'JPEG', quality=80 + i % 16)

@@ -7,6 +7,7 @@ from bsce_tf import losses
 from bsce_tf.data import augment, bad_images, crops, pipeline
 from bsce_tf.data.sources import SOURCES
 from bsce_tf.errors import InputError
+from bsce_tf.models import heads
 from bsce_tf.models.backbones import BACKBONES
 from bsce_tf.training import strategy
 
@@ -86,6 +87,8 @@ _RANGE = (lambda v: type(v) in (tuple, list) and len(v) == 2
           'two numbers above 0, the smaller first')
 _SIZES = (lambda v: type(v) in (tuple, list) and len(v) > 0
           and all(type(s) is int and s >= 8 for s in v), 'whole numbers ≥ 8, at least one')
+_NAMES = (lambda v: type(v) in (tuple, list) and all(type(s) is str and s for s in v),
+          "names in brackets, as ('stem', 'block1')")
 
 RULES = {
     'seed': _integer(0, 2**31 - 1),
@@ -138,7 +141,13 @@ RULES = {
     'augment.cutmix': _number(0),
     'model.backbone': _one_of(tuple(BACKBONES)),
     'model.weights': _TEXT,
+    'model.pooling': _one_of(heads.POOLINGS),
     'model.dropout': _number(0, 1, open_high=True),
+    'model.head': _one_of(heads.HEADS),
+    'model.head_scale': _number(0, open_low=True),
+    'model.head_learn_scale': _BOOLEAN,
+    'model.head_tau': _number(0),
+    'model.freeze': _NAMES,
     'model.sync_batch_norm': _BOOLEAN,
     'loss.name': _one_of(losses.NAMES),
     'loss.alpha': _number(0),
@@ -150,6 +159,7 @@ RULES = {
     'optimizer.learning_rate': _number(0, open_low=True),
     'optimizer.momentum': _number(0, 1, open_high=True),
     'optimizer.weight_decay': _number(0),
+    'optimizer.layer_decay': _number(0, 1, open_low=True),
     'schedule.name': _one_of(('plateau',)),
     'schedule.factor': _number(0, 1, open_low=True, open_high=True),
     'schedule.patience': _integer(1),

@@ -64,7 +64,13 @@ def get_config():
     model = config.model = config_dict.ConfigDict()
     model.backbone = 'pnasnet5large'  # a name of bsce_tf.models.backbones.BACKBONES
     model.weights = ''           # '' (random), imagenet, or a file
+    model.pooling = 'avg'        # of the last feature map: avg | max | gem
     model.dropout = 0.0          # before the head; 0 to below 1
+    model.head = 'linear'        # linear | cosine | tau (a linear one, class vectors / length^τ)
+    model.head_scale = 10.0      # cosine: s, the logits lie in −s … s; > 0
+    model.head_learn_scale = True  # cosine: whether s is learnt
+    model.head_tau = 1.0         # tau: τ, 0 (linear) or more
+    model.freeze = ()            # layers that do not train: beginnings or patterns of their names
     model.sync_batch_norm = True  # statistics over all replicas, so their number changes nothing
 
     loss = config.loss = config_dict.ConfigDict()
@@ -80,6 +86,7 @@ def get_config():
     optimizer.learning_rate = 0.01  # > 0
     optimizer.momentum = 0.9     # 0 to below 1
     optimizer.weight_decay = 0.0  # decoupled; ≥ 0
+    optimizer.layer_decay = 1.0  # rate × this for each stage further from the head; above 0 to 1
 
     schedule = config.schedule = config_dict.ConfigDict()
     schedule.name = 'plateau'    # plateau: on the validation mean top-1 error

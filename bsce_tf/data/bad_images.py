@@ -112,6 +112,8 @@ class BadImages:
     def _examine(self, examples, index):
         """The bytes of an image, or None if it is bad, which is then noted."""
         key = id(examples), int(index)
+        if self.error is not None:  # whoever saw it raised may have been a prefetch, never read
+            raise self.error
         if key in self._reasons:
             return None
         try:

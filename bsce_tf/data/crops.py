@@ -113,6 +113,8 @@ def crop_encoded(data, choose, size, antialias=False, max_pixels=0):
     Raises:
       tf.errors.InvalidArgumentError: as `decode.decode`.
     """
+    # A call, because the ops of an untaken branch, if inlined, would still cost time.
+    @tf.function(autograph=False, experimental_attributes={'_noinline': True})
     def whole():
         image = decode.decode(data, max_pixels)
         return resize_box(image, choose(tf.shape(image)[:2]), size, antialias)

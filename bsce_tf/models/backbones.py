@@ -28,12 +28,15 @@ class Backbone(NamedTuple):
       weights: native size, mean and std on the scale 0 … 1, and where published weights come from.
       load_imagenet: function that sets a built model's weights to the published ones; None where
         there are none.
+      modules: function that gives {layer name: module path} for checkpoints whose modules are
+        not called as our layers are; see `convert_timm.load`.
     """
 
     build: Callable
     feature_dim: int
     weights: Weights
     load_imagenet: Callable | None
+    modules: Callable = dict
 
 
 def _port(build, feature_dim, weights):
@@ -64,7 +67,8 @@ BACKBONES = {
        for name, weights in resnest.WEIGHTS.items()},
     'efficientnet_lite0': Backbone(
         efficientnet_lite.efficientnet_lite0, 1280,
-        efficientnet_lite.WEIGHTS['efficientnet_lite0'], _load_efficientnet_lite),
+        efficientnet_lite.WEIGHTS['efficientnet_lite0'], _load_efficientnet_lite,
+        efficientnet_lite.modules),
     **{name: Backbone(build, width, weights, functools.partial(_load_keras, build))
        for name, (build, width, weights) in keras_applications.ROWS.items()},
 }

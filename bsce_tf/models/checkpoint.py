@@ -175,21 +175,24 @@ class _Unpickler(pickle.Unpickler):
         self.storages = {}  # by key: each is asked for once a tensor
 
     def find_class(self, module, name):
-        try:
-            return _ALLOWED[module, name]
-        except KeyError:
+        if module == 'torch' and name in _STORAGE_DTYPES:
+            return name
+        if (module, name) not in _ALLOWED:
             raise InputError(
                 f'{self.path}: refused: its pickle asks for {module}.{name}, expected only '
                 'tensors and dictionaries'
-            ) from None
+            )
+        make = _ALLOWED[module, name]
+        return lambda *arguments: make(*arguments)  # a pickle may set attributes of what it gets
 
     def persistent_load(self, identifier):
-        kind, dtype, key, _, size = identifier[:5]
-        if kind != 'storage' or not isinstance(dtype, np.dtype):
+        kind, storage, key, _, size = identifier[:5]
+        if kind != 'storage':
             raise ValueError(f'unknown persistent object {kind!r}')
         if len(identifier) > 5 and identifier[5] is not None:
             raise ValueError('a storage that is a view of another')
-        return self.storages.setdefault(str(key), _Storage(str(key), dtype, size))
+        made = _Storage(str(key), np.dtype(_STORAGE_DTYPES[storage]), size)
+        return self.storages.setdefault(made.key, made)
 
 
 def _read_torch(path):
@@ -230,7 +233,7 @@ def _read_stream(file, path):
     contents = {}
     for key in _Unpickler(file, path).load():
         storage = unpickler.storages[key]
-        if int.from_bytes(file.read(8), 'little') != storage.size:
+        if file.read(8) != storage.size.to_bytes(8, 'little'):
             raise ValueError(f'storage {key} is not of {storage.size} numbers')
         contents[key] = file.read(storage.size * storage.dtype.itemsize)
     return state, lambda storage: contents[storage.key]

@@ -1,16 +1,22 @@
 """Backbone + pooling + dropout + head: from pixels to logits."""
 
+import fnmatch
 import pathlib
 
+import h5py
 import keras
 import numpy as np
+from absl import logging
 from keras import layers
 
 from bsce_tf.errors import InputError
-from bsce_tf.models import backbones, convert_timm
+from bsce_tf.models import backbones, convert_timm, heads
+
+_LISTED = 12  # layer names in a message
 
 
-def build(name, num_classes, weights=None, *, image_size=None, channels=3, dropout=0.0):
+def build(name, num_classes, weights=None, *, image_size=None, channels=3, pooling='avg',
+          dropout=0.0, head='linear', freeze=(), **options):
     """A classifier whose input normalisation is part of the model.
 
     Args:
@@ -18,10 +24,15 @@ def build(name, num_classes, weights=None, *, image_size=None, channels=3, dropo
       num_classes: K ≥ 2.
       weights: None for random ones; 'imagenet' for the backbone's published ones, see
         `published.load`; a `.weights.h5` file of the same classifier; or a checkpoint of timm for
-        the backbone, `.safetensors` or `.pth`, see `convert_timm.load`.
+        the backbone, `.safetensors` or `.pth`, see `convert_timm.load`. Where a file's head is of
+        another kind or class count the head stays as made new, and a warning says so.
       image_size: side of the images in pixels; None: the backbone's native size.
       channels: of the images: 1 or 3; grey images are repeated to the three a backbone takes.
+      pooling: of the last feature map, one of `heads.POOLINGS`.
       dropout: rate before the head, 0 to below 1.
+      head: one of `heads.HEADS`.
+      freeze: layers that do not train; see `freeze_layers`.
+      **options: of the head: scale and learn_scale, or tau; see `heads.head`.
 
     Returns:
       Model: images `[n, size, size, channels]`, values 0 … 255 → logits `[n, K]`, float32 under
@@ -52,13 +63,14 @@ def build(name, num_classes, weights=None, *, image_size=None, channels=3, dropo
     if weights == 'imagenet':
         row.load_imagenet(backbone)
     x = backbone(x)
-    x = layers.GlobalAveragePooling2D(name='features')(x)
+    x = heads.pooling(pooling)(x)
     if dropout:
         x = layers.Dropout(dropout, name='dropout')(x)
-    logits = layers.Dense(num_classes, dtype='float32', name='head')(x)
+    logits = heads.head(head, num_classes, **options)(x)
     model = keras.Model(inputs, logits, name=f'{name}_classifier')
     if weights and weights != 'imagenet':
-        load_weights(model, weights)
+        load_weights(model, weights, new_head=True, modules=row.modules())
+    freeze_layers(model, freeze)
     return model
 
 
@@ -81,18 +93,77 @@ def synchronise_batch_norm(model):
             layer.synchronized = True
 
 
-def load_weights(model, path):
+def freeze_layers(model, names):
+    """Makes layers keep their weights; their BatchNorms use the statistics that they have.
+
+    Args:
+      model: layers of nested models are meant too; a nested model's name means all in it.
+      names: of layers: beginnings, as 'block1', or patterns, as '*_bn' (`fnmatch`).
+
+    Raises:
+      InputError: if one fits no layer with weights, or nothing is left to train.
+    """
+    if isinstance(names, str):
+        raise InputError(f"model.freeze: found the string '{names}'; expected a tuple of names.")
+    found = [layer for layer in model._flatten_layers(include_self=False) if layer.weights]
+    for name in names:
+        fitting = [layer for layer in found
+                   if layer.name.startswith(name) or fnmatch.fnmatchcase(layer.name, name)]
+        if not name or not fitting:
+            # from end to end: stages differ more than neighbours do
+            some = found[::-(-len(found) // _LISTED)]
+            raise InputError(f"model.freeze: found '{name}', which no layer is called; expected "
+                             f'names as {", ".join(layer.name for layer in some)}.')
+        for layer in fitting:
+            layer.trainable = False
+    if names and not model.trainable_weights:
+        raise InputError(f'model.freeze: found {tuple(names)}, which leaves nothing to train; '
+                         'expected a part of the layers.')
+
+
+def load_weights(model, path, *, new_head=False, modules=None):
     """Loads a `.weights.h5` file of the classifier or a checkpoint of timm for its backbone.
+
+    Args:
+      model: as `build` makes it.
+      path: of the file.
+      new_head: whether a head of another kind or class count may stay out of a `.weights.h5`
+        file; a warning then says so. Published checkpoints are for that, a run's own are not.
+      modules: of a checkpoint of timm; see `convert_timm.load`.
 
     Raises:
       InputError: if the file is missing or damaged, or belongs to another network or class count.
     """
     if pathlib.Path(path).suffix in ('.safetensors', '.pth'):
-        convert_timm.load(model, path)
+        report = convert_timm.load(model, path, modules=modules)
+        if report.head == 'new':
+            logging.warning(report.message)
         return
+    # The state of dropout's random numbers belongs to the run that saved it, not to the network.
+    left_out = [layer for layer in model.layers if isinstance(layer, layers.Dropout)]
     try:
-        model.load_weights(path)
+        if new_head and (message := _other_head(model, path)):
+            left_out.append(model.get_layer('head'))
+            logging.warning(message)
+        model.load_weights(path, objects_to_skip=left_out)
     except (OSError, ValueError, KeyError) as error:
         first = str(error).strip().splitlines()[0]
         raise InputError(f'{path}: {first} Expected the weights of {model.name} with '
                          f'{model.output_shape[-1]} classes.') from error
+
+
+def _other_head(model, path):
+    """Why the head in a `.weights.h5` file is not the model's; '' where it is."""
+    def shapes(kind, file):
+        group = file.get(f'layers/{kind}/vars', {})
+        return [group[key].shape for key in sorted(group)]
+
+    kinds = {heads.TauHead: 'tau_head', heads.CosineHead: 'cosine_head'}
+    ours = [tuple(v.shape) for v in model.get_layer('head').weights]
+    with h5py.File(path, 'r') as file:
+        there = {kind: found for kind in kinds.values() if (found := shapes(kind, file))}
+    if not there or there.get(kinds[type(model.get_layer('head'))]) == ours:
+        return ''
+    (found,) = there.values()
+    return (f'{path}: has a head of {found[0][-1]} classes and shapes {found}; the head of '
+            f'{ours[0][-1]} classes and shapes {ours} is made new')

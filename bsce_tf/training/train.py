@@ -9,7 +9,7 @@ from bsce_tf.data import augment, bad_images, label_map, pipeline, prepare
 from bsce_tf.data.sampler import Sampler
 from bsce_tf.errors import InputError
 from bsce_tf.models import classifier
-from bsce_tf.training import callbacks, checkpoint, strategy, workdir
+from bsce_tf.training import callbacks, checkpoint, layer_decay, strategy, workdir
 
 
 def train(config, folder):
@@ -39,7 +39,7 @@ def train(config, folder):
     label_map.save(folder / workdir.CLASSES, data.train.class_names)
     with devices.scope():
         model = make_model(config, data.train)
-        model.compile(make_optimizer(config.optimizer), loss, jit_compile=config.jit_compile,
+        model.compile(make_optimizer(config.optimizer, model), loss, jit_compile=config.jit_compile,
                       metrics=[metrics.MeanTop1Error(data.train.num_classes)])
         _fit(model, config, data, sampler, folder)
 
@@ -58,16 +58,20 @@ def make_model(config, examples):
     channels = 3 if examples.images is None else examples.images.shape[-1]
     model = classifier.build(
         config.model.backbone, examples.num_classes, config.model.weights or None,
-        image_size=config.image.size, channels=channels, dropout=config.model.dropout)
+        image_size=config.image.size, channels=channels, pooling=config.model.pooling,
+        dropout=config.model.dropout, head=config.model.head, freeze=config.model.freeze,
+        scale=config.model.head_scale, learn_scale=config.model.head_learn_scale,
+        tau=config.model.head_tau)
     if config.model.sync_batch_norm:
         classifier.synchronise_batch_norm(model)
     return model
 
 
-def make_optimizer(fields):
-    """The Keras optimizer of `config.optimizer`."""
-    return keras.optimizers.SGD(fields.learning_rate, momentum=fields.momentum,
-                                weight_decay=fields.weight_decay or None)
+def make_optimizer(fields, model):
+    """The Keras optimizer of `config.optimizer` for the classifier `model`."""
+    return layer_decay.SGD(fields.learning_rate, momentum=fields.momentum,
+                           weight_decay=fields.weight_decay or None,
+                           factors=layer_decay.factors(model, fields.layer_decay))
 
 
 def bad_images_of(config, folder):

@@ -1,0 +1,164 @@
+"""Pooling of the last feature map and the classifier's head: features → logits."""
+
+import keras
+from keras import layers, ops
+
+from bsce_tf.errors import InputError
+
+POOLINGS = ('avg', 'max', 'gem')
+HEADS = ('linear', 'cosine', 'tau')
+_TINY = 1e-12  # below it a squared length counts as zero
+
+
+@keras.saving.register_keras_serializable('bsce_tf')
+class GeneralisedMeanPooling2D(layers.Layer):
+    """GeM, (mean of xᵖ)^(1/p) of each channel, with one learnt p for all of them.
+
+    `[n, h, w, c]` → `[n, c]`, in the type of the layer. p = 1 is the average, p → ∞ the maximum.
+    Radenović et al. 2018, "Fine-tuning CNN Image Retrieval with No Human Annotation", section 3.2.
+
+    Args:
+      p: first value of the exponent, above 0.
+      **kwargs: of `keras.layers.Layer`.
+
+    Raises:
+      InputError: if p is not above 0.
+    """
+
+    def __init__(self, p=3.0, **kwargs):
+        super().__init__(**kwargs)
+        if not p > 0:
+            raise InputError(f'p of GeM: found {p}; expected a number above 0.')
+        self.initial = p
+
+    def build(self, input_shape):
+        self.p = self.add_weight(shape=(), initializer=keras.initializers.Constant(self.initial),
+                                 autocast=False, name='p')
+
+    def call(self, features):
+        # In float32 whatever the policy: a cube leaves the range of float16 at 40.
+        x = ops.maximum(ops.cast(features, self.variable_dtype), 1e-6)
+        mean = ops.mean(ops.power(x, self.p), axis=(1, 2))
+        return ops.cast(ops.power(mean, 1 / self.p), self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[0], input_shape[-1]
+
+    def get_config(self):
+        return {**super().get_config(), 'p': self.initial}
+
+
+@keras.saving.register_keras_serializable('bsce_tf')
+class TauHead(layers.Dense):
+    """A linear head whose class vectors are divided by the τ-th power of their lengths.
+
+    logit_k = x·w_k / ‖w_k‖^τ + b_k. Classes with more images get longer vectors; τ > 0 takes that
+    from them. Kang et al. 2020, "Decoupling Representation and Classifier", section 4.2, who leave
+    the bias out; it is kept here so that τ = 0 is the linear head to the last digit. The variables
+    are the linear head's, `kernel` and `bias`, and saved under the same names: a trained linear
+    head is τ-normalised by loading its weights into this.
+
+    Args:
+      units: K, the number of classes.
+      tau: τ, 0 (linear) or more; 1 makes all lengths equal.
+      **kwargs: of `keras.layers.Dense`.
+
+    Raises:
+      InputError: if τ is negative.
+    """
+
+    def __init__(self, units, tau=0.0, **kwargs):
+        super().__init__(units, **kwargs)
+        if not tau >= 0:
+            raise InputError(f'model.head_tau: found {tau}; expected a number ≥ 0.')
+        self.tau = tau
+
+    def call(self, features, training=None):
+        if not self.tau:  # the length of a zero vector has no gradient
+            return super().call(features, training=training)
+        squared = ops.sum(ops.square(self.kernel), axis=0)
+        logits = ops.matmul(features, self.kernel) * ops.power(squared + _TINY, -self.tau / 2)
+        return logits if self.bias is None else logits + self.bias
+
+    def get_config(self):
+        return {**super().get_config(), 'tau': self.tau}
+
+
+@keras.saving.register_keras_serializable('bsce_tf')
+class CosineHead(layers.Layer):
+    """logit_k = s · cos(x, w_k): neither long features nor long class vectors count.
+
+    `[n, features]` → `[n, K]`. Gidaris and Komodakis 2018, "Dynamic Few-Shot Visual Learning
+    without Forgetting", section 3.2, where s is learnt from 10.
+
+    Args:
+      units: K, the number of classes.
+      scale: s, above 0. A fixed s bounds the largest probability by 1 / (1 + (K−1)·e^(−2s)).
+      learn_scale: whether s is learnt, from `scale` on.
+      **kwargs: of `keras.layers.Layer`.
+
+    Raises:
+      InputError: if `scale` is not above 0.
+    """
+
+    def __init__(self, units, scale=10.0, learn_scale=True, **kwargs):
+        super().__init__(**kwargs)
+        if not scale > 0:
+            raise InputError(f'model.head_scale: found {scale}; expected a number above 0.')
+        self.units, self.initial_scale, self.learn_scale = units, scale, learn_scale
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(shape=(input_shape[-1], self.units), name='kernel',
+                                      initializer='glorot_uniform')
+        self.scale = self.add_weight(
+            shape=(), initializer=keras.initializers.Constant(self.initial_scale),
+            trainable=self.learn_scale, name='scale')
+
+    def call(self, features):
+        return self.scale * ops.matmul(_unit(features, -1), _unit(self.kernel, 0))
+
+    def compute_output_shape(self, input_shape):
+        return *input_shape[:-1], self.units
+
+    def get_config(self):
+        return {**super().get_config(), 'units': self.units, 'scale': self.initial_scale,
+                'learn_scale': self.learn_scale}
+
+
+def _unit(x, axis):
+    return x * ops.rsqrt(ops.sum(ops.square(x), axis=axis, keepdims=True) + _TINY)
+
+
+def pooling(name):
+    """The layer 'features' of one of `POOLINGS`: `[n, h, w, c]` → `[n, c]`.
+
+    Raises:
+      InputError: for another name.
+    """
+    kinds = {'avg': layers.GlobalAveragePooling2D, 'max': layers.GlobalMaxPooling2D,
+             'gem': GeneralisedMeanPooling2D}
+    if name not in kinds:
+        raise InputError(f"model.pooling: found '{name}'; expected one of {', '.join(POOLINGS)}.")
+    return kinds[name](name='features')
+
+
+def head(name, num_classes, *, scale=10.0, learn_scale=True, tau=1.0):
+    """The layer 'head' of one of `HEADS`, float32 under every policy: `[n, features]` → `[n, K]`.
+
+    Args:
+      name: linear, cosine (takes `scale` and `learn_scale`) or tau (takes `tau`).
+      num_classes: K.
+      scale, learn_scale: of `CosineHead`.
+      tau: of `TauHead`.
+
+    Raises:
+      InputError: for another name, or a number out of range.
+    """
+    options = {'dtype': 'float32', 'name': 'head'}
+    if name == 'linear':
+        return TauHead(num_classes, **options)
+    if name == 'tau':
+        return TauHead(num_classes, tau, **options)
+    if name == 'cosine':
+        return CosineHead(num_classes, scale, learn_scale, **options)
+    raise InputError(f"model.head: found '{name}'; expected one of {', '.join(HEADS)}.")

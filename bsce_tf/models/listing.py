@@ -1,0 +1,75 @@
+"""The table of backbones as `--mode=models` prints it, and how its sizes are measured."""
+
+import json
+import math
+import pathlib
+
+from bsce_tf.models.backbones import BACKBONES
+
+SIZES = pathlib.Path(__file__).with_name('sizes.json')  # written by tools/model_sizes.py
+COLUMNS = ('backbone', 'parameters', 'GMAC', 'input', 'features', 'top-1 %', 'licence',
+           'source of the top-1')
+
+
+def run(config, workdir):
+    """Prints the table of backbones.
+
+    Args:
+      config, workdir: not used; every mode takes them.
+    """
+    print(table())
+    print(
+        'parameters: trainable ones, without the head. GMAC: 10⁹ multiply-adds of convolutions and '
+        'dense layers for one image of the input size; FLOPs are twice that. top-1: published, on '
+        'ImageNet-1k, of the weights that model.weights=imagenet takes. –: none, or not stated.')
+
+
+def table():
+    """Text with a line for every row of `BACKBONES`, the columns of `COLUMNS`."""
+    sizes = json.loads(SIZES.read_text(encoding='utf-8'))
+    rows = [COLUMNS]
+    for name, row in BACKBONES.items():
+        weights, size = row.weights, sizes[name]
+        rows.append((name, f'{size["parameters"]:,}', f'{size["gmac"]:.2f}', str(weights.size),
+                     f'{row.feature_dim:,}', f'{weights.top1:.1f}' if weights.top1 else '–',
+                     weights.licence or '–', weights.source or '–'))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    numbers = range(1, 6)  # these columns are set right
+    return '\n'.join('  '.join(
+        cell.rjust(width) if i in numbers else cell.ljust(width)
+        for i, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip() for row in rows)
+
+
+def measure(model):
+    """Size and cost of a network.
+
+    Args:
+      model: a built `keras.Model` with a known input size.
+
+    Returns:
+      {'parameters': trainable parameters, 'gmac': 10⁹ multiply-adds for one image}. Only
+      convolutions and dense layers are counted, biases are not: so does fvcore, from which the
+      published tables come.
+    """
+    parameters = sum(math.prod(v.shape) for v in model.trainable_variables)
+    macs = sum(map(_multiply_adds, _leaves(model)))
+    return {'parameters': parameters, 'gmac': macs / 1e9}
+
+
+def _leaves(layer):
+    """The layers in a model that hold no others."""
+    inner = getattr(layer, 'layers', None)
+    if inner is None:
+        yield layer
+    else:
+        for part in inner:
+            yield from _leaves(part)
+
+
+def _multiply_adds(layer):
+    """Every entry of a kernel works once at every place of the output."""
+    kernels = [math.prod(w.shape) for w in layer.trainable_weights if len(w.shape) > 1]
+    if not kernels:
+        return 0
+    places = math.prod(layer.output.shape[1:-1])
+    return sum(kernels) * places

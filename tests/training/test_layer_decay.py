@@ -1,0 +1,83 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bsce_tf.models import classifier
+from bsce_tf.training import layer_decay
+
+# By the sides of the maps at 24 px: 12, 12, 6, 3.
+DEPTHS = {'head': 0, 'block3': 1, 'block2': 2, 'block1': 3, 'stem': 3}
+
+
+def build():
+    return classifier.build('small_resnet', 5, image_size=24)
+
+
+def depth(path):
+    return DEPTHS[path.split('/')[-2].split('_')[0]]
+
+
+def test_factors_fall_with_the_depth():
+    model = build()
+    factors = layer_decay.factors(model, 0.5)
+    assert factors == {v.path: 0.5 ** depth(v.path) for v in model.trainable_variables}
+    assert set(layer_decay.factors(model, 1.0).values()) == {1.0}
+
+
+def test_squeezed_maps_belong_to_the_stage_around_them():
+    images = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(4, 3, 4, 'same', name='a')(images)
+    gate = keras.layers.GlobalAveragePooling2D(keepdims=True)(x)
+    x = x * keras.layers.Conv2D(4, 1, name='gate')(gate)
+    inner = keras.Model(images, x)
+    x = keras.layers.Conv2D(4, 3, 4, 'same', name='b')(inner(images))
+    backbone = keras.Model(images, x)
+    outputs = keras.layers.Flatten()(backbone(images))
+    factors = layer_decay.factors(keras.Model(images, outputs), 0.1)
+    assert factors['a/kernel'] == factors['gate/kernel'] == pytest.approx(0.1**3)
+    assert factors['b/kernel'] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize('momentum', [0.0, 0.9])
+def test_a_variable_moves_by_its_own_rate(momentum):
+    model = build()
+    optimizer = layer_decay.SGD(0.1, momentum, factors=layer_decay.factors(model, 0.5))
+    before = [v.numpy() for v in model.trainable_variables]
+    gradients = [tf.ones(v.shape) for v in model.trainable_variables]
+    tf.function(lambda: optimizer.apply(gradients, model.trainable_variables))()
+    for was, variable in zip(before, model.trainable_variables, strict=True):
+        np.testing.assert_allclose(was - variable.numpy(), 0.1 * 0.5 ** depth(variable.path),
+                                   rtol=1e-4, atol=1e-6)
+
+
+def test_without_decay_it_is_keras_sgd():
+    results = []
+    for make in (keras.optimizers.SGD, layer_decay.SGD):
+        variable = keras.Variable(np.arange(6.0), name='a')
+        optimizer = make(0.1, 0.9, weight_decay=0.01)
+        for step in range(3):
+            optimizer.apply([tf.fill([6], step + 0.7)], [variable])
+        results.append(variable.numpy())
+    np.testing.assert_array_equal(*results)
+
+
+def test_with_float16_and_two_replicas():
+    keras.config.set_dtype_policy('mixed_float16')
+    with tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1']).scope():
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, name='a'),
+                                  keras.layers.Dense(2, name='b', dtype='float32')])
+        model.compile(layer_decay.SGD(0.1, factors=dict.fromkeys(
+            [v.path for v in model.layers[0].weights], 0.0)), 'mse')
+    assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    before = model.get_weights()
+    model.fit(np.ones((4, 3)), np.ones((4, 2)), batch_size=4, verbose=0)
+    moved = [not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
+    assert moved == [False, False, True, True]
+
+
+def test_config_round_trip():
+    optimizer = layer_decay.SGD(0.2, factors={'a': 0.5})
+    again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    assert type(again) is layer_decay.SGD
+    assert again.factors == {'a': 0.5}

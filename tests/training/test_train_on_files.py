@@ -1,0 +1,70 @@
+"""Training on files as users have them: a folder of JPEGs, some of them broken."""
+
+import csv
+import importlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bsce_tf.errors import InputError
+from bsce_tf.evaluation.evaluate import evaluate
+from bsce_tf.training.train import train
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """Three classes of 12, 8 and 6 JPEGs, told apart by colour."""
+    rng = np.random.default_rng(0)
+    for k, (name, n) in enumerate((('bags', 12), ('hats/caps', 8), ('shoes', 6))):
+        folder = tmp_path / 'shop' / name
+        folder.mkdir(parents=True)
+        for i in range(n):
+            picture = rng.integers(0, 60, (40, 50, 3), np.uint8)
+            picture[..., k] += 180
+            Image.fromarray(picture).save(folder / f'{i}.jpg', quality=90)
+    return tmp_path / 'shop'
+
+
+def config_of(shop, **fields):
+    config = importlib.import_module('configs.smoke').get_config()
+    config.update_from_flattened_dict({
+        'data.source': 'folder', 'data.root': str(shop), 'data.cache': 'off', 'batch_size': 12,
+        'data.validation_fraction': 0.2, 'epochs': 6, **fields})
+    return config
+
+
+def test_a_folder_of_jpegs(shop, tmp_path):
+    config = config_of(shop)
+    train(config, tmp_path / 'run')
+    result = evaluate(config, tmp_path / 'run')
+    assert result['split'] == 'validation'
+    assert result['mean_top1_error'] < 0.2
+    assert '"hats/caps"' in (tmp_path / 'run' / 'classes.json').read_text()
+
+
+def test_a_bad_file_stops_the_run_by_its_name_or_is_skipped(shop, tmp_path):
+    broken = shop / 'shoes' / '0.jpg'
+    broken.write_bytes(broken.read_bytes()[:300])
+    with pytest.raises(InputError, match='shoes/0.jpg') as error:
+        train(config_of(shop), tmp_path / 'stopped')
+    assert '\n' not in str(error.value)
+    config = config_of(shop, **{'data.on_error': 'skip', 'data.max_bad_fraction': 0.5})
+    train(config, tmp_path / 'skipped')
+    evaluate(config, tmp_path / 'skipped')
+    with open(tmp_path / 'skipped' / 'bad_images.csv') as file:
+        assert [row['path'] for row in csv.DictReader(file)] == ['shoes/0.jpg']
+
+
+def test_mixed_images_and_colours_train_with_class_weights(shop, tmp_path):
+    config = config_of(shop, **{'augment.mixup': 0.4, 'augment.cutmix': 1.0, 'augment.erasing': 0.5,
+                                'augment.brightness': 0.2, 'image.crop': 'random_resized'})
+    train(config, tmp_path / 'run')
+    assert evaluate(config, tmp_path / 'run')['mean_top1_error'] < 0.5
+
+
+def test_a_class_without_training_images_has_no_weight(shop, tmp_path):
+    (shop / 'names.json').write_text('["bags", "hats/caps", "shoes", "ties"]')
+    with pytest.raises(InputError, match=r'class 3 has 0 images'):
+        train(config_of(shop, **{'data.classes': str(shop / 'names.json')}), tmp_path / 'run')
+    assert not (tmp_path / 'run').exists()
