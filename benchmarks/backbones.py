@@ -38,7 +38,7 @@ def our_step(name, batch, train, threads):
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1 if train else threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
     where, options, _, size = NETWORKS[name]
     module, function = where.split(':')
     build = getattr(importlib.import_module(f'bsce_tf.models.{module}'), function)

@@ -73,8 +73,8 @@ def training(examples, sampler, *, batch_size, size, scales, flip=False, seed=0,
         return positions, images, tf.gather(labels, indices)
 
     def mixed(positions, images, pair):
-        return mixing.mix(images, pair, _seeds(tf.constant(seed, tf.int64), positions[0])('mix'), augmentation.mixup,
-                          augmentation.cutmix)
+        mix_seed = _seeds(tf.constant(seed, tf.int64), positions[0])('mix')
+        return mixing.mix(images, pair, mix_seed, augmentation.mixup, augmentation.cutmix)
 
     steps = tf.data.Dataset.range(start, tf.int64.max)
     numbers = steps.map(positions_of).map(lambda p: (p, sampler(p))).unbatch()
@@ -125,7 +125,9 @@ def evaluation(examples, *, batch_size, size, scale, aspect='squash', antialias=
 
     numbers = tf.data.Dataset.range(len(examples)).batch(_chunk(batch_size)).map(lambda i: (i,))
     ready = _parallel(_read_records(numbers, examples), labelled).unbatch()
-    return _batches(ready, batch_size, False)
+    whole = -(-len(examples) // batch_size)  # told, since TensorFlow cannot count packed images
+    return _batches(ready, batch_size, False).apply(
+        tf.data.experimental.assert_cardinality(whole))
 
 
 def _check_augmentation(augmentation, examples, share):

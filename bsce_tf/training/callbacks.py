@@ -35,8 +35,7 @@ class Plateau(keras.callbacks.Callback):
         self.wait += 1
         if self.wait >= self.patience:
             self.wait = 0
-            optimizer = self.model.optimizer
-            optimizer.learning_rate = float(optimizer.learning_rate) * self.factor
+            self.model.optimizer.learning_rate = _rate(self.model) * self.factor
 
     def state(self):
         """What a restarted run needs, as plain values."""
@@ -59,7 +58,7 @@ class History(keras.callbacks.Callback):
         self.path, self.rows, self._rate = path, [], None
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._rate = float(self.model.optimizer.learning_rate)
+        self._rate = _rate(self.model)
 
     def on_epoch_end(self, epoch, logs=None):
         self.rows.append({'epoch': epoch + 1, 'learning_rate': self._rate, **logs})
@@ -98,7 +97,12 @@ class StopWhenNotFinite(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         loss = logs['loss']
         if not math.isfinite(loss):
-            rate = float(self.model.optimizer.learning_rate)
-            step = int(self.model.optimizer.iterations)
+            rate = _rate(self.model)
+            step = int(self.model.optimizer.iterations.numpy())
             raise RunError(f'loss: found {loss} at step {step} with learning rate {rate:g}; '
                            'expected a finite number: try a lower optimizer.learning_rate.')
+
+
+def _rate(model):
+    """The learning rate as a number; `float` of the variable fails under MirroredStrategy."""
+    return float(model.optimizer.learning_rate.numpy())

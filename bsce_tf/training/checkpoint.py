@@ -32,7 +32,7 @@ class Checkpoint(keras.callbacks.Callback):
         with files.replacing(self.path) as temporary, h5py.File(temporary, 'w') as file:
             file['state'] = json.dumps(state)
             for i, variable in enumerate(_variables(self.model)):
-                file[str(i)] = keras.ops.convert_to_numpy(variable.value)
+                file[str(i)] = variable.numpy()
 
     def restore(self, model):
         """Sets model, optimizer and callbacks to the saved state.

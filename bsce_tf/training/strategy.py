@@ -1,5 +1,6 @@
-"""config.strategy → tf.distribute.Strategy."""
+"""config.strategy → tf.distribute.Strategy, and the model class that goes with it."""
 
+import keras
 import tensorflow as tf
 
 from bsce_tf.errors import InputError
@@ -28,6 +29,24 @@ def create(name='auto', replicas=0):
     if name == 'one' or (name == 'auto' and len(devices) == 1):
         return tf.distribute.OneDeviceStrategy(devices[0])
     return tf.distribute.MirroredStrategy(devices)
+
+
+@keras.saving.register_keras_serializable('bsce_tf')
+class DistributedModel(keras.Model):
+    """A functional model that can be built from batches which replicas share unevenly.
+
+    Keras averages the parts of the first batch over the replicas to learn its shape; that fails
+    where they differ in size, as with a short last batch. One part tells as much.
+    """
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        if iterator is not None:
+            for _, _, batches in iterator:
+                data_batch = keras.tree.map_structure(
+                    lambda part: self.distribute_strategy.experimental_local_results(part)[0],
+                    next(batches))
+                break
+        super()._maybe_symbolic_build(data_batch=data_batch)
 
 
 def _devices(replicas):

@@ -64,7 +64,7 @@ def make_model(config, examples):
         tau=config.model.head_tau)
     if config.model.sync_batch_norm:
         classifier.synchronise_batch_norm(model)
-    return model
+    return strategy.DistributedModel(model.inputs, model.outputs[0], name=model.name)
 
 
 def make_optimizer(fields, model):
