@@ -39,7 +39,7 @@ PATHS, CLASSES = 2_498_771, 50_030  # of AliProducts
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('--images', type=int, default=192, help='files that are generated')
-    parser.add_argument('--batches', type=int, default=10, help='batches of a run')
+    parser.add_argument('--batches', type=int, default=12, help='batches of a run')
     parser.add_argument('--repeats', type=int, default=7)
     parser.add_argument('--threads', type=int, default=2)
     parser.add_argument('--large', action='store_true', help='first batch and memory instead')
@@ -104,7 +104,8 @@ def decoding(files):
     def decode(path):
         return tf.io.decode_jpeg(tf.io.read_file(path), channels=3)[0, 0]
 
-    return _endless(files).map(decode, num_parallel_calls=tf.data.AUTOTUNE).batch(BATCH)
+    mapped = _endless(files).map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+    return mapped.batch(BATCH).prefetch(tf.data.AUTOTUNE)
 
 
 def ours(folder, files):

@@ -55,7 +55,8 @@ class Case:
 def cases(network):
     """All cases of one network: (native size, other parity) x (full, shallow), and training."""
     sizes = NATIVE_SIZES[network], ODD_SIZES.get(network, _ODD_SIZE)
-    evaluated = [Case(network, size, shallow=shallow) for shallow in (False, True) for size in sizes]
+    evaluated = [Case(network, size, shallow=shallow)
+                 for shallow in (False, True) for size in sizes]
     return [*evaluated, Case(network, 97, batch=4, shallow=True, training=True)]
 
 

@@ -1,4 +1,4 @@
-"""Conversion is strict in both directions, changes nothing when it fails, and says what it found."""
+"""Conversion is strict both ways, changes nothing when it fails, and says what it found."""
 
 import hashlib
 import pathlib
