@@ -12,7 +12,7 @@ from configs import default
 def get_config():
     """The defaults with what the docstring above says."""
     config = default.get_config()
-    config.epochs = 12
+    config.epochs = 18
     config.batch_size = 64
     config.data.source = 'fashion_mnist'
     config.data.imbalance = 50.0

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from bsce_tf.errors import InputError, RunError
 from bsce_tf.evaluation.evaluate import evaluate
+from bsce_tf.models import classifier
 from bsce_tf.training import callbacks, strategy
 from bsce_tf.training.train import train
 from experiments import demo
@@ -148,17 +149,16 @@ def test_damaged_files_are_named(tmp_path):
         train(config, tmp_path / 'run')
 
 
-def test_weights_of_another_class_count_are_refused(tmp_path):
-    train(smoke(), tmp_path / 'run')
-    config = smoke()
-    config.model.weights = str(tmp_path / 'run' / 'best.weights.h5')
-    train(config, tmp_path / 'again')
+def test_weights_of_another_class_count_start_a_run_but_do_not_end_one(tmp_path, caplog):
     model_file = tmp_path / 'other.weights.h5'
-    from bsce_tf.models import classifier
     classifier.build('small_resnet', 9, image_size=24).save_weights(model_file)
+    config = smoke()
     config.model.weights = str(model_file)
-    with pytest.raises(InputError, match='other.weights.h5.*6 classes'):
-        train(config, tmp_path / 'third')
+    train(config, tmp_path / 'run')
+    assert 'a head of 9 classes' in caplog.text
+    shutil.copy(model_file, tmp_path / 'run' / 'best.weights.h5')
+    with pytest.raises(InputError, match='best.weights.h5.*6 classes'):
+        evaluate(config, tmp_path / 'run')
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
