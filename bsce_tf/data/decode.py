@@ -67,8 +67,8 @@ def upright(image, turn):
     image = tf.cond(transposed, lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
     upside_down = tf.reduce_any(tf.equal(turn, [3, 4, 7, 8]))
     mirrored = tf.reduce_any(tf.equal(turn, [2, 3, 6, 7]))
-    image = tf.cond(upside_down, lambda: image[::-1], lambda: image)
-    return tf.cond(mirrored, lambda: image[:, ::-1], lambda: image)
+    image = tf.cond(upside_down, lambda: tf.reverse(image, [0]), lambda: image)
+    return tf.cond(mirrored, lambda: tf.reverse(image, [1]), lambda: image)
 
 
 def is_plain_jpeg(data):

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from bsce_tf.data.augment import rectangle
+from bsce_tf.data.augment import paste
 
 
 def mix(images, labels, seed, mixup, cutmix):
@@ -24,6 +24,7 @@ def mix(images, labels, seed, mixup, cutmix):
     draws = tf.random.stateless_uniform([3], seed)
     cuts = tf.constant(bool(cutmix)) if not (mixup and cutmix) else draws[2] < 0.5
     alpha = tf.where(cuts, cutmix or mixup, mixup or cutmix)
+    others = tf.stack([images[1], images[0]])  # images[::-1] takes ten times as long
     gammas = tf.random.stateless_gamma([2], seed, alpha)
     share = gammas[0] / tf.maximum(tf.reduce_sum(gammas), 1e-30)
 
@@ -31,15 +32,14 @@ def mix(images, labels, seed, mixup, cutmix):
         shape = tf.cast(tf.shape(images)[1:3], tf.float32)
         half = tf.floor(shape * tf.sqrt(1.0 - share) / 2)
         centre = tf.floor(draws[:2] * shape)
-        start = tf.maximum(centre - half, 0.0)
-        length = tf.minimum(centre + half, shape) - start
-        inside = rectangle(tf.shape(images)[1:3], start, length)
-        left = 1.0 - tf.reduce_prod(length) / tf.reduce_prod(shape)
-        return tf.where(inside, images[::-1], images), left
+        start, end = tf.maximum(centre - half, 0.0), tf.minimum(centre + half, shape)
+        left = 1.0 - tf.reduce_prod(end - start) / tf.reduce_prod(shape)
+        start, end = tf.cast(start, tf.int32), tf.cast(end, tf.int32)
+        return paste(images, others[:, start[0]:end[0], start[1]:end[1]], start), left
 
     def blend():
-        own = tf.cast(images, tf.float32)
-        return tf.cast(own[::-1] + share * (own - own[::-1]) + 0.5, tf.uint8), share
+        own, other = tf.cast(images, tf.float32), tf.cast(others, tf.float32)
+        return tf.cast(other + share * (own - other) + 0.5, tf.uint8), share
 
     mixed, share = tf.cond(cuts, cut, blend)
     return (tf.ensure_shape(mixed, images.shape), tf.stack([labels, labels[::-1]], 1),

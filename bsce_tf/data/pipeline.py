@@ -11,7 +11,7 @@ from bsce_tf.errors import InputError
 
 CROPS = ('multi_scale', 'random_resized')
 
-_MOST = 32  # images that share the cost of catching errors, at most
+_MOST = 64  # images that share the cost of catching errors, at most
 
 # Streams of random numbers, one for each use; a new use goes to the end, so that old runs stay.
 _MOST_STREAMS = 16
@@ -23,8 +23,7 @@ def training(examples, sampler, *, batch_size, size, scales, flip=False, seed=0,
              aspect='squash', antialias=False, augmentation=None, bad=None):
     """Endless training batches; batch s holds positions s·batch_size … of the run.
 
-    The n-th example of a run, its crop, its changes and the image that it is mixed with depend on
-    the seed and n only.
+    The n-th example, its crop, its changes and what it is mixed with depend on seed and n only.
 
     Args:
       examples: a labelled `Examples`.
@@ -42,7 +41,7 @@ def training(examples, sampler, *, batch_size, size, scales, flip=False, seed=0,
       aspect: squash or keep; see `crops.multi_scale`.
       antialias: see `crops.resize_box`.
       augmentation: an `augment.Augmentation`; None: no other change than `flip`.
-      bad: a `BadImages`; by default a bad image stops the run. Put `bad.raising()` around `fit`.
+      bad: a `BadImages`, None: a bad image stops the run; put `bad.raising()` around `fit`.
 
     Returns:
       Dataset of (uint8 `[share, C, C, channels]`, int32 `[share]`), share = batch_size / workers;
@@ -53,8 +52,7 @@ def training(examples, sampler, *, batch_size, size, scales, flip=False, seed=0,
     """
     worker, workers = shard
     if batch_size < 1 or batch_size % workers:
-        raise InputError(f'batch_size: found {batch_size}; expected a multiple of the {workers} '
-                         'workers.')
+        raise InputError(f'batch_size: found {batch_size}; expected a multiple of {workers}.')
     share = batch_size // workers
     augmentation = augmentation or augment.Augmentation()
     augmentation = dataclasses.replace(augmentation, flip=bool(flip or augmentation.flip))
@@ -81,11 +79,11 @@ def training(examples, sampler, *, batch_size, size, scales, flip=False, seed=0,
     chunk = _chunk(share)
     chunks = _parallel(_read_records(numbers.batch(chunk, drop_remainder=True), examples), labelled)
     if not augmentation.mixes:
-        return _batches(chunks, share // chunk, True, lambda _, *parts: [
-            tf.reshape(part, [share, *part.shape[2:]]) for part in parts])
+        return _batches(chunks.map(lambda _, *parts: parts), share, chunk)
     pairs = _parallel(chunks.unbatch().batch(2), mixed).unbatch()
-    return _batches(pairs, share, True, lambda images, labels, part: (
-        images, mixing.soft_labels(labels, part, examples.num_classes)))
+    batches = pairs.batch(share, drop_remainder=True)
+    return _finished(_parallel(batches, lambda images, labels, part: (
+        images, mixing.soft_labels(labels, part, examples.num_classes))))
 
 
 def evaluation(examples, *, batch_size, size, scale, aspect='squash', antialias=False, bad=None):
@@ -98,8 +96,7 @@ def evaluation(examples, *, batch_size, size, scale, aspect='squash', antialias=
       scale: S ≥ C, the size that the image is resized to before the crop.
       aspect: squash or keep; see `crops.centre_crops`.
       antialias: see `crops.centre_crops`.
-      bad: a `BadImages`; by default a bad image stops the run. Put `bad.raising()` around
-        `evaluate` or `predict`.
+      bad: as in `training`, with `bad.raising()` around `evaluate` or `predict`.
 
     Returns:
       Dataset of (uint8 `[n, C, C, channels]`, int32 `[n]`), n ≤ batch_size. If bad images are to be
@@ -120,13 +117,14 @@ def evaluation(examples, *, batch_size, size, scale, aspect='squash', antialias=
 
     def labelled(indices, *data):
         images, weights = make(indices, *data)
-        found = tf.gather(labels, indices)
-        return (images, found, weights) if weighted else (images, found)
+        parts = images, tf.gather(labels, indices), weights
+        return parts if weighted else parts[:2]
 
-    numbers = tf.data.Dataset.range(len(examples)).batch(_chunk(batch_size)).map(lambda i: (i,))
-    ready = _parallel(_read_records(numbers, examples), labelled).unbatch()
+    chunk = _chunk(batch_size)
+    numbers = tf.data.Dataset.range(len(examples)).batch(chunk).map(lambda i: (i,))
+    chunks = _parallel(_read_records(numbers, examples), labelled)
     whole = -(-len(examples) // batch_size)  # told, since TensorFlow cannot count packed images
-    return _batches(ready, batch_size, False).apply(
+    return _batches(chunks, batch_size, chunk, drop_remainder=False).apply(
         tf.data.experimental.assert_cardinality(whole))
 
 
@@ -198,8 +196,7 @@ def _evaluation_images(examples, centre, size, bad):
 
     def second(index, *data):
         good = tf.numpy_function(lambda i: bad.leave_out(examples, i), [index], tf.bool)
-        with tf.control_dependencies([tf.debugging.Assert(
-                tf.logical_not(good), ['an image could not be read at first; try again'])]):
+        with tf.control_dependencies([tf.debugging.Assert(~good, ['failed once; try again'])]):
             return tf.zeros([size, size, 3], tf.uint8)
 
     def make(indices, *data):
@@ -212,8 +209,8 @@ def _evaluation_images(examples, centre, size, bad):
 def _attempt(first, second, parts, size):
     """`first` of every element, or `second` where an op of it fails: a `try` within a graph.
 
-    tf.data can pass over elements that fail; each bears its place, so the missing ones are found.
-    Setting that up takes as long as a quarter of an 800 × 800 JPEG, which is why a chunk shares it.
+    tf.data passes over elements that fail; each bears its place, so the missing ones are found.
+    Setting that up takes as long as a quarter of an 800 × 800 JPEG; so a chunk shares it.
 
     Args:
       first, second: functions of an element's parts that give uint8 `[size, size, 3]`.
@@ -285,10 +282,14 @@ def _parallel(dataset, function):
     return dataset.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
-def _batches(ready, size, drop_remainder, finish=None):
-    batches = ready.batch(size, drop_remainder=drop_remainder)
-    if finish:
-        batches = _parallel(batches, finish)
+def _batches(chunks, size, chunk, drop_remainder=True):
+    """Joins chunks to batches; where they are as large already, nothing is copied again."""
+    if chunk < size:
+        chunks = chunks.unbatch().batch(size, drop_remainder=drop_remainder)
+    return _finished(chunks)
+
+
+def _finished(batches):
     options = tf.data.Options()  # workers make their own slices
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
