@@ -35,12 +35,12 @@ def train(config, folder):
     loss = make_loss(config.loss, data.train.counts)
     sampler = Sampler(data.train.labels, data.train.num_classes, config.seed,
                       config.sampler.gamma, config.sampler.cap)
-    folder = workdir.claim(folder, config.to_dict())
-    label_map.save(folder / workdir.CLASSES, data.train.class_names)
     with devices.scope():
-        model = make_model(config, data.train)
+        model = make_model(config, data.train, config.model.weights or None)
         model.compile(make_optimizer(config.optimizer, model), loss, jit_compile=config.jit_compile,
                       metrics=[metrics.MeanTop1Error(data.train.num_classes)])
+        folder = workdir.claim(folder, config.to_dict())  # only now: a bad field leaves no trace
+        label_map.save(folder / workdir.CLASSES, data.train.class_names)
         _fit(model, config, data, sampler, folder)
 
 
@@ -53,11 +53,17 @@ def make_loss(fields, counts):
                           **settings)
 
 
-def make_model(config, examples):
-    """The classifier of `config.model` for the classes and channels of `examples`."""
+def make_model(config, examples, weights=None):
+    """The classifier of `config.model` for the classes and channels of `examples`.
+
+    Args:
+      config: ConfigDict of the run.
+      examples: an `Examples` of the run.
+      weights: what to start from, see `classifier.build`; None where weights are loaded later.
+    """
     channels = 3 if examples.images is None else examples.images.shape[-1]
     model = classifier.build(
-        config.model.backbone, examples.num_classes, config.model.weights or None,
+        config.model.backbone, examples.num_classes, weights,
         image_size=config.image.size, channels=channels, pooling=config.model.pooling,
         dropout=config.model.dropout, head=config.model.head, freeze=config.model.freeze,
         scale=config.model.head_scale, learn_scale=config.model.head_learn_scale,

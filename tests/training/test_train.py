@@ -157,8 +157,12 @@ def test_weights_of_another_class_count_start_a_run_but_do_not_end_one(tmp_path,
     train(config, tmp_path / 'run')
     assert 'a head of 9 classes' in caplog.text
     shutil.copy(model_file, tmp_path / 'run' / 'best.weights.h5')
+    model_file.unlink()  # what a run began with is not needed any more
     with pytest.raises(InputError, match='best.weights.h5.*6 classes'):
         evaluate(config, tmp_path / 'run')
+    with pytest.raises(InputError, match='other.weights.h5'):
+        train(config, tmp_path / 'other')
+    assert not (tmp_path / 'other').exists()  # so that the right file can be given next
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
