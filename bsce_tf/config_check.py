@@ -9,7 +9,7 @@ from bsce_tf.data.sources import SOURCES
 from bsce_tf.errors import InputError
 from bsce_tf.models import heads
 from bsce_tf.models.backbones import BACKBONES
-from bsce_tf.training import strategy
+from bsce_tf.training import stages, strategy, workdir
 
 
 def check(config):
@@ -23,6 +23,13 @@ def check(config):
         _check_field(name, value)
     for name in RULES.keys() - fields.keys():
         raise InputError(f'config.{name}: missing; expected {RULES[name][1]}.')
+    for stage in stages.resolve(config):
+        for name, value in _flat(stage):
+            _check_field(name, value)
+        _check_scales(stage)
+
+
+def _check_scales(config):
     size = config.image.size
     for name, scale in (('scales', min(config.image.scales)),
                         ('eval_scale', config.image.eval_scale)):
@@ -87,6 +94,9 @@ _RANGE = (lambda v: type(v) in (tuple, list) and len(v) == 2
           'two numbers above 0, the smaller first')
 _SIZES = (lambda v: type(v) in (tuple, list) and len(v) > 0
           and all(type(s) is int and s >= 8 for s in v), 'whole numbers ≥ 8, at least one')
+_MAYBE_SIZES = (lambda v: v == () or _SIZES[0](v), 'whole numbers ≥ 8, or ()')
+_STAGES = (lambda v: type(v) in (tuple, list) and all(type(s) is dict for s in v),
+           "a tuple of dicts, as ({'epochs': 20}, {'epochs': 5, 'sampler.gamma': 1.0})")
 _NAMES = (lambda v: type(v) in (tuple, list) and all(type(s) is str and s for s in v),
           "names in brackets, as ('stem', 'block1')")
 
@@ -99,6 +109,8 @@ RULES = {
     'jit_compile': _BOOLEAN,
     'batch_size': _integer(1),
     'epochs': _integer(1),
+    'steps': _integer(0),
+    'stages': _STAGES,
     'data.source': _one_of(tuple(SOURCES)),
     'data.root': _TEXT,
     'data.train': _TEXT,
@@ -165,4 +177,19 @@ RULES = {
     'schedule.patience': _integer(1),
     'sampler.gamma': _number(0),
     'sampler.cap': _integer(0),
+    'averaging.ema': _number(0, 1, open_high=True),
+    'averaging.swa_epochs': _integer(0),
+    'averaging.batches': _integer(1),
+    'averaging.select': _one_of(('best', *workdir.KINDS)),
+    'tta.scales': _MAYBE_SIZES,
+    'predict.input': _TEXT,
+    'predict.model': _TEXT,
+    'predict.output': _TEXT,
+    'predict.format': _one_of(('csv', 'aliproducts')),
+    'predict.top_k': _integer(1),
+    'export.folder': _TEXT,
+    'export.name': _TEXT,
+    'export.top_k': _integer(1),
+    'export.optimise': _BOOLEAN,
+    'export.bad_image': _one_of(('error', 'empty')),
 }

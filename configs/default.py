@@ -14,6 +14,8 @@ def get_config():
     config.jit_compile = False   # compile the step by XLA; slower on CPUs
     config.batch_size = 64       # global, over all replicas; at least 1
     config.epochs = 30           # at least 1
+    config.steps = 0             # of an epoch; 0: as many as the sampler's epoch has
+    config.stages = ({},)        # what each stage changes: {'sampler.gamma': 1.0, 'epochs': 5}, …
 
     data = config.data = config_dict.ConfigDict()
     data.source = 'fashion_mnist'  # a name of bsce_tf.data.sources.SOURCES
@@ -96,4 +98,27 @@ def get_config():
     sampler = config.sampler = config_dict.ConfigDict()
     sampler.gamma = 0.0          # γ: 0 instance-balanced, 0.5 square-root, 1 class-balanced; ≥ 0
     sampler.cap = 0              # most images of a class that count in an epoch; 0: no cap
+
+    averaging = config.averaging = config_dict.ConfigDict()
+    averaging.ema = 0.0          # decay a step of the exponential average of weights; 0: none
+    averaging.swa_epochs = 0     # average the weights at the end of the last epochs; 0: none
+    averaging.batches = 100      # training batches to estimate SWA's BatchNorm statistics anew
+    averaging.select = 'raw'     # evaluate and export: raw | ema | swa | best (on validation)
+
+    tta = config.tta = config_dict.ConfigDict()
+    tta.scales = ()              # test time: centre crops of these sizes; (): image.scales
+
+    predict = config.predict = config_dict.ConfigDict()
+    predict.input = ''           # folder, list or image to predict; '': the test set of config.data
+    predict.model = ''           # SavedModel to predict with; '': the runs in --workdir
+    predict.output = ''          # file to write; '': predictions.csv in the first workdir
+    predict.format = 'csv'       # csv | aliproducts (the challenge's submission)
+    predict.top_k = 5            # classes of an image
+
+    export = config.export = config_dict.ConfigDict()
+    export.folder = ''           # that TF Serving watches; '': export in the first workdir
+    export.name = 'bsce_tf'      # of the model in TF Serving
+    export.top_k = 5             # classes of an answer
+    export.optimise = True       # freeze the weights and fold BatchNorm
+    export.bad_image = 'error'   # a bad image of a request: error | empty (it fails alone)
     return config

@@ -67,6 +67,11 @@ class Examples:
         return len(self.class_names)
 
     @property
+    def channels(self):
+        """Of the images: those of images in memory, or 3, to which files are decoded."""
+        return 3 if self.images is None else self.images.shape[-1]
+
+    @property
     def labelled(self):
         """Whether labels are known."""
         return bool(self.labels[0] >= 0)

@@ -132,9 +132,8 @@ def _check_augmentation(augmentation, examples, share):
     if augmentation.mixes and share % 2:
         raise InputError(f'batch_size: found {share} images a worker; expected an even number with '
                          'augment.mixup or augment.cutmix, which mix pairs.')
-    channels = 3 if examples.images is None else examples.images.shape[-1]
-    if channels != 3 and (augmentation.colours or augmentation.policy != 'none'):
-        raise InputError(f'augment: found images of {channels} channels; expected 3 for colour '
+    if examples.channels != 3 and (augmentation.colours or augmentation.policy != 'none'):
+        raise InputError(f'augment: found images of {examples.channels} channels; expected 3 for colour '
                          'jitter and policies.')
 
 

@@ -25,7 +25,7 @@ def evaluate(config, folder):
     Raises:
       InputError: if the folder holds no trained run of this config, or the classes differ.
     """
-    folder = workdir.of_run(folder, config.to_dict())
+    folder = workdir.read(folder).folder
     devices = strategy.create(config.strategy, config.replicas)
     keras.mixed_precision.set_dtype_policy(config.precision)
     data = prepare.load(**config.data, seed=config.seed)
@@ -34,7 +34,7 @@ def evaluate(config, folder):
     labelled_test = data.test is not None and data.test.labelled
     name, examples = ('test', data.test) if labelled_test else ('validation', data.validation)
     with devices.scope():
-        model = train.make_model(config, data.train)
+        model = train.make_model(config, data.train.num_classes, data.train.channels)
         classifier.load_weights(model, folder / workdir.WEIGHTS)
         metric = metrics.MeanTop1Error(data.train.num_classes)
         model.compile(loss=train.make_loss(config.loss, data.train.counts), metrics=[metric],

@@ -8,6 +8,7 @@ import keras
 
 from bsce_tf import files
 from bsce_tf.errors import RunError
+from bsce_tf.training import workdir
 
 MONITOR = 'val_mean_top1_error'
 
@@ -77,18 +78,20 @@ class BestWeights(keras.callbacks.Callback):
     """Saves the weights whenever the monitored error has a new best.
 
     Args:
-      path: of the `.weights.h5` file.
+      folder: of the run.
     """
 
-    def __init__(self, path):
+    def __init__(self, folder):
         super().__init__()
-        self.path, self.best = path, math.inf
+        self.folder, self.best = folder, math.inf
 
     def on_epoch_end(self, epoch, logs=None):
         if logs[MONITOR] < self.best:
             self.best = logs[MONITOR]
-            with files.replacing(self.path) as temporary:
+            with files.replacing(self.folder / workdir.WEIGHTS) as temporary:
                 self.model.save_weights(temporary)
+            files.write_json(self.folder / workdir.BEST, {'raw': {
+                'stage': 0, 'epoch': epoch + 1, 'error': self.best}})
 
 
 class StopWhenNotFinite(keras.callbacks.Callback):

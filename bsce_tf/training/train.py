@@ -5,7 +5,7 @@ import tensorflow as tf
 from absl import logging
 
 from bsce_tf import class_weights, losses, metrics
-from bsce_tf.data import augment, bad_images, label_map, pipeline, prepare
+from bsce_tf.data import augment, bad_images, pipeline, prepare
 from bsce_tf.data.sampler import Sampler
 from bsce_tf.errors import InputError
 from bsce_tf.models import classifier
@@ -36,11 +36,12 @@ def train(config, folder):
     sampler = Sampler(data.train.labels, data.train.num_classes, config.seed,
                       config.sampler.gamma, config.sampler.cap)
     with devices.scope():
-        model = make_model(config, data.train, config.model.weights or None)
+        model = make_model(config, data.train.num_classes, data.train.channels,
+                           config.model.weights or None)
         model.compile(make_optimizer(config.optimizer, model), loss, jit_compile=config.jit_compile,
                       metrics=[metrics.MeanTop1Error(data.train.num_classes)])
         folder = workdir.claim(folder, config.to_dict())  # only now: a bad field leaves no trace
-        label_map.save(folder / workdir.CLASSES, data.train.class_names)
+        workdir.describe(folder, data.train)
         _fit(model, config, data, sampler, folder)
 
 
@@ -53,17 +54,17 @@ def make_loss(fields, counts):
                           **settings)
 
 
-def make_model(config, examples, weights=None):
-    """The classifier of `config.model` for the classes and channels of `examples`.
+def make_model(config, num_classes, channels, weights=None):
+    """The classifier of `config.model` and `config.image`.
 
     Args:
-      config: ConfigDict of the run.
-      examples: an `Examples` of the run.
+      config: ConfigDict of a stage.
+      num_classes: K.
+      channels: of the images, 1 or 3.
       weights: what to start from, see `classifier.build`; None where weights are loaded later.
     """
-    channels = 3 if examples.images is None else examples.images.shape[-1]
     model = classifier.build(
-        config.model.backbone, examples.num_classes, weights,
+        config.model.backbone, num_classes, weights,
         image_size=config.image.size, channels=channels, pooling=config.model.pooling,
         dropout=config.model.dropout, head=config.model.head, freeze=config.model.freeze,
         scale=config.model.head_scale, learn_scale=config.model.head_learn_scale,
@@ -107,8 +108,8 @@ def _fit(model, config, data, sampler, folder):
     steps = max(sampler.epoch_size // config.batch_size, 1)
     history = callbacks.History(folder / workdir.METRICS)
     plateau = callbacks.Plateau(config.schedule.factor, config.schedule.patience)
-    best = callbacks.BestWeights(folder / workdir.WEIGHTS)
-    saved = checkpoint.Checkpoint(folder / 'checkpoints' / 'last.h5', plateau, best, history)
+    best = callbacks.BestWeights(folder)
+    saved = checkpoint.Checkpoint(folder / workdir.CHECKPOINTS / 'last.h5', plateau, best, history)
     done = saved.restore(model)
     if done >= config.epochs:
         logging.info('%s: all %d epochs were done before', folder, done)

@@ -2,13 +2,42 @@
 
 import json
 import pathlib
+from typing import NamedTuple
+
+from ml_collections import config_dict
 
 from bsce_tf import files
+from bsce_tf.data import label_map, records
 from bsce_tf.errors import InputError
+from bsce_tf.training import stages
 
-CONFIG, WEIGHTS, METRICS = 'config.json', 'best.weights.h5', 'metrics.csv'
-CLASSES, TENSORBOARD, EVALUATION = 'classes.json', 'tensorboard', 'eval.json'
-BAD_IMAGES = 'bad_images.csv'
+CONFIG, METRICS, CLASSES, DATA = 'config.json', 'metrics.csv', 'classes.json', 'data.json'
+BEST, WEIGHTS, CHECKPOINTS = 'best.json', 'best.weights.h5', 'checkpoints'
+TENSORBOARD, EVALUATION, BAD_IMAGES = 'tensorboard', 'eval.json', 'bad_images.csv'
+
+# Kinds of weights: as trained, their exponential average, the average of the last epochs.
+KINDS = {'raw': WEIGHTS, 'ema': 'ema.weights.h5', 'swa': 'swa.weights.h5'}
+
+
+class Run(NamedTuple):
+    """A trained run, as its folder tells.
+
+    Attributes:
+      folder: pathlib.Path.
+      config: ConfigDict of the stage that made the weights.
+      class_names: K names; position is the class id.
+      data: what data.json holds of the training set: `images`, `channels`, `counts` (images of each
+        class) and `fingerprint`.
+      weights: pathlib.Path of the weights to use.
+      best: what best.json says of them: `kind`, `stage`, `epoch` and `error`.
+    """
+
+    folder: pathlib.Path
+    config: config_dict.ConfigDict
+    class_names: tuple
+    data: dict
+    weights: pathlib.Path
+    best: dict
 
 
 def claim(workdir, config):
@@ -38,27 +67,56 @@ def claim(workdir, config):
     return folder
 
 
-def of_run(workdir, config):
-    """The folder of a run that was trained with `config`, for what comes after training.
+def describe(folder, examples):
+    """Writes classes.json and data.json: what a trained model needs to know of its training set."""
+    label_map.save(folder / CLASSES, examples.class_names)
+    files.write_json(folder / DATA, {
+        'images': len(examples), 'channels': examples.channels,
+        'fingerprint': records.fingerprint(examples), 'counts': examples.counts.tolist()})
+
+
+def read(workdir):
+    """The trained run in a folder, with the weights that its `averaging.select` asks for.
+
+    Returns:
+      `Run`.
 
     Raises:
-      InputError: if there is no trained run, or it has another config.
+      InputError: if there is no trained run, or a file of it is damaged.
     """
     folder = pathlib.Path(workdir)
-    for name in (CONFIG, WEIGHTS):
-        if not (folder / name).exists():
-            raise InputError(f'--workdir: {folder} has no {name}; expected the folder of a trained '
-                             'run (--mode=train).')
-    _compare(folder, config)
-    return folder
+    config = config_dict.ConfigDict(_json(folder / CONFIG))
+    kinds = _json(folder / BEST)
+    try:
+        wanted = config.averaging.select
+        kind = min(kinds, key=lambda k: kinds[k]['error']) if wanted == 'best' else wanted
+        best = {'kind': kind, **kinds[kind]}
+        stage = stages.resolve(config)[best['stage']]
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f'{folder}: {BEST} and {CONFIG} do not fit together ({error}); expected '
+                         'the files of one run.') from error
+    weights = folder / KINDS[kind]
+    if not weights.exists():
+        raise InputError(f'--workdir: {folder} has no {KINDS[kind]}; expected the folder of a '
+                         'trained run (--mode=train).')
+    return Run(folder, stage, label_map.load(folder / CLASSES), _json(folder / DATA), weights, best)
+
+
+def _json(path):
+    if not path.exists():
+        raise InputError(f'--workdir: {path.parent} has no {path.name}; expected the folder of a '
+                         'trained run (--mode=train).')
+    try:
+        value = json.loads(path.read_text(encoding='utf-8'))
+        if not isinstance(value, dict):
+            raise ValueError(f'found a {type(value).__name__}')
+    except (ValueError, OSError) as error:
+        raise InputError(f'{path}: {error}; expected a JSON object that a run wrote.') from error
+    return value
 
 
 def _compare(folder, config):
-    path = folder / CONFIG
-    try:
-        there = _flat(json.loads(path.read_text(encoding='utf-8')))
-    except (ValueError, AttributeError) as error:
-        raise InputError(f'{path}: {error}; expected the config of a run.') from error
+    there = _flat(_json(folder / CONFIG))
     here = _flat(json.loads(json.dumps(config)))
     differing = [f'{key} is {there.get(key)!r} there and {here.get(key)!r} now'
                  for key in sorted(there.keys() | here.keys()) if there.get(key) != here.get(key)]

@@ -1,0 +1,111 @@
+"""A trained model with the crops that it wants: the one way from an image to its logits.
+
+Test time of the paper (section 4.1): resize to several scales, crop the centres, average the
+*features* of the crops, classify once. Evaluation, prediction and the exported graph all use this.
+"""
+
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from bsce_tf.data import crops
+from bsce_tf.errors import InputError
+from bsce_tf.models import classifier
+from bsce_tf.training import train, workdir
+
+
+class Member(NamedTuple):
+    """One model of an ensemble.
+
+    Attributes:
+      name: of its run's folder.
+      body: Model, images `[n, C, C, channels]`, values 0 … 255 → features `[n, feature_dim]`.
+      head: Model, features → float32 logits `[n, K]`.
+      scales: sizes that an image is resized to before the centre crop.
+      size: C, side of the crop in pixels.
+      aspect, antialias: see `crops.centre_crops`.
+      channels: 1 or 3.
+      run: the `workdir.Run`.
+    """
+
+    name: str
+    body: keras.Model
+    head: keras.Model
+    scales: tuple
+    size: int
+    aspect: str
+    antialias: bool
+    channels: int
+    run: workdir.Run
+
+
+def load(folder, scales=()):
+    """The model of a trained run.
+
+    Args:
+      folder: of the run.
+      scales: of test time; empty: the run's `tta.scales`, or else its `image.scales`.
+
+    Raises:
+      InputError: if the folder holds no trained run, or a scale is below the run's crop.
+    """
+    run = workdir.read(folder)
+    image = run.config.image
+    scales = tuple(scales or run.config.tta.scales or image.scales)
+    if min(scales) < image.size:
+        raise InputError(f'tta.scales: found {min(scales)}; expected at least image.size of '
+                         f'{run.folder}, which is {image.size}.')
+    model = train.make_model(run.config, len(run.class_names), run.data['channels'])
+    classifier.load_weights(model, run.weights)
+    body, head = split(model)
+    return Member(run.folder.name, body, head, scales, image.size, image.aspect, image.antialias,
+                  run.data['channels'], run)
+
+
+def split(model):
+    """(images → features, features → logits) of a classifier; they share its variables."""
+    features = model.get_layer('features').output
+    inputs = keras.Input(features.shape[1:], dtype=features.dtype, name='features')
+    return (keras.Model(model.input, features, name='body'),
+            keras.Model(inputs, model.get_layer('head')(inputs), name='head'))
+
+
+def check_classes(members):
+    """Raises InputError that names the first class in which two members differ."""
+    first, *others = members
+    for other in others:
+        pairs = zip(first.run.class_names, other.run.class_names, strict=False)
+        for k, (ours, theirs) in enumerate(pairs):
+            if ours != theirs:
+                raise InputError(f"{other.run.folder}: class {k} is '{theirs}', and '{ours}' in "
+                                 f'{first.run.folder}; expected models of the same classes.')
+        if len(first.run.class_names) != len(other.run.class_names):
+            raise InputError(f'{other.run.folder}: has {len(other.run.class_names)} classes, and '
+                             f'{first.run.folder} {len(first.run.class_names)}; expected models of '
+                             'the same classes.')
+
+
+def crops_of(member, image):
+    """uint8 `[scales, C, C, channels]`: the centre crops of one decoded image, uint8 `[h, w, c]`.
+
+    The image is grey or RGB; a grey model takes the mean of RGB's channels.
+    """
+    if member.channels == 1 and image.shape[-1] == 3:
+        image = tf.reduce_mean(tf.cast(image, tf.float32), axis=-1, keepdims=True)
+    return crops.to_uint8(crops.centre_crops(image, member.scales, member.size, member.aspect,
+                                             member.antialias))
+
+
+def features_of(member, batch):
+    """float32 `[n, scales, feature_dim]` of crops `[n, scales, C, C, channels]`."""
+    shape = tf.shape(batch)
+    flat = tf.reshape(batch, [-1, member.size, member.size, member.channels])
+    features = tf.cast(member.body(flat, training=False), tf.float32)
+    return tf.reshape(features, [shape[0], shape[1], features.shape[-1]])
+
+
+def logits_of(member, features):
+    """float32 `[n, K]` of features `[n, scales, feature_dim]`, averaged over the scales."""
+    mean = tf.reduce_mean(features, axis=1)
+    return member.head(tf.cast(mean, member.head.input.dtype), training=False)
