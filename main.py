@@ -26,7 +26,7 @@ MODES = {
 }
 
 def main(arguments):
-    """Runs a mode; returns the exit status: 0, 1 (the run failed) or 2 (bad input)."""
+    """Runs a mode; returns the exit status: 0, or that of the error (see bsce_tf/errors.py)."""
     try:
         config, workdir, mode = _parse(arguments)
         from bsce_tf import config_check  # TensorFlow loads here, after the flags proved right
@@ -34,9 +34,9 @@ def main(arguments):
         for step in MODES[mode]:
             module, function = step.split(':')
             getattr(importlib.import_module(module), function)(config, workdir)
-    except InputError as error:
-        return _say(error, 2)
-    except (RunError, OSError) as error:
+    except (InputError, RunError) as error:
+        return _say(error, error.status)
+    except OSError as error:
         return _say(error, 1)
     except KeyboardInterrupt:
         return _say('interrupted', 130)

@@ -9,7 +9,7 @@ from bsce_tf.data.sources import SOURCES
 from bsce_tf.errors import InputError
 from bsce_tf.models import heads
 from bsce_tf.models.backbones import BACKBONES
-from bsce_tf.training import stages, strategy, workdir
+from bsce_tf.training import optimizers, schedule, stages, strategy, tracking, workdir
 
 
 def check(config):
@@ -95,6 +95,8 @@ _RANGE = (lambda v: type(v) in (tuple, list) and len(v) == 2
 _SIZES = (lambda v: type(v) in (tuple, list) and len(v) > 0
           and all(type(s) is int and s >= 8 for s in v), 'whole numbers ≥ 8, at least one')
 _MAYBE_SIZES = (lambda v: v == () or _SIZES[0](v), 'whole numbers ≥ 8, or ()')
+_EPOCHS = (lambda v: type(v) in (tuple, list) and all(type(s) is int and s > 0 for s in v),
+           'whole numbers ≥ 1 in brackets')
 _STAGES = (lambda v: type(v) in (tuple, list) and all(type(s) is dict for s in v),
            "a tuple of dicts, as ({'epochs': 20}, {'epochs': 5, 'sampler.gamma': 1.0})")
 _NAMES = (lambda v: type(v) in (tuple, list) and all(type(s) is str and s for s in v),
@@ -167,20 +169,31 @@ RULES = {
     'loss.log_zero': _number(-math.inf, 0, open_high=True),
     'loss.label_smoothing': _number(0, 1, open_high=True),
     'loss.weight_cap': _number(0),
-    'optimizer.name': _one_of(('sgd',)),
+    'optimizer.name': _one_of(optimizers.NAMES),
     'optimizer.learning_rate': _number(0, open_low=True),
     'optimizer.momentum': _number(0, 1, open_high=True),
+    'optimizer.nesterov': _BOOLEAN,
     'optimizer.weight_decay': _number(0),
     'optimizer.layer_decay': _number(0, 1, open_low=True),
-    'schedule.name': _one_of(('plateau',)),
+    'optimizer.clip_norm': _number(0),
+    'optimizer.clip_value': _number(0),
+    'optimizer.accumulate': _integer(1),
+    'schedule.name': _one_of(schedule.NAMES),
     'schedule.factor': _number(0, 1, open_low=True, open_high=True),
     'schedule.patience': _integer(1),
+    'schedule.milestones': _EPOCHS,
+    'schedule.final': _number(0, 1),
+    'schedule.warmup_steps': _integer(0),
     'sampler.gamma': _number(0),
     'sampler.cap': _integer(0),
     'averaging.ema': _number(0, 1, open_high=True),
     'averaging.swa_epochs': _integer(0),
     'averaging.batches': _integer(1),
     'averaging.select': _one_of(('best', *workdir.KINDS)),
+    'checkpoint.steps': _integer(0),
+    'checkpoint.minutes': _number(0),
+    'checkpoint.keep': _integer(1),
+    'tracking': _one_of(tracking.NAMES),
     'tta.scales': _MAYBE_SIZES,
     'predict.input': _TEXT,
     'predict.model': _TEXT,

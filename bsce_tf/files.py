@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 
 
 @contextlib.contextmanager
@@ -21,6 +22,11 @@ def replacing(path):
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_leftover(path):
+    """Whether a path is what `replacing` leaves behind when its process is killed."""
+    return re.match(r'\.\d+\.', pathlib.Path(path).name) is not None
 
 
 def write_text(path, text):

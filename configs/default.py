@@ -8,8 +8,8 @@ def get_config():
     config = config_dict.ConfigDict()
     config.seed = 0              # of weights, sampling, crops and augmentation; 0 to 2³¹−1
     config.deterministic = False  # equal weights from two runs on one machine; slower
-    config.strategy = 'auto'     # auto | one | mirrored: all GPUs, or one device, or all of a kind
-    config.replicas = 0          # replicas of `mirrored`; 0: all devices; on a CPU N logical ones
+    config.strategy = 'auto'     # auto | one | mirrored | multiworker: see README.md
+    config.replicas = 0          # devices of a machine; 0: all GPUs; on a CPU N logical ones
     config.precision = 'float32'  # float32 | mixed_float16 | mixed_bfloat16
     config.jit_compile = False   # compile the step by XLA; slower on CPUs
     config.batch_size = 64       # global, over all replicas; at least 1
@@ -84,16 +84,23 @@ def get_config():
     loss.weight_cap = 0.0        # largest class weight w(k) of bce and bsce; 0: no cap
 
     optimizer = config.optimizer = config_dict.ConfigDict()
-    optimizer.name = 'sgd'       # sgd
+    optimizer.name = 'sgd'       # sgd | adamw
     optimizer.learning_rate = 0.01  # > 0
-    optimizer.momentum = 0.9     # 0 to below 1
+    optimizer.momentum = 0.9     # of sgd; 0 to below 1
+    optimizer.nesterov = False   # of sgd
     optimizer.weight_decay = 0.0  # decoupled; ≥ 0
     optimizer.layer_decay = 1.0  # rate × this for each stage further from the head; above 0 to 1
+    optimizer.clip_norm = 0.0    # longest gradient of a step, all variables together; 0: any
+    optimizer.clip_value = 0.0   # largest entry of a gradient; 0: any
+    optimizer.accumulate = 1     # steps whose gradients make one update; at least 1
 
     schedule = config.schedule = config_dict.ConfigDict()
-    schedule.name = 'plateau'    # plateau: on the validation mean top-1 error
-    schedule.factor = 0.1        # learning rate × factor at a plateau; above 0, below 1
-    schedule.patience = 3        # epochs without a new best before that; at least 1
+    schedule.name = 'plateau'    # plateau (of the validation error) | constant | cosine | step
+    schedule.factor = 0.1        # rate × factor at a plateau or milestone; above 0, below 1
+    schedule.patience = 3        # plateau: epochs without a new best before that; at least 1
+    schedule.milestones = ()     # step: epochs after which the rate falls
+    schedule.final = 0.0         # cosine: last rate / first; 0 to 1
+    schedule.warmup_steps = 0    # steps in which the rate rises from 0; at least 0
 
     sampler = config.sampler = config_dict.ConfigDict()
     sampler.gamma = 0.0          # γ: 0 instance-balanced, 0.5 square-root, 1 class-balanced; ≥ 0
@@ -104,6 +111,12 @@ def get_config():
     averaging.swa_epochs = 0     # average the weights at the end of the last epochs; 0: none
     averaging.batches = 100      # training batches to estimate SWA's BatchNorm statistics anew
     averaging.select = 'raw'     # evaluate and export: raw | ema | swa | best (on validation)
+
+    checkpoint = config.checkpoint = config_dict.ConfigDict()
+    checkpoint.steps = 0         # save every so many steps; 0: not; always after an epoch
+    checkpoint.minutes = 10.0    # save when so much time has gone; 0: not
+    checkpoint.keep = 2          # last checkpoints that are kept; at least 1
+    config.tracking = 'none'     # none | mlflow | wandb: where else to send the history
 
     tta = config.tta = config_dict.ConfigDict()
     tta.scales = ()              # test time: centre crops of these sizes; (): image.scales

@@ -86,8 +86,12 @@ def training(examples, sampler, *, batch_size, size, scales, flip=False, seed=0,
         images, mixing.soft_labels(labels, part, examples.num_classes))))
 
 
-def evaluation(examples, *, batch_size, size, scale, aspect='squash', antialias=False, bad=None):
+def evaluation(examples, *, batch_size, size, scale, aspect='squash', antialias=False,
+               shard=(0, 1), bad=None):
     """Every image once, in order, centre-cropped; the last batch may be short.
+
+    With several workers all have equally many full batches: each makes its slice of each global
+    batch, and where the images end, the last one comes again with weight 0.
 
     Args:
       examples: an `Examples`; labels are −1 where they are not known.
@@ -96,18 +100,24 @@ def evaluation(examples, *, batch_size, size, scale, aspect='squash', antialias=
       scale: S ≥ C, the size that the image is resized to before the crop.
       aspect: squash or keep; see `crops.centre_crops`.
       antialias: see `crops.centre_crops`.
-      bad: as in `training`, with `bad.raising()` around `evaluate` or `predict`.
+      shard: (worker, workers).
+      bad: as in `training`, with `bad.raising()` around what runs it.
 
     Returns:
-      Dataset of (uint8 `[n, C, C, channels]`, int32 `[n]`), n ≤ batch_size. If bad images are to be
-      skipped, it also gives their weight, float32 `[n]`: 1, or 0 for a bad image, which is black.
+      Dataset of (uint8 `[n, C, C, channels]`, int32 `[n]`), n ≤ batch_size / workers. If bad images
+      are to be skipped or there are several workers, it also gives weights, float32 `[n]`: 1, or 0
+      for an image that does not count; a bad one is black.
 
     Raises:
       InputError: if an argument is out of range.
     """
     crops.check(size, (scale,), aspect)
     bad = bad or BadImages()
-    weighted = examples.images is None and bad.on_error == 'skip'
+    worker, workers = shard
+    if batch_size % workers:
+        raise InputError(f'batch_size: found {batch_size}; expected a multiple of {workers}.')
+    share = batch_size // workers
+    weighted = workers > 1 or (examples.images is None and bad.on_error == 'skip')
     labels = tf.constant(examples.labels)
 
     def centre(image):
@@ -115,16 +125,24 @@ def evaluation(examples, *, batch_size, size, scale, aspect='squash', antialias=
 
     make = _evaluation_images(examples, centre, size, bad)
 
-    def labelled(indices, *data):
+    def labelled(counts, indices, *data):
         images, weights = make(indices, *data)
-        parts = images, tf.gather(labels, indices), weights
+        parts = images, tf.gather(labels, indices), weights * counts
         return parts if weighted else parts[:2]
 
-    chunk = _chunk(batch_size)
-    numbers = tf.data.Dataset.range(len(examples)).batch(chunk).map(lambda i: (i,))
-    chunks = _parallel(_read_records(numbers, examples), labelled)
+    chunk = _chunk(share)
     whole = -(-len(examples) // batch_size)  # told, since TensorFlow cannot count packed images
-    return _batches(chunks, batch_size, chunk, drop_remainder=False).apply(
+    if workers == 1:
+        places = tf.data.Dataset.range(len(examples))
+    else:
+        places = tf.data.Dataset.range(whole).map(
+            lambda step: step * batch_size + worker * share + tf.range(share, dtype=tf.int64)
+        ).unbatch()
+    last = len(examples) - 1
+    numbers = places.batch(chunk).map(
+        lambda i: (tf.cast(i <= last, tf.float32), tf.minimum(i, last)))
+    chunks = _parallel(_read_records(numbers, examples), labelled)
+    return _batches(chunks, share, chunk, drop_remainder=workers > 1).apply(
         tf.data.experimental.assert_cardinality(whole))
 
 
@@ -133,8 +151,8 @@ def _check_augmentation(augmentation, examples, share):
         raise InputError(f'batch_size: found {share} images a worker; expected an even number with '
                          'augment.mixup or augment.cutmix, which mix pairs.')
     if examples.channels != 3 and (augmentation.colours or augmentation.policy != 'none'):
-        raise InputError(f'augment: found images of {examples.channels} channels; expected 3 for colour '
-                         'jitter and policies.')
+        raise InputError(f'augment: found images of {examples.channels} channels; expected 3 '
+                         'for colour jitter and policies.')
 
 
 def _choose(crop, scales, size, area, aspect_ratio, aspect):

@@ -1,68 +1,114 @@
 """The state of a run in one file, from which it goes on as if it had not stopped."""
 
 import json
+import re
+import zlib
 
 import h5py
-import keras
+import numpy as np
+from absl import logging
 
 from bsce_tf import files
-from bsce_tf.errors import InputError
+from bsce_tf.errors import InputError, RunError
+from bsce_tf.training.state import State
+
+_PATTERN = re.compile(r'step-\d{10}\.h5')
 
 
-class Checkpoint(keras.callbacks.Callback):
-    """Writes the state after every epoch: variables, callbacks' state and history.
-
-    Put it last, so that it sees what the other callbacks made of the epoch.
+def save(folder, state, arrays, keep=2):
+    """Writes a checkpoint and removes all but the last ones.
 
     Args:
-      path: of the file.
-      plateau: a `callbacks.Plateau` or None.
-      best: a `callbacks.BestWeights`.
-      history: a `callbacks.History`.
+      folder: pathlib.Path; made if it is missing.
+      state: a `State`.
+      arrays: list of NumPy arrays or scalars.
+      keep: how many checkpoints stay, at least 1.
+
+    Raises:
+      RunError: if the file cannot be written; those before are as they were.
     """
+    path = folder / name_of(state.total)
+    try:
+        folder.mkdir(exist_ok=True)
+        with files.replacing(path) as temporary, h5py.File(temporary, 'w') as file:
+            text = json.dumps(vars(state))
+            file['state'], file['checksum'] = text, zlib.crc32(text.encode())
+            for i, value in enumerate(arrays):
+                file[str(i)] = value
+                file[str(i)].attrs['checksum'] = _checksum(value)
+    except OSError as error:
+        raise RunError(f'{path}: cannot be written: {error}; the checkpoint before it is kept, and '
+                       'the same command goes on from there.') from error
+    for old in names(folder)[:-keep]:
+        (folder / old).unlink()
 
-    def __init__(self, path, plateau, best, history):
-        super().__init__()
-        self.path, self.plateau, self.best, self.history = path, plateau, best, history
 
-    def on_epoch_end(self, epoch, logs=None):
-        state = {'epoch': epoch + 1, 'best': self.best.best, 'history': self.history.rows,
-                 'plateau': self.plateau.state() if self.plateau else None}
-        self.path.parent.mkdir(exist_ok=True)
-        with files.replacing(self.path) as temporary, h5py.File(temporary, 'w') as file:
-            file['state'] = json.dumps(state)
-            for i, variable in enumerate(_variables(self.model)):
-                file[str(i)] = variable.numpy()
+def name_of(total):
+    """File name of the checkpoint after so many steps of the run."""
+    return f'step-{total:010d}.h5'
 
-    def restore(self, model):
-        """Sets model, optimizer and callbacks to the saved state.
 
-        Args:
-          model: compiled, of the same config.
+def names(folder):
+    """File names of the checkpoints in a folder, the oldest first."""
+    if not folder.is_dir():
+        return []
+    return sorted(path.name for path in folder.iterdir() if _PATTERN.fullmatch(path.name))
 
-        Returns:
-          Epochs done: 0 where there is no checkpoint.
 
-        Raises:
-          InputError: if the file is damaged or of another network.
-        """
-        if not self.path.exists():
-            return 0
-        model.optimizer.build(model.trainable_variables)
+def load(folder, name=None):
+    """The newest checkpoint that is whole; damaged ones are named in a warning.
+
+    Args:
+      folder: pathlib.Path.
+      name: of one checkpoint; None: the newest.
+
+    Returns:
+      (file name, `State`, list of arrays), or None where there is no checkpoint.
+
+    Raises:
+      InputError: if there are checkpoints and none is whole.
+    """
+    found = names(folder) if name is None else [name]
+    errors = []
+    for candidate in reversed(found):
         try:
-            with h5py.File(self.path, 'r') as file:
-                state = json.loads(file['state'][()])
-                for i, variable in enumerate(_variables(model)):
-                    variable.assign(file[str(i)][()])
-        except (OSError, KeyError, ValueError) as error:
-            raise InputError(f'{self.path}: {error}; expected the checkpoint of this run.'
-                             ) from error
-        self.best.best, self.history.rows = state['best'], state['history']
-        if self.plateau:
-            self.plateau.restore(state['plateau'])
-        return state['epoch']
+            return candidate, *_read(folder / candidate)
+        except (OSError, KeyError, ValueError, TypeError) as error:
+            errors.append(f'{folder / candidate}: damaged ({error})')
+            logging.warning('%s; the checkpoint before it is tried', errors[-1])
+    if errors:
+        raise InputError(f'{errors[0]}; expected at least one whole checkpoint of this run. '
+                         'Another --workdir begins anew.')
+    return None
 
 
-def _variables(model):
-    """All that training changes: weights, statistics, random states, optimizer."""
-    return [*model.variables, *model.optimizer.variables]
+def _read(path):
+    with h5py.File(path, 'r') as file:
+        text = file['state'][()]
+        if zlib.crc32(text) != file['checksum'][()]:
+            raise ValueError('the state does not match its checksum')
+        arrays = []
+        for i in range(len(file) - 2):
+            arrays.append(file[str(i)][()])
+            if _checksum(arrays[-1]) != file[str(i)].attrs['checksum']:
+                raise ValueError(f'array {i} does not match its checksum')
+    return State(**json.loads(text)), arrays
+
+
+def assign(variables, arrays, name):
+    """Sets variables to the arrays of a checkpoint.
+
+    Raises:
+      InputError: if they do not fit.
+    """
+    shapes = [tuple(v.shape) for v in variables]
+    if shapes != [np.shape(a) for a in arrays]:
+        raise InputError(f'{name}: holds {len(arrays)} arrays that do not fit the '
+                         f'{len(variables)} variables of the run; expected a checkpoint of this '
+                         'run and version.')
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+
+
+def _checksum(value):
+    return zlib.crc32(np.ascontiguousarray(value).view(np.uint8).reshape(-1))

@@ -1,52 +1,138 @@
-"""config.strategy → tf.distribute.Strategy, and the model class that goes with it."""
+"""config.strategy → tf.distribute.Strategy, and how data sets are shared over its replicas."""
 
-import keras
+import json
+import os
+
 import tensorflow as tf
 
 from bsce_tf.errors import InputError
 
-NAMES = ('auto', 'one', 'mirrored')
+NAMES = ('auto', 'one', 'mirrored', 'multiworker')
 
 
 def create(name='auto', replicas=0):
     """The strategy for this machine. Call it before anything else of TensorFlow runs.
 
     Args:
-      name: 'one': one device; 'mirrored': MirroredStrategy; 'auto': mirrored where there are
-        several GPUs or replicas, else one device.
-      replicas: how many devices to mirror over; 0: all GPUs, or one CPU device. Without a GPU,
+      name: 'one': one device; 'mirrored': MirroredStrategy over the devices of this machine;
+        'multiworker': MultiWorkerMirroredStrategy over the workers that TF_CONFIG names, or else
+        over the tasks of a Slurm step; 'auto': multiworker where TF_CONFIG names several workers,
+        else mirrored where there are several GPUs or replicas, else one device.
+      replicas: how many devices of this machine; 0: all GPUs, or one CPU device. Without a GPU,
         the CPU is divided into that many logical devices.
 
     Returns:
       tf.distribute.Strategy.
 
     Raises:
-      InputError: if the name is unknown or there are fewer GPUs than replicas.
+      InputError: if the name is unknown, TF_CONFIG cannot be used or there are fewer GPUs than
+        replicas.
     """
     if name not in NAMES:
         raise InputError(f"strategy: found '{name}'; expected one of {', '.join(NAMES)}.")
+    workers = _workers()
+    if name == 'multiworker' or (name == 'auto' and len(workers) > 1):
+        return _multi_worker(workers, replicas)
     devices = _devices(replicas)
     if name == 'one' or (name == 'auto' and len(devices) == 1):
         return tf.distribute.OneDeviceStrategy(devices[0])
     return tf.distribute.MirroredStrategy(devices)
 
 
-@keras.saving.register_keras_serializable('bsce_tf')
-class DistributedModel(keras.Model):
-    """A functional model that can be built from batches which replicas share unevenly.
+def workers_of(strategy):
+    """(number of this worker, number of workers); the worker 0 is the chief, who writes files."""
+    resolver = strategy.cluster_resolver
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) or not (
+            resolver and resolver.cluster_spec()):
+        return 0, 1
+    spec = resolver.cluster_spec().as_dict()
+    chiefs = len(spec.get('chief', ()))
+    number = resolver.task_id + (chiefs if resolver.task_type == 'worker' else 0)
+    return number, chiefs + len(spec.get('worker', ()))
 
-    Keras averages the parts of the first batch over the replicas to learn its shape; that fails
-    where they differ in size, as with a short last batch. One part tells as much.
+
+def from_chief(strategy, value):
+    """A whole number that the chief knows: its `value()`, on every worker."""
+    worker, workers = workers_of(strategy)
+    if workers == 1:
+        return value()
+    own = tf.constant(value() if worker == 0 else 0, tf.int64)
+
+    @tf.function(autograph=False)
+    def total():
+        return strategy.reduce(tf.distribute.ReduceOp.SUM,
+                               strategy.run(lambda: tf.identity(own)), axis=None)
+
+    return int(total()) // (strategy.num_replicas_in_sync // workers)
+
+
+def distribute(strategy, make):
+    """A data set whose global batches are shared over all replicas.
+
+    Args:
+      strategy: of `create`.
+      make: function of (worker, workers) that gives the batches of that worker, a tf.data.Dataset.
     """
+    worker, workers = workers_of(strategy)
+    if workers == 1:
+        return strategy.experimental_distribute_dataset(make((0, 1)))
+    local = strategy.num_replicas_in_sync // workers
 
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        if iterator is not None:
-            for _, _, batches in iterator:
-                data_batch = keras.tree.map_structure(
-                    lambda part: self.distribute_strategy.experimental_local_results(part)[0],
-                    next(batches))
-                break
-        super()._maybe_symbolic_build(data_batch=data_batch)
+    def of_worker(_):
+        batches = make((worker, workers))
+        if local == 1:
+            return batches
+        share = next(iter(tf.nest.flatten(batches.element_spec))).shape[0]
+        return batches.rebatch(share // local, drop_remainder=True)
+
+    return strategy.distribute_datasets_from_function(of_worker)
+
+
+def check_batch(batch_size, strategy):
+    """Raises InputError if a global batch cannot be shared evenly."""
+    replicas = strategy.num_replicas_in_sync
+    if batch_size % replicas:
+        raise InputError(f'batch_size: found {batch_size}; expected a multiple of the {replicas} '
+                         'replicas.')
+
+
+def _workers():
+    """The addresses of the chief and the workers in TF_CONFIG; () without it."""
+    text = os.environ.get('TF_CONFIG', '')
+    if not text.strip():
+        return ()
+    wanted = ('expected {"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", '
+              '"index": 0}}')
+    try:
+        found = json.loads(text)
+        cluster, task = found.get('cluster', {}), found.get('task', {})
+        if not cluster:
+            return ()
+        addresses = [*cluster.get('chief', ()), *cluster.get('worker', ())]
+        kind, index = task['type'], int(task['index'])
+        if set(cluster) - {'chief', 'worker'} or kind not in ('chief', 'worker'):
+            raise ValueError(f"task '{kind}' of {', '.join(cluster)}")
+        if not 0 <= index < len(cluster.get(kind, ())):
+            raise ValueError(f'{kind} {index} of {len(cluster.get(kind, ()))}')
+        if any(type(a) is not str or ':' not in a for a in addresses):
+            raise ValueError(f'the addresses {addresses}')
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f'TF_CONFIG: found {text[:200]!r} ({error}); {wanted}.') from error
+    return tuple(addresses)
+
+
+def _multi_worker(workers, replicas):
+    resolver = None
+    if not workers:
+        try:
+            resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(auto_set_gpu=False)
+            resolver.cluster_spec()
+        except (KeyError, RuntimeError, ValueError, OSError) as error:
+            raise InputError('strategy: found multiworker, but neither TF_CONFIG nor the variables '
+                             f'of a Slurm step ({error}); expected one of them.') from error
+    if not tf.config.list_physical_devices('GPU'):
+        _divide_cpu(max(replicas, 1))
+    return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
 
 
 def _devices(replicas):
@@ -57,12 +143,17 @@ def _devices(replicas):
                              'of this machine.')
         return [gpu.name for gpu in gpus[:replicas or None]]
     wanted = max(replicas, 1)
-    cpu = tf.config.list_physical_devices('CPU')[0]
-    if len(tf.config.get_logical_device_configuration(cpu) or [0]) < wanted:
-        try:
-            tf.config.set_logical_device_configuration(
-                cpu, [tf.config.LogicalDeviceConfiguration()] * wanted)
-        except RuntimeError as error:  # TensorFlow has begun with fewer
-            raise InputError(f'replicas: found {replicas}, but TensorFlow already runs on another '
-                             'number of devices; expected to be set at the start.') from error
+    _divide_cpu(wanted)
     return [device.name for device in tf.config.list_logical_devices('CPU')[:wanted]]
+
+
+def _divide_cpu(wanted):
+    cpu = tf.config.list_physical_devices('CPU')[0]
+    if len(tf.config.get_logical_device_configuration(cpu) or [0]) >= wanted:
+        return
+    try:
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * wanted)
+    except RuntimeError as error:  # TensorFlow has begun with fewer
+        raise InputError(f'replicas: found {wanted}, but TensorFlow already runs on another '
+                         'number of devices; expected to be set at the start.') from error

@@ -1,21 +1,42 @@
 """train(config, workdir): the whole of a training run, from top to bottom."""
 
+import contextlib
+
 import keras
 import tensorflow as tf
 from absl import logging
 
-from bsce_tf import class_weights, losses, metrics
+from bsce_tf import class_weights, losses
 from bsce_tf.data import augment, bad_images, pipeline, prepare
 from bsce_tf.data.sampler import Sampler
-from bsce_tf.errors import InputError
+from bsce_tf.errors import InputError, RunError
 from bsce_tf.models import classifier
-from bsce_tf.training import callbacks, checkpoint, layer_decay, strategy, workdir
+from bsce_tf.training import (
+    averaging,
+    checkpoint,
+    optimizers,
+    stages,
+    strategy,
+    workdir,
+)
+from bsce_tf.training.loop import Loop
+from bsce_tf.training.progress import Progress
+from bsce_tf.training.schedule import Schedule
+from bsce_tf.training.state import State
+from bsce_tf.training.steps import Steps
+from bsce_tf.training.summaries import Summaries
+from bsce_tf.training.termination import Terminated
+from bsce_tf.training.tracking import Tracking
+
+_STAGE_SEEDS = 1_000_003  # a prime: stages draw their own images and crops
 
 
 def train(config, folder):
     """Trains what `config` describes into `folder`; a run that was stopped goes on.
 
-    Writes config.json, classes.json, metrics.csv, best.weights.h5, tensorboard/ and checkpoints/.
+    Every stage of `config.stages` begins with the best weights of those before it and a fresh
+    optimizer. With several workers, all call this, and the chief alone writes; the folder must be
+    one that all of them see.
 
     Args:
       config: ConfigDict with the fields of configs/default.py, checked.
@@ -23,26 +44,37 @@ def train(config, folder):
 
     Raises:
       InputError: if the data, a field or the folder is not as expected; nothing is overwritten.
-      RunError: if the loss is no longer finite.
+      RunError: if the loss is no longer finite, a file cannot be written or a worker is lost.
+      PreemptedError: after SIGTERM, when the state is saved.
     """
     devices = strategy.create(config.strategy, config.replicas)
-    _check_batch(config.batch_size, devices.num_replicas_in_sync)
+    parts = stages.resolve(config)
+    for part in parts:
+        _check(part, devices)
+    set_up(config)
+    folder = workdir.check(folder, config.to_dict())
+    data = prepare.load(**config.data, seed=config.seed)
+    with _lost_workers(devices), Terminated() as terminated:
+        state, arrays = _restored(folder / workdir.CHECKPOINTS, devices)
+        if state.stage == len(parts) - 1 and state.epoch >= parts[-1].epochs:
+            logging.info('%s: all epochs were done before', folder)
+            return
+        for number in range(state.stage, len(parts)):
+            if number > state.stage:
+                keras.backend.clear_session()
+                state.next_stage()
+                arrays = None
+            with devices.scope():
+                _train_stage(config, parts[number], folder, data, state, arrays, devices,
+                             terminated)
+
+
+def set_up(config):
+    """Sets what is global in TensorFlow and Keras: seeds, determinism, precision."""
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.mixed_precision.set_dtype_policy(config.precision)
-    data = prepare.load(**config.data, seed=config.seed)
-    loss = make_loss(config.loss, data.train.counts)
-    sampler = Sampler(data.train.labels, data.train.num_classes, config.seed,
-                      config.sampler.gamma, config.sampler.cap)
-    with devices.scope():
-        model = make_model(config, data.train.num_classes, data.train.channels,
-                           config.model.weights or None)
-        model.compile(make_optimizer(config.optimizer, model), loss, jit_compile=config.jit_compile,
-                      metrics=[metrics.MeanTop1Error(data.train.num_classes)])
-        folder = workdir.claim(folder, config.to_dict())  # only now: a bad field leaves no trace
-        workdir.describe(folder, data.train)
-        _fit(model, config, data, sampler, folder)
 
 
 def make_loss(fields, counts):
@@ -71,14 +103,7 @@ def make_model(config, num_classes, channels, weights=None):
         tau=config.model.head_tau)
     if config.model.sync_batch_norm:
         classifier.synchronise_batch_norm(model)
-    return strategy.DistributedModel(model.inputs, model.outputs[0], name=model.name)
-
-
-def make_optimizer(fields, model):
-    """The Keras optimizer of `config.optimizer` for the classifier `model`."""
-    return layer_decay.SGD(fields.learning_rate, momentum=fields.momentum,
-                           weight_decay=fields.weight_decay or None,
-                           factors=layer_decay.factors(model, fields.layer_decay))
+    return model
 
 
 def bad_images_of(config, folder):
@@ -87,50 +112,139 @@ def bad_images_of(config, folder):
                                 config.data.max_pixels, folder / workdir.BAD_IMAGES, config.seed)
 
 
-def evaluation_batches(config, examples, bad):
+def evaluation_batches(config, examples, bad, shard=(0, 1)):
     """Batches of a validation or test set as `config.image` crops them."""
     image = config.image
     return pipeline.evaluation(
         examples, batch_size=config.batch_size, size=image.size, scale=image.eval_scale,
-        aspect=image.aspect, antialias=image.antialias, bad=bad)
+        aspect=image.aspect, antialias=image.antialias, shard=shard, bad=bad)
 
 
-def _training_batches(config, examples, sampler, start, bad):
+def _train_stage(run, config, folder, data, state, arrays, devices, terminated):
+    """Trains one stage, whose config is `config`, from `state` and the arrays saved with it."""
+    worker, _ = strategy.workers_of(devices)
+    model, steps = _build(config, folder, data, state, arrays)
+    if worker == 0:
+        folder = workdir.claim(folder, run.to_dict())  # only now: a bad field leaves no trace
+        workdir.describe(folder, data.train)
+    swa = averaging.Swa() if config.averaging.swa_epochs else None
+    if arrays is not None:
+        count = len(steps.variables)
+        checkpoint.assign(steps.variables, arrays[:count], folder / workdir.CHECKPOINTS)
+        if swa:
+            swa.count, swa.values = state.averaged, arrays[count:]
+    seed = (config.seed + _STAGE_SEEDS * state.stage) % 2**31
+    sampler = Sampler(data.train.labels, data.train.num_classes, seed, config.sampler.gamma,
+                      config.sampler.cap)
+    epoch_steps = config.steps or max(sampler.epoch_size // config.batch_size, 1)
+    bad = bad_images_of(config, folder)
+
+    def batches(start):
+        return strategy.distribute(devices, lambda shard: _training_batches(
+            config, data.train, sampler, seed, start, bad, shard))
+
+    def name_images(step):
+        positions = tf.range(config.batch_size, dtype=tf.int64) + step * config.batch_size
+        return [data.train.name(i) for i in sampler(positions).numpy()]
+
+    observers = []
+    if worker == 0:
+        _announce(config, folder, data, state, model, epoch_steps, devices)
+        observers = _observers(run, config, folder, state, epoch_steps, _training_batches(
+            config, data.train, sampler, seed, 0, bad))
+    loop = Loop(config, folder, state, steps, _schedule(config, epoch_steps), swa, worker == 0,
+                observers, terminated)
+    validation = strategy.distribute(
+        devices, lambda shard: evaluation_batches(config, data.validation, bad, shard))
+    with bad.raising(), contextlib.ExitStack() as stack:
+        for observer in observers:
+            if hasattr(observer, 'close'):
+                stack.callback(observer.close)
+        loop.run(batches(state.epoch * epoch_steps + state.step), validation, lambda: batches(0),
+                 name_images)
+
+
+def _build(config, folder, data, state, arrays):
+    """(model, `Steps`) of a stage; weights from a checkpoint are not loaded yet."""
+    first = config.model.weights if state.stage == 0 and arrays is None else ''
+    model = make_model(config, data.train.num_classes, data.train.channels, first or None)
+    if state.stage and arrays is None:
+        best = workdir.read(folder).weights
+        classifier.load_weights(model, best, new_head=True)
+    ema = averaging.Ema(model, config.averaging.ema) if config.averaging.ema else None
+    optimizer = optimizers.make(model, **config.optimizer,
+                                scale_loss=config.precision == 'mixed_float16')
+    return model, Steps(model, optimizer, make_loss(config.loss, data.train.counts),
+                        data.train.num_classes, config.batch_size, config.jit_compile, ema)
+
+
+def _training_batches(config, examples, sampler, seed, start, bad, shard=(0, 1)):
     image = config.image
     return pipeline.training(
         examples, sampler, batch_size=config.batch_size, size=image.size, scales=image.scales,
-        seed=config.seed, start=start, crop=image.crop, area=image.area,
+        seed=seed, start=start, shard=shard, crop=image.crop, area=image.area,
         aspect_ratio=image.aspect_ratio, aspect=image.aspect, antialias=image.antialias,
         augmentation=augment.Augmentation(**config.augment), bad=bad)
 
 
-def _fit(model, config, data, sampler, folder):
-    steps = max(sampler.epoch_size // config.batch_size, 1)
-    history = callbacks.History(folder / workdir.METRICS)
-    plateau = callbacks.Plateau(config.schedule.factor, config.schedule.patience)
-    best = callbacks.BestWeights(folder)
-    saved = checkpoint.Checkpoint(folder / workdir.CHECKPOINTS / 'last.h5', plateau, best, history)
-    done = saved.restore(model)
-    if done >= config.epochs:
-        logging.info('%s: all %d epochs were done before', folder, done)
-        return
-    print(f'{folder}: {config.loss.name}, {config.model.backbone}, {model.count_params():,} '
-          f'parameters; {len(data.train):,} training and {len(data.validation):,} validation '
-          f'images, {data.train.num_classes:,} classes; {steps} steps an epoch, '
-          f'epoch {done + 1} to {config.epochs}')
-    bad = bad_images_of(config, folder)
-    with bad.raising():
-        model.fit(
-            _training_batches(config, data.train, sampler, done * steps, bad), shuffle=False,
-            epochs=config.epochs, initial_epoch=done, steps_per_epoch=steps,
-            validation_data=evaluation_batches(config, data.validation, bad),
-            callbacks=[callbacks.StopWhenNotFinite(), plateau, history, best,
-                       keras.callbacks.TensorBoard(folder / workdir.TENSORBOARD,
-                                                   write_graph=False),
-                       saved])
+def _schedule(config, epoch_steps):
+    fields = dict(config.schedule)
+    fields.pop('patience')
+    return Schedule(base=config.optimizer.learning_rate, steps=config.epochs * epoch_steps,
+                    epoch_steps=epoch_steps, **fields)
 
 
-def _check_batch(batch_size, replicas):
-    if batch_size % replicas:
-        raise InputError(f'batch_size: found {batch_size}; expected a multiple of the {replicas} '
-                         'replicas.')
+def _restored(checkpoints, devices):
+    """(State, arrays) of the newest whole checkpoint, the same on every worker; or a new State."""
+    if strategy.workers_of(devices)[0] == 0:
+        found = checkpoint.load(checkpoints)
+    number = strategy.from_chief(devices, lambda: found[1].total if found else -1)
+    if number < 0:
+        return State(), None
+    if strategy.workers_of(devices)[0] != 0:
+        found = checkpoint.load(checkpoints, checkpoint.name_of(number))
+    logging.info('%s: going on from %s', checkpoints, found[0])
+    return found[1:]
+
+
+def _observers(run, config, folder, state, epoch_steps, batches):
+    summaries = Summaries(folder / workdir.TENSORBOARD)
+    if state.epoch == state.step == 0:
+        summaries.show_images(state.stage, next(iter(batches))[0])
+    observers = [Progress(config.epochs, epoch_steps), summaries]
+    if config.tracking != 'none':
+        observers.append(Tracking(config.tracking, folder, run.to_dict()))
+    return observers
+
+
+def _announce(config, folder, data, state, model, epoch_steps, devices):
+    """One line on what is about to run."""
+    kinds = sorted({device.rsplit('/', 1)[-1].removeprefix('device:').split(':')[0]
+                    for device in devices.extended.worker_devices})
+    print(f'{folder}: stage {state.stage}, {config.loss.name}, {config.model.backbone}, '
+          f'{model.count_params():,} parameters; {len(data.train):,} training and '
+          f'{len(data.validation):,} validation images, {data.train.num_classes:,} classes; '
+          f'{devices.num_replicas_in_sync} × {"/".join(kinds)}, batch {config.batch_size}, '
+          f'{epoch_steps} steps an epoch, epoch {state.epoch + 1} to {config.epochs}', flush=True)
+
+
+def _check(config, devices):
+    strategy.check_batch(config.batch_size, devices)
+    if config.jit_compile and config.model.sync_batch_norm and devices.num_replicas_in_sync > 1:
+        raise InputError('jit_compile: found True with several replicas and model.sync_batch_norm; '
+                         'expected one of the two to be False, as XLA cannot cross replicas.')
+
+
+@contextlib.contextmanager
+def _lost_workers(devices):
+    """Tells in one line that another worker is gone; TensorFlow's error is logged."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        worker, workers = strategy.workers_of(devices)
+        if workers == 1:
+            raise
+        logging.error('%s', error)
+        raise RunError(f'worker {worker} of {workers}: another worker stopped answering; expected '
+                       'all of them to run. Start all with the same command, and the run goes on '
+                       'from its last checkpoint.') from error

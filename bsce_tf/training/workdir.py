@@ -14,6 +14,7 @@ from bsce_tf.training import stages
 CONFIG, METRICS, CLASSES, DATA = 'config.json', 'metrics.csv', 'classes.json', 'data.json'
 BEST, WEIGHTS, CHECKPOINTS = 'best.json', 'best.weights.h5', 'checkpoints'
 TENSORBOARD, EVALUATION, BAD_IMAGES = 'tensorboard', 'eval.json', 'bad_images.csv'
+NOT_FINITE = 'not_finite.txt'
 
 # Kinds of weights: as trained, their exponential average, the average of the last epochs.
 KINDS = {'raw': WEIGHTS, 'ema': 'ema.weights.h5', 'swa': 'swa.weights.h5'}
@@ -40,31 +41,59 @@ class Run(NamedTuple):
     best: dict
 
 
-def claim(workdir, config):
-    """Makes `workdir` the folder of the run that `config` describes, or checks that it is.
+def check(workdir, config):
+    """Checks that `workdir` is, or can become, the folder of the run that `config` describes.
 
     Args:
       workdir: path of a folder that is missing, empty, or holds a run of the same config.
       config: nested dict of plain values.
 
     Returns:
-      pathlib.Path of the folder, which holds config.json.
+      pathlib.Path of the folder.
 
     Raises:
       InputError: if the folder holds anything else, naming the fields that differ.
     """
     folder = pathlib.Path(workdir)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f'--workdir: {folder} is a file; expected a folder.')
-    if (folder / CONFIG).exists():
-        _compare(folder, config)
-        return folder
-    if folder.exists() and any(folder.iterdir()):
-        raise InputError(f'--workdir: {folder} is not empty and holds no {CONFIG}; expected an '
-                         'empty folder or one of an earlier run.')
-    folder.mkdir(parents=True, exist_ok=True)
-    files.write_json(folder / CONFIG, config)
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f'--workdir: {folder} is a file; expected a folder.')
+        if (folder / CONFIG).exists():
+            _compare(folder, config)
+        elif folder.exists() and any(not files.is_leftover(path) for path in folder.iterdir()):
+            raise InputError(f'--workdir: {folder} is not empty and holds no {CONFIG}; expected an '
+                             'empty folder or one of an earlier run.')
+    except OSError as error:
+        raise _unusable(folder, error) from error
     return folder
+
+
+def claim(workdir, config):
+    """Makes `workdir` the folder of the run that `config` describes; see `check`.
+
+    Returns:
+      pathlib.Path of the folder, which holds config.json; half-written files are gone.
+
+    Raises:
+      InputError: as `check`, or if the folder cannot be written.
+    """
+    folder = check(workdir, config)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for place in (folder, folder / CHECKPOINTS):
+            for path in place.iterdir() if place.exists() else ():
+                if files.is_leftover(path):
+                    path.unlink()
+        if not (folder / CONFIG).exists():
+            files.write_json(folder / CONFIG, config)
+    except OSError as error:
+        raise _unusable(folder, error) from error
+    return folder
+
+
+def _unusable(folder, error):
+    return InputError(f'--workdir: {folder}: {error.strerror or error}; expected a folder that can '
+                      'be read and written.')
 
 
 def describe(folder, examples):

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from bsce_tf.models import classifier
-from bsce_tf.training import layer_decay
+from bsce_tf.training import optimizers
 
 # By the sides of the maps at 24 px: 12, 12, 6, 3.
 DEPTHS = {'head': 0, 'block3': 1, 'block2': 2, 'block1': 3, 'stem': 3}
@@ -20,9 +20,9 @@ def depth(path):
 
 def test_factors_fall_with_the_depth():
     model = build()
-    factors = layer_decay.factors(model, 0.5)
+    factors = optimizers.factors(model, 0.5)
     assert factors == {v.path: 0.5 ** depth(v.path) for v in model.trainable_variables}
-    assert set(layer_decay.factors(model, 1.0).values()) == {1.0}
+    assert set(optimizers.factors(model, 1.0).values()) == {1.0}
 
 
 def test_squeezed_maps_belong_to_the_stage_around_them():
@@ -34,7 +34,7 @@ def test_squeezed_maps_belong_to_the_stage_around_them():
     x = keras.layers.Conv2D(4, 3, 4, 'same', name='b')(inner(images))
     backbone = keras.Model(images, x)
     outputs = keras.layers.Flatten()(backbone(images))
-    factors = layer_decay.factors(keras.Model(images, outputs), 0.1)
+    factors = optimizers.factors(keras.Model(images, outputs), 0.1)
     assert factors['a/kernel'] == factors['gate/kernel'] == pytest.approx(0.1**3)
     assert factors['b/kernel'] == pytest.approx(0.1)
 
@@ -42,7 +42,7 @@ def test_squeezed_maps_belong_to_the_stage_around_them():
 @pytest.mark.parametrize('momentum', [0.0, 0.9])
 def test_a_variable_moves_by_its_own_rate(momentum):
     model = build()
-    optimizer = layer_decay.SGD(0.1, momentum, factors=layer_decay.factors(model, 0.5))
+    optimizer = optimizers.SGD(0.1, momentum, factors=optimizers.factors(model, 0.5))
     before = [v.numpy() for v in model.trainable_variables]
     gradients = [tf.ones(v.shape) for v in model.trainable_variables]
     tf.function(lambda: optimizer.apply(gradients, model.trainable_variables))()
@@ -53,7 +53,7 @@ def test_a_variable_moves_by_its_own_rate(momentum):
 
 def test_without_decay_it_is_keras_sgd():
     results = []
-    for make in (keras.optimizers.SGD, layer_decay.SGD):
+    for make in (keras.optimizers.SGD, optimizers.SGD):
         variable = keras.Variable(np.arange(6.0), name='a')
         optimizer = make(0.1, 0.9, weight_decay=0.01)
         for step in range(3):
@@ -67,7 +67,7 @@ def test_with_float16_and_two_replicas():
     with tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1']).scope():
         model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, name='a'),
                                   keras.layers.Dense(2, name='b', dtype='float32')])
-        model.compile(layer_decay.SGD(0.1, factors=dict.fromkeys(
+        model.compile(optimizers.SGD(0.1, factors=dict.fromkeys(
             [v.path for v in model.layers[0].weights], 0.0)), 'mse')
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
     before = model.get_weights()
@@ -77,7 +77,7 @@ def test_with_float16_and_two_replicas():
 
 
 def test_config_round_trip():
-    optimizer = layer_decay.SGD(0.2, factors={'a': 0.5})
+    optimizer = optimizers.SGD(0.2, factors={'a': 0.5})
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
-    assert type(again) is layer_decay.SGD
+    assert type(again) is optimizers.SGD
     assert again.factors == {'a': 0.5}

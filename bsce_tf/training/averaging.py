@@ -1,0 +1,128 @@
+"""Averages of weights over time: exponential (EMA), and over the last epochs (SWA)."""
+
+import contextlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+def averaged_variables(model):
+    """What an average is taken of: weights and statistics, not the states of random numbers."""
+    return [v for v in model.variables if keras.backend.is_float_dtype(v.dtype)]
+
+
+class Ema:
+    """Exponential moving average of a model, BatchNorm's statistics included.
+
+    After step t = 0, 1, …: average ← d·average + (1 − d)·weights with d = min(decay, (1 + t) /
+    (10 + t)), so that the random first weights are soon forgotten (as
+    `tf.train.ExponentialMovingAverage` with `num_updates`). Make it within the strategy's scope.
+
+    Args:
+      model: built.
+      decay: above 0, below 1.
+    """
+
+    def __init__(self, model, decay):
+        """See the class."""
+        self._decay = decay
+        self._sources = averaged_variables(model)
+        self._steps = keras.Variable(0.0, trainable=False, dtype='float32', name='ema_steps')
+        self._averages = [keras.Variable(v.numpy(), trainable=False, dtype=v.dtype,
+                                         name=f'ema_{i}') for i, v in enumerate(self._sources)]
+        self.variables = [self._steps, *self._averages]
+
+    def update(self):
+        """Takes in a step; ops in the strategy's cross-replica context."""
+        extended = tf.distribute.get_strategy().extended
+        steps = self._steps.value
+        decay = tf.minimum(self._decay, (1.0 + steps) / (10.0 + steps))
+        for average, source in zip(self._averages, self._sources, strict=True):
+            extended.update(average.value, _move, args=(source.value, decay))
+        extended.update(steps, lambda value: value.assign_add(1.0))
+
+    def values(self):
+        """The averages, in the order of `averaged_variables`."""
+        return [v.numpy() for v in self._averages]
+
+
+def _move(average, source, decay):
+    average.assign_sub((1 - tf.cast(decay, average.dtype)) * (average - source))
+
+
+class Swa:
+    """Mean of the weights at the ends of epochs (Izmailov et al. 2018, section 3.1).
+
+    Attributes:
+      count: how many epochs are in it.
+      values: list of float32 arrays in the order of `averaged_variables`; empty before the first.
+    """
+
+    def __init__(self):
+        """An empty average."""
+        self.count, self.values = 0, []
+
+    def add(self, model):
+        """Takes in the weights that a model has now."""
+        found = [v.numpy().astype(np.float32) for v in averaged_variables(model)]
+        self.count += 1
+        self.values = [old + (new - old) / self.count
+                       for old, new in zip(self.values or found, found, strict=True)]
+
+
+@contextlib.contextmanager
+def swapped(model, values):
+    """Gives a model the averaged values within the block, and its own after it."""
+    variables = averaged_variables(model)
+    own = [v.numpy() for v in variables]
+    try:
+        _assign(variables, values)
+        yield
+    finally:
+        _assign(variables, own)
+
+
+def estimate_statistics(model, batches, count):
+    """Sets the moving statistics of BatchNorm layers to their mean over training batches.
+
+    The statistics of averaged weights are not the average of statistics (Izmailov et al. 2018,
+    section 3.2). Frozen layers keep theirs.
+
+    Args:
+      model: its BatchNorm statistics are changed.
+      batches: iterable of distributed (images, labels).
+      count: how many to take, at least 1.
+    """
+    norms = [layer for layer in model._flatten_layers()
+             if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable]
+    if not norms:
+        return
+    variables = [v for layer in norms for v in (layer.moving_mean, layer.moving_variance)]
+    momenta = [layer.momentum for layer in norms]
+    strategy = tf.distribute.get_strategy()
+    for layer in norms:
+        layer.momentum = 0.0  # so that a batch leaves its own statistics
+
+    @tf.function(autograph=False)
+    def forward(images):
+        strategy.run(lambda part: model(part, training=True), (images,))
+
+    try:
+        sums = None
+        for number, (images, _) in enumerate(batches):
+            if number == count:
+                break
+            forward(images)
+            found = [v.numpy().astype(np.float64) for v in variables]
+            sums = found if sums is None else [s + f for s, f in zip(sums, found, strict=True)]
+            done = number + 1
+    finally:
+        for layer, momentum in zip(norms, momenta, strict=True):
+            layer.momentum = momentum
+    _assign(variables, [s / done for s in sums])
+
+
+def _assign(variables, values):
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

@@ -1,0 +1,157 @@
+"""The epochs of one stage: steps, validation, averages, best weights, checkpoints."""
+
+import math
+import time
+
+import numpy as np
+
+from bsce_tf import files
+from bsce_tf.errors import PreemptedError, RunError
+from bsce_tf.training import averaging, checkpoint, history, workdir
+from bsce_tf.training.schedule import plateau
+
+MONITOR = 'val_mean_top1_error'
+
+
+class Loop:
+    """Goes through a stage from where `state` is.
+
+    Args:
+      config: ConfigDict of the stage.
+      folder: pathlib.Path of the run.
+      state: a `State`, which it carries on.
+      steps: a `steps.Steps`.
+      schedule: a `Schedule`.
+      swa: an `averaging.Swa` or None.
+      chief: whether this worker writes files.
+      observers: objects with `on_step` and `on_epoch`, see `progress.Progress`.
+      terminated: function that tells whether this process was told to stop.
+    """
+
+    def __init__(self, config, folder, state, steps, schedule, swa, chief, observers, terminated):
+        """See the class."""
+        self.config, self.folder, self.state, self.steps = config, folder, state, steps
+        self.schedule, self.swa, self.chief = schedule, swa, chief
+        self.observers, self.terminated = observers, terminated
+        self._saved = time.monotonic()
+
+    def run(self, batches, validation, statistics, name_images):
+        """Trains to the end of the stage.
+
+        Args:
+          batches: distributed data set of training batches, from the state's position on.
+          validation: distributed data set.
+          statistics: function that gives training batches to estimate SWA's statistics with.
+          name_images: function of a step of the stage that gives the names of its images.
+
+        Raises:
+          RunError: if a loss is not finite or a file cannot be written.
+          PreemptedError: after SIGTERM, when the state is saved.
+        """
+        state, iterator = self.state, iter(batches)
+        self.save()  # a stage begins with weights that the next epoch may replace
+        while state.epoch < self.config.epochs:
+            while state.step < self.schedule.epoch_steps:
+                self._step(iterator, name_images)
+            self._end_epoch(validation, statistics)
+
+    def _step(self, iterator, name_images):
+        state, steps = self.state, self.steps
+        number = state.epoch * self.schedule.epoch_steps + state.step
+        rate = self.schedule.rate(number, state.drops)
+        begin = time.perf_counter()
+        batch = next(iterator)
+        waited = time.perf_counter() - begin
+        steps.optimizer.learning_rate = rate
+        loss, save, stop = steps.train(batch, self.chief and self._due(), self.terminated())
+        if not math.isfinite(loss):
+            raise self._not_finite(loss, number, rate, name_images(number))
+        state.step += 1
+        state.total += 1
+        for observer in self.observers:
+            observer.on_step(state, loss, steps.batch_size, waited)
+        every = self.config.checkpoint.steps
+        if save or stop or (every and state.total % every == 0):
+            self.save()
+        if stop:
+            raise PreemptedError(f'{self.folder}: told to stop (SIGTERM); saved at step '
+                                 f'{state.total}. The same command goes on from there.')
+
+    def _end_epoch(self, validation, statistics):
+        state, steps = self.state, self.steps
+        last = state.epoch * self.schedule.epoch_steps + self.schedule.epoch_steps - 1
+        row = {'stage': state.stage, 'epoch': len(state.rows) + 1,
+               'learning_rate': self.schedule.rate(last, state.drops),
+               **steps.results(), **steps.evaluate(validation)}
+        errors = steps.val_error.correct.numpy(), steps.val_error.total.numpy()
+        self._keep_best('raw', row[MONITOR], row['epoch'])
+        if steps.ema is not None:
+            self._evaluate_average('ema', steps.ema.values(), row, validation)
+        if self.swa and state.epoch >= self.config.epochs - self.config.averaging.swa_epochs:
+            self.swa.add(steps.model)
+            if state.epoch == self.config.epochs - 1:
+                self._evaluate_average('swa', self.swa.values, row, validation, statistics)
+        plateau(state, row[MONITOR], self.config.schedule.patience)
+        state.rows.append(row)
+        if self.chief:
+            history.write(self.folder / workdir.METRICS, state.rows)
+        for observer in self.observers:
+            observer.on_epoch(row, *errors)
+        state.epoch, state.step = state.epoch + 1, 0
+        steps.reset()
+        self.save()
+
+    def _evaluate_average(self, kind, values, row, validation, statistics=None):
+        with averaging.swapped(self.steps.model, values):
+            if statistics is not None:
+                averaging.estimate_statistics(self.steps.model, statistics(),
+                                              self.config.averaging.batches)
+            error = self.steps.evaluate(validation)[MONITOR]
+            row[f'val_{kind}_mean_top1_error'] = error
+            self._keep_best(kind, error, row['epoch'])
+
+    def _keep_best(self, kind, error, epoch):
+        best = self.state.best
+        if kind in best and error >= best[kind]['error']:
+            return
+        best[kind] = {'error': error, 'stage': self.state.stage, 'epoch': epoch}
+        if self.chief:
+            with files.replacing(self.folder / workdir.KINDS[kind]) as temporary:
+                self.steps.model.save_weights(temporary)
+            files.write_json(self.folder / workdir.BEST, best)
+
+    def save(self):
+        """Writes a checkpoint. Every worker takes part, the chief writes.
+
+        Raises:
+          RunError: if a weight is not finite, or the file cannot be written.
+        """
+        arrays = [v.numpy() for v in self.steps.variables]
+        for variable, array in zip(self.steps.variables, arrays, strict=True):
+            if not np.isfinite(array).all():
+                raise RunError(f'weights: found {variable.path} not finite at step '
+                               f'{self.state.total}; expected finite numbers: try a lower '
+                               'optimizer.learning_rate or optimizer.clip_norm. The checkpoint '
+                               'before it is kept.')
+        if self.swa:
+            self.state.averaged = self.swa.count
+            arrays += self.swa.values
+        if self.chief:
+            checkpoint.save(self.folder / workdir.CHECKPOINTS, self.state, arrays,
+                            self.config.checkpoint.keep)
+        self._saved = time.monotonic()
+
+    def _due(self):
+        minutes = self.config.checkpoint.minutes
+        return minutes > 0 and time.monotonic() - self._saved > 60 * minutes
+
+    def _not_finite(self, loss, number, rate, names):
+        path = self.folder / workdir.NOT_FINITE
+        if self.chief:
+            files.write_text(path, '\n'.join(names) + '\n')
+        return RunError(
+            f'loss: found {loss} at step {self.state.total + 1} (step {number + 1} of stage '
+            f'{self.state.stage}) with learning rate {rate:g}; expected a finite number: try a '
+            f'lower optimizer.learning_rate or optimizer.clip_norm. Images of the batch: '
+            f'{", ".join(names[:3])}{", …" if len(names) > 3 else ""} (all in {path}). The last '
+            'checkpoint is from before this step.')

@@ -1,0 +1,107 @@
+"""config.optimizer → the optimizer; smaller learning rates for layers further from the head."""
+
+import math
+
+import keras
+
+NAMES = ('sgd', 'adamw')
+
+
+class _Factored:
+    """A variable's learning rate is the optimizer's times a factor of its own.
+
+    Weight decay stays that of the optimizer's rate. Gradients come summed over the replicas, see
+    `steps.Steps`.
+
+    Args:
+      *args, **kwargs: of the Keras optimizer.
+      factors: {path of a variable: factor}; 1 for those not in it.
+    """
+
+    def __init__(self, *args, factors=None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.factors = dict(factors or {})
+
+    def build(self, variables):
+        # In update_step a variable is TensorFlow's own, which does not know its path.
+        self._by_index = [self.factors.get(v.path, 1.0) for v in variables]
+        super().build(variables)
+
+    def update_step(self, gradient, variable, learning_rate):
+        factor = self._by_index[self._get_variable_index(variable)]
+        super().update_step(gradient, variable, learning_rate * factor)
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        return grads_and_vars  # else Keras would sum them a second time, after clipping
+
+    def get_config(self):
+        return {**super().get_config(), 'factors': self.factors}
+
+
+@keras.saving.register_keras_serializable('bsce_tf')
+class SGD(_Factored, keras.optimizers.SGD):
+    """Keras's SGD with a factor for each variable."""
+
+
+@keras.saving.register_keras_serializable('bsce_tf')
+class AdamW(_Factored, keras.optimizers.AdamW):
+    """Keras's AdamW with a factor for each variable."""
+
+
+def make(model, name, *, learning_rate=0.01, momentum=0.9, nesterov=False, weight_decay=0.0,
+         layer_decay=1.0, clip_norm=0.0, clip_value=0.0, accumulate=1, scale_loss=False):
+    """The optimizer of `config.optimizer` for a classifier.
+
+    Args:
+      model: as `models.classifier.build` makes it.
+      name: one of `NAMES`.
+      learning_rate: to begin with.
+      momentum, nesterov: of SGD; AdamW keeps Keras's β.
+      weight_decay: decoupled; 0 for none.
+      layer_decay: see `factors`.
+      clip_norm: longest gradient, all variables taken together; 0: any.
+      clip_value: largest entry of a gradient; 0: any.
+      accumulate: steps whose gradients are averaged for one update.
+      scale_loss: dynamic loss scaling, for float16.
+    """
+    settings = {'learning_rate': learning_rate, 'weight_decay': weight_decay or None,
+                'global_clipnorm': clip_norm or None, 'clipvalue': clip_value or None,
+                'gradient_accumulation_steps': accumulate if accumulate > 1 else None,
+                'factors': factors(model, layer_decay)}
+    if name == 'sgd':
+        optimizer = SGD(momentum=momentum, nesterov=nesterov, **settings)
+    else:
+        optimizer = AdamW(**settings | {'weight_decay': weight_decay})
+    return keras.optimizers.LossScaleOptimizer(optimizer) if scale_loss else optimizer
+
+
+def factors(model, decay):
+    """{path of a variable: decay^depth} for the trainable variables of a classifier.
+
+    Pooling and head have depth 0, and the backbone's stages 1, 2, … from the last feature map to
+    the images: a stage is what lies at one resolution, each twice as fine as the next. So depth
+    means the same in every network. (Layer-wise decay: Clark et al. 2020, "ELECTRA", appendix A; by
+    stage, as there are no blocks that all networks share.)
+
+    Args:
+      model: as `models.classifier.build` makes it.
+      decay: above 0 to 1.
+    """
+    depths = {variable.path: 0 for variable in model.trainable_variables}
+    backbone = next(layer for layer in model.layers if isinstance(layer, keras.Model))
+    last = backbone.output_shape[1]
+    depth = 1
+    for layer in _leaves(backbone):
+        side = layer.output.shape[1] if len(layer.output.shape) == 4 else 1
+        if side > 1 or last == 1:  # else a squeezed map: it belongs to the stage before
+            depth = 1 + round(math.log2(side / last))
+        depths.update({v.path: depth for v in layer.trainable_variables})
+    return {path: decay**depth for path, depth in depths.items()}
+
+
+def _leaves(model):
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _leaves(layer)
+        else:
+            yield layer

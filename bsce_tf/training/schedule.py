@@ -1,0 +1,65 @@
+"""Learning rate as a function of the step, and the plateau rule."""
+
+import math
+from typing import NamedTuple
+
+NAMES = ('plateau', 'constant', 'cosine', 'step')
+
+
+class Schedule(NamedTuple):
+    """The learning rate of a stage: a pure function, so that a restarted run has the same.
+
+    plateau: base · factor^drops, see `Plateau`. constant: base. cosine: half a cosine from base to
+    base · final over the whole stage (Loshchilov and Hutter 2017, "SGDR", equation 5, without
+    restarts). step: base · factor^m after m of the milestones. Each is multiplied by
+    (step + 1) / warmup_steps in the first `warmup_steps` (Goyal et al. 2017, section 2.2).
+
+    Attributes:
+      name: one of `NAMES`.
+      base: the rate to begin with, above 0.
+      steps: of the whole stage.
+      epoch_steps: of an epoch.
+      factor: above 0, below 1.
+      milestones: epochs after which `step` multiplies by the factor.
+      final: 0 to 1, of cosine.
+      warmup_steps: 0 or more.
+    """
+
+    name: str
+    base: float
+    steps: int
+    epoch_steps: int
+    factor: float = 0.1
+    milestones: tuple = ()
+    final: float = 0.0
+    warmup_steps: int = 0
+
+    def rate(self, step, drops=0):
+        """The rate of step 0, 1, … of the stage; `drops`: how often a plateau was met before."""
+        rate = self.base
+        if self.name == 'plateau':
+            rate *= self.factor**drops
+        elif self.name == 'step':
+            epoch = step // self.epoch_steps
+            rate *= self.factor ** sum(epoch >= milestone for milestone in self.milestones)
+        elif self.name == 'cosine':
+            part = (1 + math.cos(math.pi * min(step / self.steps, 1))) / 2
+            rate *= self.final + (1 - self.final) * part
+        return rate * min((step + 1) / self.warmup_steps, 1) if self.warmup_steps else rate
+
+
+def plateau(state, error, patience):
+    """Counts the epochs without a new best of the stage; after `patience` of them, the rate drops.
+
+    Args:
+      state: has `lowest`, `wait` and `drops`, which are changed.
+      error: of this epoch, on the validation set.
+      patience: at least 1.
+    """
+    if error < state.lowest:
+        state.lowest, state.wait = error, 0
+        return
+    state.wait += 1
+    if state.wait >= patience:
+        state.wait = 0
+        state.drops += 1

@@ -1,0 +1,37 @@
+"""Where a run is: all that a restarted run needs to know besides its variables."""
+
+import dataclasses
+import math
+
+
+@dataclasses.dataclass
+class State:
+    """Plain values, saved with every checkpoint.
+
+    Attributes:
+      stage: number of the stage, from 0.
+      epoch: epochs done of this stage.
+      step: steps done of this epoch.
+      total: steps done of the run.
+      lowest, wait, drops: of `schedule.plateau`, for this stage.
+      best: {kind of weights: {'error', 'stage', 'epoch'}}, see `workdir.KINDS`.
+      averaged: epochs in the SWA average of this stage.
+      rows: of metrics.csv.
+    """
+
+    stage: int = 0
+    epoch: int = 0
+    step: int = 0
+    total: int = 0
+    lowest: float = math.inf
+    wait: int = 0
+    drops: int = 0
+    best: dict = dataclasses.field(default_factory=dict)
+    averaged: int = 0
+    rows: list = dataclasses.field(default_factory=list)
+
+    def next_stage(self):
+        """Goes to the beginning of the next stage."""
+        self.stage += 1
+        self.epoch = self.step = self.wait = self.drops = self.averaged = 0
+        self.lowest = math.inf

@@ -1,0 +1,122 @@
+"""One training step and one evaluation, over all replicas of a strategy.
+
+Written out instead of Keras's `fit`, because several things lie between the parts of a step:
+gradients are summed over the replicas before they are clipped or tested for overflow, so any number
+of replicas gives the same run; images that only fill up a batch count nowhere; and workers agree on
+when to save and when to stop by two numbers that travel with the loss. Keras 3's `fit` does not
+work with MultiWorkerMirroredStrategy (keras issue 20585).
+"""
+
+import keras
+import tensorflow as tf
+
+from bsce_tf import metrics
+
+
+class Steps:
+    """Functions of a model, an optimizer and a loss. Make it within the strategy's scope.
+
+    Args:
+      model: images → logits.
+      optimizer: an `optimizers.SGD`, or a LossScaleOptimizer of one.
+      loss: keras Loss whose `call` gives a loss an example.
+      num_classes: K.
+      batch_size: global.
+      jit_compile: whether XLA compiles the forward and the backward pass.
+      ema: an `averaging.Ema` or None.
+
+    Attributes:
+      loss_mean, error: `keras.metrics.Mean` and `MeanTop1Error` of the steps since `reset`.
+      val_loss, val_error: the same of the last evaluation.
+    """
+
+    def __init__(self, model, optimizer, loss, num_classes, batch_size, jit_compile=False,
+                 ema=None):
+        """See the class."""
+        self.model, self.optimizer, self.loss, self.ema = model, optimizer, loss, ema
+        self.strategy = tf.distribute.get_strategy()
+        self.batch_size = batch_size
+        self.loss_mean, self.val_loss = keras.metrics.Mean(), keras.metrics.Mean()
+        self.error, self.val_error = (metrics.MeanTop1Error(num_classes) for _ in range(2))
+        optimizer.build(model.trainable_variables)
+        gradients = self._gradients
+        if jit_compile:  # only then: BatchNorm cannot cross replicas in a function of its own
+            gradients = tf.function(gradients, jit_compile=True, autograph=False)
+
+        def replica_step(images, labels, flags):
+            losses, logits, grads = gradients(images, labels)
+            grads = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM,
+                                                                   grads)
+            self.optimizer.apply(grads, self.model.trainable_variables)
+            self.loss_mean.update_state(losses)
+            self.error.update_state(labels, logits)
+            return tf.concat([tf.reduce_sum(losses)[None] / batch_size, flags], 0)
+
+        def step(batch, flags):
+            found = self._sum(self.strategy.run(replica_step, (*batch, flags)))
+            if self.ema is not None:
+                self.ema.update()
+            return found
+
+        self._step = tf.function(step, reduce_retracing=True, autograph=False)
+        self._test = tf.function(
+            lambda batch: self.strategy.run(self._replica_test, tuple(batch)),
+            reduce_retracing=True, autograph=False)
+
+    @property
+    def variables(self):
+        """All that a step changes, in a fixed order."""
+        ema = self.ema.variables if self.ema is not None else []
+        return [*self.model.variables, *self.optimizer.variables, *ema,
+                *self.loss_mean.variables, *self.error.variables]
+
+    def train(self, batch, save=False, stop=False):
+        """One step.
+
+        Args:
+          batch: images and labels of all replicas.
+          save, stop: what this worker wants; every worker learns whether one wants it.
+
+        Returns:
+          (mean loss of the batch, save, stop).
+        """
+        flags = tf.constant([float(save), float(stop)])
+        loss, save, stop = self._step(batch, flags).numpy().tolist()
+        return loss, save > 0, stop > 0
+
+    def reset(self):
+        """Begins to count the metrics of an epoch."""
+        self.loss_mean.reset_state()
+        self.error.reset_state()
+
+    def results(self):
+        """{'loss', 'mean_top1_error'} of the steps since `reset`."""
+        return {'loss': float(self.loss_mean.result()),
+                'mean_top1_error': float(self.error.result())}
+
+    def evaluate(self, batches):
+        """{'val_loss', 'val_mean_top1_error'} of all images of a distributed data set."""
+        self.val_loss.reset_state()
+        self.val_error.reset_state()
+        for batch in batches:
+            self._test(batch)
+        return {'val_loss': float(self.val_loss.result()),
+                'val_mean_top1_error': float(self.val_error.result())}
+
+    def _gradients(self, images, labels):
+        with tf.GradientTape() as tape:
+            logits = self.model(images, training=True)
+            losses = self.loss.call(labels, logits)
+            total = tf.reduce_sum(losses) / self.batch_size
+            if self.model.losses:
+                total += tf.add_n(self.model.losses) / self.strategy.num_replicas_in_sync
+            scaled = self.optimizer.scale_loss(total)
+        return losses, logits, tape.gradient(scaled, self.model.trainable_variables)
+
+    def _replica_test(self, images, labels, weights=None):
+        logits = self.model(images, training=False)
+        self.val_loss.update_state(self.loss.call(labels, logits), sample_weight=weights)
+        self.val_error.update_state(labels, logits, sample_weight=weights)
+
+    def _sum(self, values):
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None)

@@ -1,0 +1,50 @@
+"""TensorBoard: curves, learning rate, images as the network sees them, errors by class."""
+
+import numpy as np
+import tensorflow as tf
+
+_IMAGES = 16
+
+
+class Summaries:
+    """Writes event files.
+
+    Args:
+      folder: of the event files.
+    """
+
+    def __init__(self, folder):
+        """See the class."""
+        self._writer = tf.summary.create_file_writer(str(folder))
+
+    def show_images(self, stage, images):
+        """Writes some images of a training batch, after augmentation.
+
+        Args:
+          stage: number of the stage.
+          images: uint8 `[n, C, C, channels]`.
+        """
+        with self._writer.as_default():
+            tf.summary.image(f'training images/stage {stage}', images[:_IMAGES], 0, _IMAGES)
+
+    def on_step(self, state, loss, images, waited):
+        """Nothing: curves have a point an epoch."""
+
+    def on_epoch(self, row, correct, total):
+        """Writes a row of metrics.csv and the histogram of the validation error of each class.
+
+        Args:
+          row: of metrics.csv.
+          correct, total: `[K]` validation images of each class that were right, and all.
+        """
+        with self._writer.as_default():
+            for name, value in row.items():
+                if name in ('stage', 'epoch'):
+                    continue
+                part, name = ('validation', name[4:]) if name.startswith('val_') else (
+                    'training', name)
+                tf.summary.scalar(f'{name}/{part}', value, row['epoch'])
+            seen = total > 0
+            tf.summary.histogram('validation error of classes',
+                                 1 - correct[seen] / np.maximum(total[seen], 1), row['epoch'])
+        self._writer.flush()

@@ -1,0 +1,61 @@
+"""MLflow and Weights & Biases, each an extra, for those who have a server for it."""
+
+import importlib
+
+from bsce_tf.errors import InputError
+
+NAMES = ('none', 'mlflow', 'wandb')
+
+
+class Tracking:
+    """Sends the config and the row of every epoch. A restarted run goes on with the same record.
+
+    Args:
+      name: mlflow or wandb.
+      folder: pathlib.Path of the run; its name is the name of the record, which is kept in
+        `tracking.txt`.
+      config: nested dict.
+
+    Raises:
+      InputError: if the package is not installed.
+    """
+
+    def __init__(self, name, folder, config):
+        """See the class."""
+        try:
+            self._package = importlib.import_module(name)
+        except ImportError as error:
+            raise InputError(f"tracking: found '{name}', which cannot be imported ({error}); "
+                             f"expected pip install 'bsce-tf[{name}]'.") from error
+        self._name, path = name, folder / 'tracking.txt'
+        known = path.read_text(encoding='utf-8').strip() if path.exists() else None
+        if name == 'mlflow':
+            record = self._package.start_run(run_id=known, run_name=folder.name).info.run_id
+            if known is None:
+                self._package.log_params({k: str(v)[:500] for k, v in _flat(config)})
+        else:
+            record = self._package.init(name=folder.name, dir=str(folder), config=config, id=known,
+                                        resume='allow').id
+        path.write_text(record, encoding='utf-8')
+
+    def on_step(self, state, loss, images, waited):
+        """Nothing: a row an epoch is enough."""
+
+    def on_epoch(self, row, correct, total):
+        """Sends a row of metrics.csv."""
+        if self._name == 'mlflow':
+            self._package.log_metrics(row, step=row['epoch'])
+        else:
+            self._package.log(row, step=row['epoch'])
+
+    def close(self):
+        """Ends the record."""
+        self._package.end_run() if self._name == 'mlflow' else self._package.finish()
+
+
+def _flat(tree, prefix=''):
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f'{prefix}{key}.')
+        else:
+            yield f'{prefix}{key}', value
