@@ -9,6 +9,7 @@ import pytest
 
 from bsce_tf import config_check
 from bsce_tf.errors import InputError
+from bsce_tf.training import stages
 
 ROOT = pathlib.Path(__file__).parents[1]
 CONFIGS = ('default', 'fashion_mnist', 'smoke')
@@ -38,9 +39,21 @@ def test_help_names_the_flags():
     assert '--workdir' in run('--help').stdout
 
 
-@pytest.mark.parametrize('name', CONFIGS)
-def test_every_config_passes_its_check(name):
-    config_check.check(importlib.import_module(f'configs.{name}').get_config())
+@pytest.mark.parametrize(('name', 'arguments'), [
+    *((name, ()) for name in CONFIGS), ('fashion_mnist', ('two_stage',)),
+    *(('aliproducts', (words,)) for words in (
+        '', 'pnasnet5large,bsce', 'ce,two_stage,senet154', 'resnest269,high_resolution'))])
+def test_every_config_passes_its_check(name, arguments):
+    config_check.check(importlib.import_module(f'configs.{name}').get_config(*arguments))
+
+
+def test_words_after_the_colon_choose_the_recipe():
+    aliproducts = importlib.import_module('configs.aliproducts')
+    config = aliproducts.get_config('high_resolution,resnest269,bce')
+    assert (config.model.backbone, config.loss.name) == ('resnest269', 'bce')
+    _, balanced, large = stages.resolve(config)
+    assert (balanced.sampler.cap, balanced.sampler.gamma, balanced.loss.name) == (250, 1.0, 'ce')
+    assert (balanced.image.size, large.image.size) == (331, 448)
 
 
 @pytest.mark.parametrize(('field', 'value', 'expected'), [

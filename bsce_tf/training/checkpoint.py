@@ -1,6 +1,7 @@
 """The state of a run in one file, from which it goes on as if it had not stopped."""
 
 import json
+import os
 import re
 import zlib
 
@@ -37,8 +38,9 @@ def save(folder, state, arrays, keep=2):
                 file[str(i)] = value
                 file[str(i)].attrs['checksum'] = _checksum(value)
     except OSError as error:
-        raise RunError(f'{path}: cannot be written: {error}; the checkpoint before it is kept, and '
-                       'the same command goes on from there.') from error
+        reason = os.strerror(error.errno) if error.errno else error
+        raise RunError(f'{path}: cannot be written: {reason}; the checkpoint before it is kept, '
+                       'and the same command goes on from there.') from error
     for old in names(folder)[:-keep]:
         (folder / old).unlink()
 

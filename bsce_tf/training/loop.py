@@ -63,7 +63,8 @@ class Loop:
         batch = next(iterator)
         waited = time.perf_counter() - begin
         steps.optimizer.learning_rate = rate
-        loss, save, stop = steps.train(batch, self.chief and self._due(), self.terminated())
+        loss, save, stop = steps.train(batch, number, self.chief and self._due(),
+                                       self.terminated())
         if not math.isfinite(loss):
             raise self._not_finite(loss, number, rate, name_images(number))
         state.step += 1

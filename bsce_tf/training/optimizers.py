@@ -49,7 +49,7 @@ class AdamW(_Factored, keras.optimizers.AdamW):
 
 
 def make(model, name, *, learning_rate=0.01, momentum=0.9, nesterov=False, weight_decay=0.0,
-         layer_decay=1.0, clip_norm=0.0, clip_value=0.0, accumulate=1, scale_loss=False):
+         layer_decay=1.0, clip_norm=0.0, clip_value=0.0, scale_loss=False):
     """The optimizer of `config.optimizer` for a classifier.
 
     Args:
@@ -61,12 +61,10 @@ def make(model, name, *, learning_rate=0.01, momentum=0.9, nesterov=False, weigh
       layer_decay: see `factors`.
       clip_norm: longest gradient, all variables taken together; 0: any.
       clip_value: largest entry of a gradient; 0: any.
-      accumulate: steps whose gradients are averaged for one update.
       scale_loss: dynamic loss scaling, for float16.
     """
     settings = {'learning_rate': learning_rate, 'weight_decay': weight_decay or None,
                 'global_clipnorm': clip_norm or None, 'clipvalue': clip_value or None,
-                'gradient_accumulation_steps': accumulate if accumulate > 1 else None,
                 'factors': factors(model, layer_decay)}
     if name == 'sgd':
         optimizer = SGD(momentum=momentum, nesterov=nesterov, **settings)

@@ -24,6 +24,7 @@ class Steps:
       batch_size: global.
       jit_compile: whether XLA compiles the forward and the backward pass.
       ema: an `averaging.Ema` or None.
+      accumulate: steps whose mean gradient makes one update.
 
     Attributes:
       loss_mean, error: `keras.metrics.Mean` and `MeanTop1Error` of the steps since `reset`.
@@ -31,7 +32,7 @@ class Steps:
     """
 
     def __init__(self, model, optimizer, loss, num_classes, batch_size, jit_compile=False,
-                 ema=None):
+                 ema=None, accumulate=1):
         """See the class."""
         self.model, self.optimizer, self.loss, self.ema = model, optimizer, loss, ema
         self.strategy = tf.distribute.get_strategy()
@@ -39,26 +40,18 @@ class Steps:
         self.loss_mean, self.val_loss = keras.metrics.Mean(), keras.metrics.Mean()
         self.error, self.val_error = (metrics.MeanTop1Error(num_classes) for _ in range(2))
         optimizer.build(model.trainable_variables)
+        self.accumulate = accumulate
+        self._sums = [keras.Variable(tf.zeros(v.shape, v.dtype), trainable=False, name=f'sum_{i}')
+                      for i, v in enumerate(model.trainable_variables)] if accumulate > 1 else []
         gradients = self._gradients
         if jit_compile:  # only then: BatchNorm cannot cross replicas in a function of its own
             gradients = tf.function(gradients, jit_compile=True, autograph=False)
 
-        def replica_step(images, labels, flags):
-            losses, logits, grads = gradients(images, labels)
-            grads = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM,
-                                                                   grads)
-            self.optimizer.apply(grads, self.model.trainable_variables)
-            self.loss_mean.update_state(losses)
-            self.error.update_state(labels, logits)
-            return tf.concat([tf.reduce_sum(losses)[None] / batch_size, flags], 0)
-
-        def step(batch, flags):
-            found = self._sum(self.strategy.run(replica_step, (*batch, flags)))
-            if self.ema is not None:
-                self.ema.update()
-            return found
-
-        self._step = tf.function(step, reduce_retracing=True, autograph=False)
+        self._gradients_of = gradients
+        self._step = tf.function(lambda batch, flags: self._whole_step(batch, flags, True),
+                                 reduce_retracing=True, autograph=False)
+        self._part = tf.function(lambda batch, flags: self._whole_step(batch, flags, False),
+                                 reduce_retracing=True, autograph=False)
         self._test = tf.function(
             lambda batch: self.strategy.run(self._replica_test, tuple(batch)),
             reduce_retracing=True, autograph=False)
@@ -67,21 +60,23 @@ class Steps:
     def variables(self):
         """All that a step changes, in a fixed order."""
         ema = self.ema.variables if self.ema is not None else []
-        return [*self.model.variables, *self.optimizer.variables, *ema,
+        return [*self.model.variables, *self.optimizer.variables, *ema, *self._sums,
                 *self.loss_mean.variables, *self.error.variables]
 
-    def train(self, batch, save=False, stop=False):
+    def train(self, batch, number=0, save=False, stop=False):
         """One step.
 
         Args:
           batch: images and labels of all replicas.
+          number: of the step, from 0; tells when gradients that accumulate make an update.
           save, stop: what this worker wants; every worker learns whether one wants it.
 
         Returns:
           (mean loss of the batch, save, stop).
         """
         flags = tf.constant([float(save), float(stop)])
-        loss, save, stop = self._step(batch, flags).numpy().tolist()
+        step = self._step if (number + 1) % self.accumulate == 0 else self._part
+        loss, save, stop = step(batch, flags).numpy().tolist()
         return loss, save > 0, stop > 0
 
     def reset(self):
@@ -103,6 +98,33 @@ class Steps:
         return {'val_loss': float(self.val_loss.result()),
                 'val_mean_top1_error': float(self.val_error.result())}
 
+    def _whole_step(self, batch, flags, update):
+        """Sum over the replicas of [loss, *flags]; without `update` gradients are only added up."""
+        extended = self.strategy.extended
+
+        def of_replica(images, labels, flags):
+            losses, logits, grads = self._gradients_of(images, labels)
+            grads = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM,
+                                                                   grads)
+            if update:
+                if self._sums:
+                    grads = [(g + s.value) / self.accumulate
+                             for g, s in zip(grads, self._sums, strict=True)]
+                self.optimizer.apply(grads, self.model.trainable_variables)
+            self.loss_mean.update_state(losses)
+            self.error.update_state(labels, logits)
+            return tf.concat([tf.reduce_sum(losses)[None] / self.batch_size, flags], 0), grads
+
+        found, grads = self.strategy.run(of_replica, (*batch, flags))
+        for part, grad in zip(self._sums, grads, strict=False):
+            if update:
+                extended.update(part.value, lambda v: v.assign(tf.zeros_like(v)))
+            else:
+                extended.update(part.value, lambda v, g: v.assign_add(g), args=(grad,))
+        if update and self.ema is not None:
+            self.ema.update()
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, found, axis=None)
+
     def _gradients(self, images, labels):
         with tf.GradientTape() as tape:
             logits = self.model(images, training=True)
@@ -117,6 +139,3 @@ class Steps:
         logits = self.model(images, training=False)
         self.val_loss.update_state(self.loss.call(labels, logits), sample_weight=weights)
         self.val_error.update_state(labels, logits, sample_weight=weights)
-
-    def _sum(self, values):
-        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None)

@@ -172,10 +172,12 @@ def _build(config, folder, data, state, arrays):
         best = workdir.read(folder).weights
         classifier.load_weights(model, best, new_head=True)
     ema = averaging.Ema(model, config.averaging.ema) if config.averaging.ema else None
-    optimizer = optimizers.make(model, **config.optimizer,
-                                scale_loss=config.precision == 'mixed_float16')
+    settings = dict(config.optimizer)
+    accumulate = settings.pop('accumulate')
+    optimizer = optimizers.make(model, **settings, scale_loss=config.precision == 'mixed_float16')
     return model, Steps(model, optimizer, make_loss(config.loss, data.train.counts),
-                        data.train.num_classes, config.batch_size, config.jit_compile, ema)
+                        data.train.num_classes, config.batch_size, config.jit_compile, ema,
+                        accumulate)
 
 
 def _training_batches(config, examples, sampler, seed, start, bad, shard=(0, 1)):

@@ -51,11 +51,13 @@ def test_a_variable_moves_by_its_own_rate(momentum):
                                    rtol=1e-4, atol=1e-6)
 
 
-def test_without_decay_it_is_keras_sgd():
+@pytest.mark.parametrize(('ours', 'keras_s'), [
+    (optimizers.SGD, keras.optimizers.SGD), (optimizers.AdamW, keras.optimizers.AdamW)])
+def test_without_factors_it_is_keras_s(ours, keras_s):
     results = []
-    for make in (keras.optimizers.SGD, optimizers.SGD):
+    for make in (ours, keras_s):
         variable = keras.Variable(np.arange(6.0), name='a')
-        optimizer = make(0.1, 0.9, weight_decay=0.01)
+        optimizer = make(0.1, weight_decay=0.01, global_clipnorm=0.5)
         for step in range(3):
             optimizer.apply([tf.fill([6], step + 0.7)], [variable])
         results.append(variable.numpy())

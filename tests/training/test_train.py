@@ -6,12 +6,11 @@ import shutil
 import h5py
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from bsce_tf.errors import InputError, RunError
 from bsce_tf.evaluation.evaluate import evaluate
 from bsce_tf.models import classifier
-from bsce_tf.training import checkpoint, strategy
+from bsce_tf.training import checkpoint, workdir
 from bsce_tf.training.train import train
 from experiments import demo
 
@@ -143,22 +142,66 @@ def test_weights_of_another_class_count_start_a_run_but_do_not_end_one(tmp_path,
     assert not (tmp_path / 'other').exists()  # so that the right file can be given next
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_images(tmp_path):
     config = smoke(epochs=3)
     config.optimizer.learning_rate = 1e38
-    with pytest.raises(RunError, match='loss: found (nan|inf) at step|weights: found'):
-        train(config, tmp_path)
+    with pytest.raises(RunError, match=r'loss: found (nan|inf) at step 2 .*learning rate 1e\+38'):
+        train(config, tmp_path / 'run')
+    names = (tmp_path / 'run' / 'not_finite.txt').read_text().splitlines()
+    assert len(set(names)) == config.batch_size
+    assert all(name.startswith('image ') for name in names)
+    # what was saved last is still good
+    assert checkpoint.load(tmp_path / 'run' / 'checkpoints')[1].total == 0
 
 
-def test_batch_and_replicas_must_fit(tmp_path):
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    config = smoke(epochs=3)
+    config.optimizer.learning_rate = 1e38
+    config.checkpoint.steps = 1
+    with pytest.raises(RunError, match='weights: found .* not finite at step 1|loss: found'):
+        train(config, tmp_path / 'run')
+    _, _, arrays = checkpoint.load(tmp_path / 'run' / 'checkpoints')
+    assert all(np.isfinite(array).all() for array in arrays)
+
+
+def test_a_batch_that_does_not_fit_leaves_no_trace(tmp_path):
     with pytest.raises(InputError, match='batch_size: found 7; expected a multiple of the 2'):
         train(smoke(batch_size=7, strategy='mirrored', replicas=2), tmp_path / 'run')
+    with pytest.raises(InputError, match='jit_compile: found True with several replicas'):
+        train(smoke(jit_compile=True, strategy='mirrored', replicas=2), tmp_path / 'run')
     assert not (tmp_path / 'run').exists()
-    with pytest.raises(InputError, match='strategy'):
-        strategy.create('tpu')
-    with pytest.raises(InputError, match='replicas'):
-        strategy.create('mirrored', 64)
-    assert isinstance(strategy.create('auto'), tf.distribute.OneDeviceStrategy)
+
+
+def test_stages_follow_each_other(tmp_path):
+    config = smoke(epochs=2)
+    config.stages = ({}, {'epochs': 1, 'image.size': 28, 'image.scales': (30,), 'steps': 3,
+                          'image.eval_scale': 30, 'sampler.gamma': 1.0,
+                          'model.freeze': ('stem', 'block1'), 'loss.name': 'sce',
+                          'schedule.name': 'cosine', 'optimizer.learning_rate': 0.004})
+    train(config, tmp_path)
+    rows = rows_of(tmp_path)
+    assert [(row['stage'], row['epoch']) for row in rows] == [('0', '1'), ('0', '2'), ('1', '3')]
+    # the last of three steps of half a cosine
+    assert float(rows[2]['learning_rate']) == pytest.approx(0.004 * (1 + np.cos(2 / 3 * np.pi)) / 2)
+    _, state, _ = checkpoint.load(tmp_path / 'checkpoints')
+    assert (state.stage, state.epoch, state.total) == (1, 1, 7)
+
+
+def test_a_stage_begins_with_the_best_weights_before_it(tmp_path):
+    config = smoke(epochs=2)
+    config.stages = ({}, {'epochs': 1, 'steps': 1, 'optimizer.learning_rate': 1e-30,
+                          'model.freeze': ('stem*', 'block*')})
+    train(config, tmp_path)
+    best = workdir.read(tmp_path)
+    rows = rows_of(tmp_path)
+    assert float(rows[2]['val_mean_top1_error']) == pytest.approx(best.best['error'])
+    assert best.best['stage'] == 0
+
+
+def test_a_workdir_that_cannot_be_made(tmp_path):
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(InputError, match='--workdir: .*file.run: Not a directory'):
+        train(smoke(), tmp_path / 'file' / 'run')
 
 
 @pytest.mark.parametrize('precision', ['mixed_float16', 'mixed_bfloat16'])

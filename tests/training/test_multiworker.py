@@ -1,0 +1,133 @@
+"""Two workers on this machine, as processes of their own, against one process."""
+
+import csv
+import importlib
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import time
+
+import h5py
+import numpy as np
+import pytest
+
+from bsce_tf.errors import RunError
+from bsce_tf.training import checkpoint
+from bsce_tf.training.train import train
+
+# A server that has imported everything makes a new process in no time.
+SERVER = multiprocessing.get_context('forkserver')
+SERVER.set_forkserver_preload(['bsce_tf.training.train', 'bsce_tf.data.generated'])
+
+
+def config_of(**fields):
+    """48 validation images in batches of 20: the last one is short."""
+    config = importlib.import_module('configs.smoke').get_config()
+    config.update_from_flattened_dict({
+        'epochs': 2, 'batch_size': 20, 'averaging.ema': 0.9, 'averaging.swa_epochs': 1,
+        'averaging.batches': 3, 'optimizer.clip_norm': 1.0, 'checkpoint.steps': 3, **fields})
+    return config
+
+
+def run(folder, cluster, fields):
+    """What a process does; the message of an error goes beside the folder."""
+    if cluster:
+        os.environ['TF_CONFIG'] = json.dumps(cluster)
+    try:
+        train(config_of(**fields), folder)
+    except RunError as error:
+        folder.with_suffix(f'.{cluster["task"]["index"]}').write_text(str(error))
+        sys.exit(error.status)
+
+
+def start(folder, workers, **fields):
+    """Processes of a run; one that is no cluster for `workers` = 1."""
+    if workers == 1:
+        tasks = [None]
+    else:
+        with socket.socket() as one, socket.socket() as two:
+            for free in (one, two):
+                free.bind(('localhost', 0))
+            addresses = [f'localhost:{free.getsockname()[1]}' for free in (one, two)]
+        tasks = [{'cluster': {'worker': addresses}, 'task': {'type': 'worker', 'index': i}}
+                 for i in range(workers)]
+    processes = [SERVER.Process(target=run, args=(folder, task, fields)) for task in tasks]
+    for process in processes:
+        process.start()
+    return processes
+
+
+def finish(processes):
+    """Exit statuses, within two minutes."""
+    end = time.monotonic() + 120
+    for process in processes:
+        process.join(max(end - time.monotonic(), 0))
+    alive = [process for process in processes if process.is_alive()]
+    for process in alive:
+        process.kill()
+    assert not alive, 'a worker did not end'
+    return [process.exitcode for process in processes]
+
+
+def rows_of(folder):
+    with open(folder / 'metrics.csv') as file:
+        return list(csv.DictReader(file))
+
+
+def weights_of(folder):
+    folder = folder / 'checkpoints'
+    with h5py.File(folder / checkpoint.names(folder)[-1]) as file:
+        return {name: item[()] for name, item in file.items() if name not in ('state', 'checksum')}
+
+
+@pytest.fixture(scope='module')
+def one(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('one') / 'run'
+    assert finish(start(folder, 1)) == [0]
+    return folder
+
+
+def assert_alike(one, two):
+    for a, b in zip(rows_of(one), rows_of(two), strict=True):
+        for key in a:  # an image on the edge between two classes may fall to either side
+            tolerance = {'abs': 1 / 48} if 'error' in key else {'rel': 5e-4}
+            assert float(a[key] or 0) == pytest.approx(float(b[key] or 0), **tolerance), key
+    a, b = weights_of(one), weights_of(two)
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_allclose(a[name], b[name], rtol=1e-2, atol=5e-4, err_msg=name)
+
+
+def test_two_workers_train_as_one(one, tmp_path):
+    folder = tmp_path / 'run'
+    assert finish(start(folder, 2)) == [0, 0]
+    assert_alike(one, folder)
+    assert not list(tmp_path.glob('run.*'))
+
+
+def test_a_lost_worker_ends_the_others_and_the_run_goes_on(one, tmp_path):
+    folder = tmp_path / 'run'
+    processes = start(folder, 2)
+    while not (folder / 'checkpoints' / checkpoint.name_of(3)).exists():
+        assert all(process.is_alive() for process in processes)
+        time.sleep(0.005)
+    processes[1].kill()
+    assert finish(processes) == [1, -signal.SIGKILL]
+    assert 'another worker stopped answering' in folder.with_suffix('.0').read_text()
+    assert finish(start(folder, 2)) == [0, 0]
+    assert_alike(one, folder)
+
+
+@pytest.mark.large
+def test_sigterm_to_one_worker_stops_all(tmp_path):
+    folder = tmp_path / 'run'
+    processes = start(folder, 2, epochs=200)
+    while not (folder / 'metrics.csv').exists():
+        assert all(process.is_alive() for process in processes)
+        time.sleep(0.005)
+    processes[1].terminate()
+    assert finish(processes) == [75, 75]
+    assert 'saved at step' in folder.with_suffix('.0').read_text()

@@ -1,0 +1,130 @@
+"""Runs that are killed and started again, in processes of their own."""
+
+import importlib
+import multiprocessing
+import random
+import shutil
+import signal
+import time
+
+import h5py
+import numpy as np
+import pytest
+
+from bsce_tf.training import checkpoint
+from bsce_tf.training.train import train
+
+# A server that has imported everything makes a new process in no time.
+SERVER = multiprocessing.get_context('forkserver')
+SERVER.set_forkserver_preload(['bsce_tf.training.train', 'bsce_tf.data.generated'])
+
+
+def config_of(**fields):
+    """Two stages with everything that has a state: dropout, EMA, SWA, momentum, plateaus."""
+    config = importlib.import_module('configs.smoke').get_config()
+    config.update_from_flattened_dict({
+        'epochs': 12, 'batch_size': 24, 'deterministic': True, 'model.dropout': 0.2,
+        'averaging.ema': 0.9, 'averaging.swa_epochs': 3, 'averaging.batches': 2,
+        'schedule.patience': 1, 'schedule.factor': 0.5, 'checkpoint.steps': 4, **fields})
+    config.stages = ({}, {'epochs': 8, 'sampler.gamma': 1.0, 'optimizer.learning_rate': 0.005})
+    return config
+
+
+def run(folder):
+    """What a process does."""
+    train(config_of(), folder)
+
+
+def start(folder):
+    process = SERVER.Process(target=run, args=(folder,))
+    process.start()
+    return process
+
+
+def newest(folder):
+    found = checkpoint.names(folder / 'checkpoints')
+    return found[-1] if found else ''
+
+
+def wait(process, condition):
+    """Whether the condition came true while the process was alive."""
+    while process.is_alive():
+        if condition():
+            return True
+        time.sleep(0.001)
+    return False
+
+
+def results(folder):
+    """Everything that must not depend on whether a run was interrupted."""
+    found = {name: (folder / name).read_text() for name in ('metrics.csv', 'best.json')}
+    for path in [*folder.glob('*.weights.h5'), folder / 'checkpoints' / newest(folder)]:
+        with h5py.File(path) as file:
+            file.visititems(lambda name, item, path=path: found.update(
+                {f'{path.name}:{name}': item[()]}) if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('whole') / 'run'
+    process = start(folder)
+    process.join()
+    assert process.exitcode == 0
+    return folder
+
+
+@pytest.mark.parametrize('kills', [6, pytest.param(20, marks=pytest.mark.large)])
+def test_killed_at_random_moments(whole, tmp_path, kills):
+    folder, moments = tmp_path / 'run', random.Random(kills)
+    done = writing = 0
+    while done < kills:
+        before = newest(folder)
+        process = start(folder)
+        assert wait(process, lambda before=before: newest(folder) > before or not before), (
+            f'the run ended after {done} kills')
+        if done % 2:  # while a checkpoint is written
+            seen = wait(process, lambda: any((folder / 'checkpoints').glob('.*')))
+        else:
+            time.sleep(moments.uniform(0, 0.4))
+        process.kill()
+        process.join()
+        assert process.exitcode in (-signal.SIGKILL, 0)
+        writing += done % 2 and seen
+        done += 1
+    assert writing
+    process = start(folder)
+    process.join()
+    assert process.exitcode == 0
+    expected, found = results(whole), results(folder)
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+    assert not list(folder.glob('.*')) + list((folder / 'checkpoints').glob('.*'))
+
+
+def test_sigterm_saves_and_the_run_goes_on(whole, tmp_path):
+    folder = tmp_path / 'run'
+    process = start(folder)
+    assert wait(process, lambda: newest(folder) > 'step-0000000008.h5')
+    process.terminate()
+    process.join()
+    assert process.exitcode == 1  # an uncaught PreemptedError; main.py turns it into its status
+    saved = newest(folder)
+    process = start(folder)
+    process.join()
+    assert newest(folder) > saved
+    assert results(folder).keys() == results(whole).keys()
+    np.testing.assert_equal(results(folder), results(whole))
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(whole, tmp_path, caplog):
+    folder = tmp_path / 'run'
+    shutil.copytree(whole, folder)
+    last = folder / 'checkpoints' / newest(folder)
+    data = bytearray(last.read_bytes())
+    data[::997] = bytes(byte ^ 1 for byte in data[::997])
+    last.write_bytes(data)
+    run(folder)
+    assert f'{last}: damaged' in caplog.text
+    np.testing.assert_equal(results(folder), results(whole))

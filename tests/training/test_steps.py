@@ -1,0 +1,115 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bsce_tf import losses
+from bsce_tf.models import classifier
+from bsce_tf.training import optimizers, strategy
+from bsce_tf.training.steps import Steps
+
+CLASSES = 5
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 255, (8, 24, 24, 3), np.uint8)
+LABELS = RNG.integers(0, CLASSES, 8).astype('int32')
+
+
+def steps_of(batch_size=8, jit=False, name='sgd', accumulate=1, alpha=0.4, **options):
+    keras.utils.set_random_seed(1)
+    model = classifier.build('small_resnet', CLASSES, image_size=24)
+    classifier.synchronise_batch_norm(model)
+    optimizer = optimizers.make(model, name, learning_rate=0.1, **options)
+    loss = losses.by_name('bsce', class_weights=np.linspace(0.5, 2, CLASSES), alpha=alpha)
+    return Steps(model, optimizer, loss, CLASSES, batch_size, jit, accumulate=accumulate)
+
+
+def train(replicas, steps=2, **options):
+    """(weights after some steps, losses, metrics), with the images in one or two replicas."""
+    devices = (tf.distribute.OneDeviceStrategy('CPU:0') if replicas == 1
+               else tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1']))
+    data = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(8).repeat()
+    with devices.scope():
+        found = steps_of(**options)
+        iterator = iter(strategy.distribute(devices, lambda shard: data))
+        losses_ = [found.train(next(iterator), number)[0] for number in range(steps)]
+        return ([v.numpy() for v in found.model.trainable_variables], losses_, found.results(),
+                found.evaluate(strategy.distribute(devices, lambda shard: data.take(1))))
+
+
+@pytest.mark.parametrize('options', [
+    {'clip_value': 0.001}, {'accumulate': 2, 'layer_decay': 0.5, 'nesterov': True},
+    {'scale_loss': True, 'clip_norm': 0.05}], ids=str)
+def test_two_replicas_step_as_one(options):
+    one, two = train(1, **options), train(2, **options)
+    for a, b in zip(one[0], two[0], strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4)
+    np.testing.assert_allclose(one[1], two[1], rtol=1e-5)
+    for a, b in zip(one[2:], two[2:], strict=True):
+        assert a == pytest.approx(b, rel=1e-4)
+
+
+def gradients_of(model, images, labels):
+    """Of the mean loss, by Keras's own means."""
+    weights = np.linspace(0.5, 2, CLASSES)
+    with tf.GradientTape() as tape:
+        loss = losses.by_name('bsce', class_weights=weights)(labels, model(images, training=True))
+    return [g.numpy() for g in tape.gradient(loss, model.trainable_variables)]
+
+
+def test_clipping_takes_all_variables_together():
+    steps = steps_of(clip_norm=0.05, momentum=0.0)
+    before = [v.numpy() for v in steps.model.trainable_variables]
+    gradients = gradients_of(steps_of().model, IMAGES, LABELS)
+    length = np.sqrt(sum((g.astype('float64') ** 2).sum() for g in gradients))
+    assert length > 0.05
+    steps.train((IMAGES, LABELS))
+    for variable, old, gradient in zip(steps.model.trainable_variables, before, gradients,
+                                       strict=True):
+        np.testing.assert_allclose(variable.numpy(), old - 0.1 * gradient * 0.05 / length,
+                                   rtol=1e-4, atol=1e-6)
+
+
+def test_accumulated_steps_make_one_update():
+    steps = steps_of(accumulate=2, momentum=0.0)
+    before = [v.numpy() for v in steps.model.trainable_variables]
+    first = gradients_of(steps_of().model, IMAGES, LABELS)
+    second = gradients_of(steps_of().model, IMAGES[::-1], LABELS)
+    steps.train((IMAGES, LABELS), 0)
+    for variable, old in zip(steps.model.trainable_variables, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), old)
+    steps.train((IMAGES[::-1].copy(), LABELS), 1)
+    for variable, old, a, b in zip(steps.model.trainable_variables, before, first, second,
+                                   strict=True):
+        np.testing.assert_allclose(variable.numpy(), old - 0.1 * (a + b) / 2, rtol=1e-3, atol=2e-5)
+
+
+def test_images_without_weight_count_nowhere():
+    steps = steps_of()
+    whole = steps.evaluate([(IMAGES[:5], LABELS[:5])])
+    padded = steps.evaluate([(IMAGES, LABELS, np.float32([1, 1, 1, 1, 1, 0, 0, 0]))])
+    parts = steps.evaluate([(IMAGES[:3], LABELS[:3]), (IMAGES[3:5], LABELS[3:5])])
+    assert padded == pytest.approx(whole, rel=1e-5)
+    assert parts == pytest.approx(whole, rel=1e-5)
+
+
+def test_xla_gives_the_same_step():
+    plain, compiled = train(1), train(1, jit=True)
+    np.testing.assert_allclose(plain[1], compiled[1], rtol=1e-4)
+
+
+def test_an_overflow_in_float16_leaves_the_weights_and_halves_the_scale():
+    steps = steps_of(scale_loss=True, alpha=1e4)
+    steps.optimizer.dynamic_scale.assign(3e38)
+    before = [v.numpy() for v in steps.model.trainable_variables]
+    loss, *_ = steps.train((IMAGES, LABELS))
+    assert np.isfinite(loss)
+    for variable, old in zip(steps.model.trainable_variables, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), old)
+    assert steps.optimizer.dynamic_scale.numpy() == pytest.approx(1.5e38)
+
+
+def test_workers_learn_what_one_of_them_wants():
+    steps = steps_of()
+    assert steps.train((IMAGES, LABELS))[1:] == (False, False)
+    assert steps.train((IMAGES, LABELS), save=True)[1:] == (True, False)
+    assert steps.train((IMAGES, LABELS), stop=True)[1:] == (False, True)
