@@ -87,7 +87,7 @@ def fit(options, data):
     model = build(options)
     model.compile(keras.optimizers.SGD(0.01, 0.9),
                   keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-                  ['accuracy'], jit_compile=False)
+                  metrics=['accuracy'], jit_compile=False)
     return lambda: model.fit(data, steps_per_epoch=options.steps, verbose=0)
 
 

@@ -3,6 +3,7 @@
 import os
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')  # as main.py
 os.environ.setdefault('CUDA_VISIBLE_DEVICES', '')
 
 import keras

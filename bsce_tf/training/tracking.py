@@ -2,6 +2,7 @@
 
 import importlib
 
+from bsce_tf import files
 from bsce_tf.errors import InputError
 
 NAMES = ('none', 'mlflow', 'wandb')
@@ -36,7 +37,7 @@ class Tracking:
         else:
             record = self._package.init(name=folder.name, dir=str(folder), config=config, id=known,
                                         resume='allow').id
-        path.write_text(record, encoding='utf-8')
+        files.write_text(path, record + '\n')
 
     def on_step(self, state, loss, images, waited):
         """Nothing: a row an epoch is enough."""
@@ -50,7 +51,8 @@ class Tracking:
 
     def close(self):
         """Ends the record."""
-        self._package.end_run() if self._name == 'mlflow' else self._package.finish()
+        end = self._package.end_run if self._name == 'mlflow' else self._package.finish
+        end()
 
 
 def _flat(tree, prefix=''):
