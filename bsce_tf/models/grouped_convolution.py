@@ -63,7 +63,12 @@ class GroupedConv2D(keras.layers.Conv2D):
         """Convolve [batch, h, w, cin] with [kh, kw, cin / groups, filters]."""
         if self.groups == 1 or _has_accelerator():
             return super().convolution_op(inputs, kernel)
-        return grouped_conv2d(inputs, kernel, self.groups, self.strides, self.padding)
+        outputs = grouped_conv2d(inputs, kernel, self.groups, self.strides, self.padding)
+        if self.use_bias:
+            # TensorFlow's graph optimiser puts a bias into the convolution before it, where groups
+            # are not known without oneDNN; this leaves every value as it is and parts the two.
+            outputs = tf.maximum(outputs, outputs.dtype.min)
+        return outputs
 
 
 def grouped_conv2d(inputs, kernel, groups, strides=(1, 1), padding='valid'):

@@ -160,6 +160,17 @@ def test_layer_is_keras_layer_with_the_same_variables():
     np.testing.assert_allclose(ours(images), theirs(images), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize('dtype', TOLERANCE)
+def test_a_bias_works_in_a_graph(dtype):
+    images = keras.Input((9, 9, 8), dtype=dtype)
+    layer = GroupedConv2D(8, 3, groups=4, use_bias=True, activation='relu', dtype=dtype,
+                          bias_initializer='ones')
+    model = keras.Model(images, layer(images))
+    values = tf.cast(np.random.default_rng(0).normal(size=(2, 9, 9, 8)), dtype)
+    graph = tf.function(lambda x: model(x, training=False))
+    np.testing.assert_array_equal(graph(values).numpy(), model(values).numpy())
+
+
 @pytest.mark.parametrize('policy', ['mixed_float16', 'mixed_bfloat16'])
 @pytest.mark.parametrize('jit', [False, True])
 def test_layer_trains_under_mixed_policies(policy, jit):
