@@ -182,6 +182,7 @@ RULES = {
     'averaging.batches': _integer(1),
     'averaging.select': _one_of(('best', *workdir.KINDS)),
     'tta.scales': _MAYBE_SIZES,
+    'evaluate.output': _TEXT,
     'predict.input': _TEXT,
     'predict.model': _TEXT,
     'predict.output': _TEXT,
