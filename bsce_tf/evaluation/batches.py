@@ -51,14 +51,15 @@ def view_of(member, scales=None):
                 member.channels)
 
 
-def batches(examples, views, batch_size, bad=None):
-    """Every image once, in order; the last batch may be short.
+def batches(examples, views, batch_size, bad=None, start=0):
+    """Every image from `start` on once, in order; the last batch may be short.
 
     Args:
       examples: an `Examples`.
       views: list of `View`, at least one.
       batch_size: images in a batch, at least 1.
       bad: a `BadImages`; None: a bad image stops. Put `bad.raising()` around the loop.
+      start: first image, a multiple of `batch_size`; so batches are the same whatever it is.
 
     Returns:
       Dataset of `Batch`.
@@ -92,11 +93,11 @@ def batches(examples, views, batch_size, bad=None):
 
     size = min(batch_size, len(examples))
     chunk = _chunk(size, 3 * side * side)
-    numbers = tf.data.Dataset.range(len(examples)).batch(chunk).map(lambda i: (i,))
+    numbers = tf.data.Dataset.range(start, len(examples)).batch(chunk).map(lambda i: (i,))
     chunks = pipeline._parallel(pipeline._read_records(numbers, examples), chunk_of)
     whole = chunks if chunk == size else chunks.unbatch().batch(size)
     return pipeline._finished(pipeline._parallel(whole, unpacked)).apply(
-        tf.data.experimental.assert_cardinality(-(-len(examples) // size)))
+        tf.data.experimental.assert_cardinality(-(-(len(examples) - start) // size)))
 
 
 def _chunk(size, length):

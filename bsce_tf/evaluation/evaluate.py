@@ -141,14 +141,16 @@ def _count(devices, candidates, views, examples, batch_size, bad, voting):
         rows[:] = found
         return tf.stack([counts.hits(ranking, batch.labels) for ranking in found.values()], axis=1)
 
-    @tf.function(autograph=False)
+    dataset = devices.experimental_distribute_dataset(
+        batches.batches(examples, views, batch_size, bad))
+
+    @tf.function(input_signature=[dataset.element_spec], autograph=False)
     def step(batch):
         return devices.run(replica, args=(batch,)), batch.labels, batch.weights
 
-    dataset = batches.batches(examples, views, batch_size, bad)
     found = None
     with tqdm(total=len(examples), unit='image', desc='evaluate') as progress:
-        for batch in devices.experimental_distribute_dataset(dataset):
+        for batch in dataset:
             parts = [devices.experimental_local_results(part) for part in step(batch)]
             found = found or counts.Counts(rows, examples.num_classes)
             for hit, labels, weights in zip(*parts, strict=True):
