@@ -29,7 +29,7 @@ def runs(tmp_path_factory, config):
     """Folders of the two runs; tests that change them take copies."""
     folder = tmp_path_factory.mktemp('runs')
     train(config, folder / 'a')
-    train(smoke(**{'epochs': 3, 'batch_size': 24, 'seed': 5, 'image.size': 20,
+    train(smoke(**{'epochs': 2, 'batch_size': 24, 'seed': 5, 'image.size': 20,
                    'image.scales': (21, 25, 23), 'image.eval_scale': 25, 'image.aspect': 'keep',
                    'loss.name': 'ce'}), folder / 'b')
     return folder / 'a', folder / 'b'

@@ -1,6 +1,9 @@
 import importlib
 import json
+import pathlib
 import shutil
+import subprocess
+import sys
 import types
 
 import pytest
@@ -56,6 +59,16 @@ def test_the_model_is_the_runs_own(runs, typed, given):
     config = run_config.resolve('evaluate', typed, str(runs[0]), flag(given, **same))
     assert (config is typed) == given
     assert given or config.image.scales == (24, 28)
+
+
+def test_from_the_command_line(runs):
+    result = subprocess.run(
+        [sys.executable, 'main.py', '--mode=evaluate', f'--workdir={runs[0]}',
+         '--config.loss.name=sce'], cwd=pathlib.Path(__file__).parents[2], capture_output=True,
+        text=True, timeout=100)
+    assert result.returncode == 2
+    assert "error: --config.loss.name: found 'sce'; expected 'bsce'" in result.stderr
+    assert 'Traceback' not in result.stderr
 
 
 def test_a_saved_model_needs_no_run(typed):
