@@ -9,7 +9,7 @@ from bsce_tf.errors import InputError
 from bsce_tf.evaluation.batches import View, batches
 from tests.data.pictures import encoded, picture
 
-VIEWS = [View((40, 36), 32, 'squash', False, 3), View((50, 41, 45), 41, 'keep', True, 3),
+VIEWS = [View((40, 36), 32, 'squash', False, 3), View((50, 41), 41, 'keep', True, 3),
          View((33,), 20, 'squash', False, 1)]
 
 

@@ -1,5 +1,7 @@
 import shutil
 
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from bsce_tf.data import records
@@ -40,6 +42,11 @@ def test_lists(tree, tmp_path_factory, file, text):
     elsewhere = tmp_path_factory.mktemp('lists') / file
     shutil.move(tree / file, elsewhere)
     assert load(elsewhere, root=str(tree)) == (names, found)
+
+
+def test_a_parquet_list_with_another_column(tree):
+    pa.parquet.write_table(pa.table({'file': ['b/2.png', '0.gif']}), tree / 'l.parquet')
+    assert load(tree / 'l.parquet', image_column='file')[1] == [b'b/2.png', b'0.gif']
 
 
 def test_absolute_paths_and_one_image(tree):
