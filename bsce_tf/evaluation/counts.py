@@ -36,6 +36,11 @@ class Counts:
         self._right = np.zeros([len(self.names), 2, num_classes])
         self._total = np.zeros(num_classes)
 
+    @property
+    def images(self):
+        """How many images count so far."""
+        return self._total.sum()
+
     def update(self, hit, labels, weights):
         """Counts a batch.
 

@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from bsce_tf import files
 from bsce_tf.data import label_map, prepare, records
+from bsce_tf.errors import InputError, RunError
 from bsce_tf.evaluation import batches, counts, ensemble, members, run_config, tables
 from bsce_tf.training import strategy, train, workdir
 
@@ -51,10 +52,14 @@ def evaluate(config, folder):
 
     Raises:
       InputError: if a folder holds no trained run, classes differ or an image is bad.
+      RunError: if bad images are to be skipped and none is left.
     """
     devices = strategy.create(config.strategy, config.replicas)
     runs = [workdir.read(path) for path in run_config.folders(folder)]
     members.check_runs(runs)
+    output = pathlib.Path(config.evaluate.output or runs[0].folder)
+    if len(runs) > 1 and output.is_file():
+        raise InputError(f'evaluate.output: {output} is a file; expected a folder.')
     name, examples = _examples(config, runs)
     bad = train.bad_images_of(config, runs[0].folder)
     with devices.scope():
@@ -66,7 +71,7 @@ def evaluate(config, folder):
     results = [_report(run, name, candidates, errors) for run in runs]
     if len(runs) == 1:
         return results[0]
-    return _report_ensemble(config, runs, name, errors)
+    return _report_ensemble(output, runs, name, errors)
 
 
 def _examples(config, runs):
@@ -156,6 +161,9 @@ def _count(devices, candidates, views, examples, batch_size, bad, voting):
             for hit, labels, weights in zip(*parts, strict=True):
                 found.update(hit.numpy(), labels.numpy(), weights.numpy())
                 progress.update(len(labels))
+    if not found.images:
+        raise RunError(f'{examples.origin}: none of the {len(examples)} images is good; expected '
+                       'some to evaluate.')
     return found
 
 
@@ -182,9 +190,8 @@ def _report(run, split, candidates, errors):
     return result
 
 
-def _report_ensemble(config, runs, split, errors):
+def _report_ensemble(folder, runs, split, errors):
     """Writes ensemble.json, .md and .csv; returns what ensemble.json holds."""
-    folder = pathlib.Path(config.evaluate.output or runs[0].folder)
     folder.mkdir(parents=True, exist_ok=True)
     models = [{'folder': str(run.folder), 'backbone': run.config.model.backbone,
                'kind': run.best['kind'], **errors[i, TTA]} for i, run in enumerate(runs)]

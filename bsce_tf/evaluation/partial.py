@@ -28,12 +28,14 @@ class Rows:
       done: rows there are already.
 
     Raises:
-      InputError: if there is a partial file that does not fit.
+      InputError: if there is a partial file that does not fit, or `path` is a folder.
     """
 
     def __init__(self, path, header, firsts, made_of, step):
         """See the class."""
         self.path = pathlib.Path(path)
+        if self.path.is_dir():
+            raise InputError(f'predict.output: {path} is a folder; expected a file to write.')
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._partial = self.path.with_name(self.path.name + '.partial')
         self._about = self.path.with_name(self.path.name + '.partial.json')

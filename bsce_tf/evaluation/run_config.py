@@ -16,7 +16,10 @@ FREE = ('data', 'tta', 'batch_size', 'evaluate', 'predict', 'export', 'strategy'
 
 
 def folders(text):
-    """The folders that `--workdir=a,b` names; a `pathlib.Path` is one folder, whatever its name.
+    """The folders that `--workdir=a,b` names.
+
+    Args:
+      text: string, or a `pathlib.Path`, which is one folder.
 
     Returns:
       Tuple of pathlib.Path, at least one.
@@ -24,8 +27,8 @@ def folders(text):
     Raises:
       InputError: if a name between the commas is empty or a folder comes twice.
     """
-    if isinstance(text, os.PathLike):
-        return (pathlib.Path(text),)
+    if isinstance(text, os.PathLike) or os.path.exists(os.path.join(text, workdir.CONFIG)):
+        return (pathlib.Path(text),)  # one run, even with a comma in its name
     found = tuple(part.strip() for part in text.split(','))
     for i, name in enumerate(found):
         if not name:

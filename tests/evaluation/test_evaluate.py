@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bsce_tf.data import generated, prepare
-from bsce_tf.errors import InputError
+from bsce_tf.errors import InputError, RunError
 from bsce_tf.evaluation.evaluate import evaluate
 from bsce_tf.training import workdir
 from tests.evaluation import reference
@@ -40,7 +40,8 @@ def probabilities(runs):
 
 @pytest.fixture
 def copies(runs, tmp_path):
-    return [shutil.copytree(folder, tmp_path / folder.name) for folder in runs]
+    return [shutil.copytree(folder, tmp_path / folder.name, ignore=shutil.ignore_patterns('eval*'))
+            for folder in runs]
 
 
 def test_one_run_at_every_scale(runs, config):
@@ -113,9 +114,10 @@ def test_a_bad_image_is_left_out_or_stops(copies, pictures, on_files, tmp_path):
         (tmp_path / 'broken' / 'test' / f'{i:02d}.png').write_bytes(b'\x89PNG broken')
     on_files.data.root = str(tmp_path / 'broken')
     on_files.batch_size = 5
-    with pytest.raises(InputError, match='test/03.png') as error:
+    with pytest.raises(InputError, match=r'test/(03|2[0-4]).png') as error:
         evaluate(on_files, copies[0])
     assert '\n' not in str(error.value)
+    assert not (copies[0] / 'eval.json').exists()
     on_files.data.on_error, on_files.data.max_bad_fraction = 'skip', 0.2
     result = evaluate(on_files, copies[0])
     kept = np.setdiff1d(np.arange(48), bad)
@@ -148,6 +150,18 @@ def test_classes_and_folders_must_fit(copies, config, on_files, pictures, tmp_pa
     config.tta.scales = (22,)
     with pytest.raises(InputError, match='tta.scales: found 22; expected at least image.size'):
         evaluate(config, a)
+
+
+def test_nothing_to_count_or_nowhere_to_write(copies, pictures, on_files, tmp_path):
+    both = ','.join(map(str, copies))
+    on_files.evaluate.output = str(copies[0] / 'config.json')
+    with pytest.raises(InputError, match=r'evaluate.output: .*config.json is a file'):
+        evaluate(on_files, both)
+    (tmp_path / 'train').symlink_to(pictures / 'train')
+    on_files.data.root, on_files.data.on_error = str(tmp_path), 'skip'  # there is no test/
+    on_files.data.max_bad_fraction = 1.0
+    with pytest.raises(RunError, match=r'test.csv: none of the 48 images is good'):
+        evaluate(on_files, copies[0])
 
 
 def test_a_validation_set_that_a_run_may_have_seen_is_named(runs, on_files, caplog):

@@ -60,3 +60,8 @@ def test_what_does_not_fit_is_refused_and_stays(tmp_path):
     with pytest.raises(InputError, match='p.csv.partial.json is missing or damaged'):
         begin(path)
     assert not path.exists()
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(InputError, match='is a folder; expected a file'):
+        begin(tmp_path)

@@ -81,6 +81,9 @@ def test_a_saved_model_needs_no_run(typed):
 def test_folders(tmp_path):
     assert list(map(str, run_config.folders('a, b/c'))) == ['a', 'b/c']
     assert run_config.folders(tmp_path / 'a,b') == (tmp_path / 'a,b',)
+    (tmp_path / 'a,b').mkdir()
+    (tmp_path / 'a,b' / 'config.json').write_text('{}')
+    assert run_config.folders(str(tmp_path / 'a,b')) == (tmp_path / 'a,b',)
     with pytest.raises(InputError, match='one comma'):
         run_config.folders('a,,b')
     with pytest.raises(InputError, match="'./a' comes twice"):
