@@ -18,6 +18,7 @@ MODES = {
     'demo': ('experiments.demo:run',),
     'train': ('bsce_tf.training.train:train', 'bsce_tf.evaluation.evaluate:evaluate'),
     'evaluate': ('bsce_tf.evaluation.evaluate:evaluate',),
+    'predict': ('bsce_tf.evaluation.predict:predict',),
     'models': ('bsce_tf.models.listing:run',),
     'convert': ('bsce_tf.models.convert:run',),
     'inspect': ('bsce_tf.data.inspect:run',),
@@ -30,6 +31,8 @@ def main(arguments):
     try:
         config, workdir, mode = _parse(arguments)
         from bsce_tf import config_check  # TensorFlow loads here, after the flags proved right
+        from bsce_tf.evaluation import run_config
+        config = run_config.resolve(mode, config, workdir, flags.FLAGS['config'])
         config_check.check(config)
         for step in MODES[mode]:
             module, function = step.split(':')

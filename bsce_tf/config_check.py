@@ -195,6 +195,7 @@ RULES = {
     'checkpoint.keep': _integer(1),
     'tracking': _one_of(tracking.NAMES),
     'tta.scales': _MAYBE_SIZES,
+    'evaluate.output': _TEXT,
     'predict.input': _TEXT,
     'predict.model': _TEXT,
     'predict.output': _TEXT,

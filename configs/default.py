@@ -121,6 +121,9 @@ def get_config():
     tta = config.tta = config_dict.ConfigDict()
     tta.scales = ()              # test time: centre crops of these sizes; (): image.scales
 
+    evaluate = config.evaluate = config_dict.ConfigDict()
+    evaluate.output = ''         # folder for the tables of several runs; '': the first workdir
+
     predict = config.predict = config_dict.ConfigDict()
     predict.input = ''           # folder, list or image to predict; '': the test set of config.data
     predict.model = ''           # SavedModel to predict with; '': the runs in --workdir
