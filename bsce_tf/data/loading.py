@@ -19,7 +19,7 @@ def evaluation_images(examples, centre, size, bad):
       bad: a `BadImages`.
 
     Returns:
-      Function that gives (uint8 `[n, size, size, channels]`, float32 `[n]`: 1, or 0 for a bad image).
+      Function that gives uint8 `[n, size, size, channels]`, float32 `[n]`: 1, or 0 for a bad image.
     """
     if examples.images is not None:
         images = tf.constant(examples.images)

@@ -102,7 +102,8 @@ def _candidates(runs, scales):
         wanted = tuple(dict.fromkeys((*member.scales, run.config.image.eval_scale)))
         candidates.append(Candidate(member, _place(views, batches.view_of(member, wanted)),
                                     {scale: i for i, scale in enumerate(wanted)}, True))
-        others += [other for kind, other in workdir.kinds(run.folder).items() if kind != run.best['kind']]
+        others += [other for kind, other in workdir.kinds(run.folder).items()
+                   if kind != run.best['kind']]
     for run in others:
         scale = run.config.image.eval_scale
         member = members.of_run(run, (scale,))
@@ -157,7 +158,8 @@ def _count(devices, candidates, views, examples, batch_size, bad, voting):
         return devices.run(replica, args=(batch,)), batch.labels, batch.weights
 
     found = None
-    with tqdm(total=len(examples), unit='image', desc='evaluate') as progress:
+    with tqdm(total=len(examples), unit='image', desc='evaluate',
+              disable=None) as progress:
         for batch in dataset:
             parts = [devices.experimental_local_results(part) for part in step(batch)]
             found = found or counts.Counts(rows, examples.num_classes)

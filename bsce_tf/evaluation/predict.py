@@ -63,7 +63,8 @@ def _write(rows, firsts, row, width, predictor, examples, batch_size, bad):
     """Adds the rows that lack, which stay if an error ends it; returns the number of bad images."""
     left_out = 0
     try:
-        with tqdm(total=len(examples), initial=rows.done, unit='image', desc='predict') as progress:
+        with tqdm(total=len(examples), initial=rows.done, unit='image', desc='predict',
+                  disable=None) as progress:
             if rows.done < len(examples):
                 for found in predictor.answers(examples, batch_size, bad, rows.done):
                     batch = firsts[rows.done:rows.done + len(found.good)]

@@ -98,7 +98,7 @@ def test_other_scales_and_other_weights(copies, config):
     assert_errors(result['weights']['swa'], wanted(reference.logits(other, (26,))))
     assert result['weights']['swa'] != result['weights']['raw']
     (folder / 'swa.weights.h5').unlink()
-    with pytest.raises(InputError, match='has no swa.weights.h5, which best.json lists'):
+    with pytest.raises(InputError, match='has no swa.weights.h5; expected the folder'):
         evaluate(config, folder)
 
 
