@@ -192,4 +192,5 @@ RULES = {
     'export.top_k': _integer(1),
     'export.optimise': _BOOLEAN,
     'export.bad_image': _one_of(('error', 'empty')),
+    'export.images': _TEXT,
 }

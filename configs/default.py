@@ -121,4 +121,5 @@ def get_config():
     export.top_k = 5             # classes of an answer
     export.optimise = True       # freeze the weights and fold BatchNorm
     export.bad_image = 'error'   # a bad image of a request: error | empty (it fails alone)
+    export.images = ''           # image or folder to check the export with; '': the run's own data
     return config
