@@ -55,46 +55,57 @@ class Graph(tf.Module):
 
     def predict(self, image_bytes):
         """The answer to encoded images, string `[n]`; they may differ in size and format."""
-        crops, good = self._crops(image_bytes)
-        return self._answer([part.features(x) for part, x in zip(self.parts, crops, strict=True)],
-                            good)
+        return self._answer(*self._crops_of_bytes(image_bytes))
 
     def predict_images(self, images):
         """The answer to decoded images of one size, uint8 `[n, height, width, 3]`."""
-        kinds = tuple(tf.TensorSpec(part.shape, tf.uint8) for part in self.parts)
-        crops = tf.map_fn(lambda image: tuple(part.crops(image) for part in self.parts), images,
-                          fn_output_signature=kinds, parallel_iterations=_PARALLEL)
-        return self._answer([part.features(x) for part, x in zip(self.parts, crops, strict=True)],
-                            tf.ones(tf.shape(images)[:1], tf.bool))
+        # By tf.data too, though nothing is decoded: elsewhere TensorFlow turns divisions into
+        # products, and a pixel in a thousand comes out rounded the other way.
+        return self._answer(*self._crops(images, lambda image: image, 'images', 'has no pixels'))
 
     def features(self, image_bytes):
         """Features of encoded images, averaged over the scales, float32 `[n, feature_dim]`.
 
         'features' of one model; 'features_1', 'features_2', … of an ensemble.
         """
-        crops, good = self._crops(image_bytes)
+        crops, good = self._crops_of_bytes(image_bytes)
         found = [tf.where(good[:, None], tf.reduce_mean(part.features(x), axis=1), 0.0)
                  for part, x in zip(self.parts, crops, strict=True)]
         if len(found) == 1:
             return {'features': found[0]}
         return {f'features_{i + 1}': x for i, x in enumerate(found)}
 
-    def _crops(self, image_bytes):
-        """(uint8 `[n, scales, C, C, channels]` of each part; bool `[n]`, whether an image is good).
+    def _crops_of_bytes(self, image_bytes):
+        limit = f', or has more than {self.max_pixels} pixels' if self.max_pixels else ''
+        return self._crops(
+            image_bytes, lambda data: decode.decode(data, self.max_pixels), 'image_bytes',
+            f'is not a JPEG, PNG, WebP, GIF or BMP image, is damaged{limit}')
+
+    def _crops(self, data, to_image, name, fault):
+        """Crops of all images, or an error that says `name[place] fault`.
 
         tf.data passes over elements that fail, which is the one way to catch an error in a graph;
         each bears its place, so the missing ones are found. Their crops are black.
-        """
-        places = tf.range(tf.shape(image_bytes)[0])
 
-        def one(place, data):
-            image = decode.decode(data, self.max_pixels)
+        Args:
+          data: tensor `[n, …]`.
+          to_image: function of an element that gives uint8 `[height, width, 3]`.
+          name: of the input.
+          fault: what is wrong with an element that fails.
+
+        Returns:
+          uint8 `[n, scales, C, C, channels]` of each part; bool `[n]`, whether an image is good.
+        """
+        places = tf.range(tf.shape(data)[0])
+
+        def one(place, element):
+            image = to_image(element)
             return place, *(part.crops(image) for part in self.parts)
 
         # One more at the end: the crops of the bad ones, and a batch even where all are bad.
         black = tf.data.Dataset.from_tensors(
             (tf.constant(-1), *(tf.zeros(part.shape, tf.uint8) for part in self.parts)))
-        tried = tf.data.Dataset.from_tensor_slices((places, image_bytes)).map(
+        tried = tf.data.Dataset.from_tensor_slices((places, data)).map(
             one, num_parallel_calls=_PARALLEL, deterministic=True).ignore_errors()
         batch = tried.concatenate(black).batch(tf.cast(tf.size(places), tf.int64) + 1)
         found, *crops = batch.get_single_element()
@@ -102,19 +113,18 @@ class Graph(tf.Module):
         rows = tf.tensor_scatter_nd_update(tf.fill(tf.shape(places), last), found[:-1, None],
                                            tf.range(last))
         good = rows < last
-        with tf.control_dependencies(self._refuse(good)):
+        with tf.control_dependencies(self._refuse(good, name, fault)):
             return [tf.gather(x, rows) for x in crops], tf.identity(good)
 
-    def _refuse(self, good):
+    def _refuse(self, good, name, fault):
         if self.bad_image == 'empty':
             return []
         first = tf.reduce_min(tf.where(good, tf.size(good), tf.range(tf.size(good))))
-        limit = f', or has more than {self.max_pixels} pixels' if self.max_pixels else ''
-        return [tf.debugging.Assert(tf.reduce_all(good), [tf.strings.join([
-            'image_bytes[', tf.strings.as_string(first),
-            f'] is not a JPEG, PNG, WebP, GIF or BMP image, is damaged{limit}'])])]
+        return [tf.debugging.Assert(tf.reduce_all(good), [tf.strings.join(
+            [f'{name}[', tf.strings.as_string(first), f'] {fault}'])])]
 
-    def _answer(self, features, good):
+    def _answer(self, crops, good):
+        features = [part.features(x) for part, x in zip(self.parts, crops, strict=True)]
         probabilities = tf.stack([tf.nn.softmax(part.logits(x))
                                   for part, x in zip(self.parts, features, strict=True)])
         scores = tf.reduce_mean(probabilities, axis=0)

@@ -57,11 +57,10 @@ def write_version(base, name, write):
       InputError: if there is a file where a folder should be.
     """
     folder = pathlib.Path(base) / name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise InputError(f'config.export.folder: {error.filename} is a file; expected a '
-                         'folder.') from error
+    for path in (folder, *folder.parents):
+        if path.exists() and not path.is_dir():
+            raise InputError(f'config.export.folder: {path} is a file; expected a folder.')
+    folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f'.writing-{os.getpid()}'
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
