@@ -70,17 +70,16 @@ def time_forward(options):
         0, 256, (options.batch, 1, size, size, 3)).astype(np.uint8)
     ways = {'model.predict': lambda: model.predict(batch[:, 0], options.batch, verbose=0)}
     folded = member._replace(body=fold.fold_batch_norms(member.body)[0])
-    kinds = {'export': (folded, True)}
+    kinds = {'export': (folded, False)}
     if options.variants:
-        kinds.update({'as trained': (member, False), 'folded alone': (folded, False),
+        kinds.update({'frozen': (folded, True), 'as trained': (member, False),
                       'frozen alone': (member, True)})
     for name, (changed, frozen) in kinds.items():
         ways[name] = forward_session(changed, frozen, batch)
     own = ways['model.predict']()
-    own = np.exp(own - own.max(1, keepdims=True))
-    difference = np.abs(ways['export']() - own / own.sum(1, keepdims=True)).max()
-    print(f'{options.backbone}, {options.batch} crops of {size} x {size}; probabilities differ by '
-          f'{difference:.1e} at most')
+    difference = np.abs(ways['export']() - own).max() / np.abs(own).max()
+    print(f'{options.backbone}, {options.batch} crops of {size} x {size}; logits differ by '
+          f'{difference:.1e} of the largest')
     compare(ways, options, options.batch)
 
 
@@ -90,7 +89,7 @@ def time_tta(options):
     for name, scales in (('five scales', SCALES), ('one scale', (ONE,))):
         member = made(options, scales)
         member = member._replace(body=fold.fold_batch_norms(member.body)[0])
-        module = graph.Graph([part(member, True)], [str(k) for k in range(options.classes)])
+        module = graph.Graph([part(member, False)], [str(k) for k in range(options.classes)])
         ways[name] = functools.partial(session(module, module.signatures()), image_bytes=data)
     compare(ways, options, 1)
 
@@ -140,15 +139,15 @@ def part(member, frozen):
 
 
 def forward_session(member, frozen, batch):
-    """Function that gives the probabilities of crops, from an export of nothing else."""
+    """Function that gives the logits of crops, from an export of nothing else."""
     module = tf.Module()
     module.part = part(member, frozen)
     forward = tf.function(
-        lambda crops: {'p': tf.nn.softmax(module.part.logits(module.part.features(crops)))},
+        lambda crops: {'logits': module.part.logits(module.part.features(crops))},
         input_signature=[tf.TensorSpec([None, *module.part.shape], tf.uint8, name='crops')],
         autograph=False)
     run = session(module, {'serving_default': forward})
-    return lambda: run(crops=batch)['p']
+    return lambda: run(crops=batch)['logits']
 
 
 def session(module, signatures):

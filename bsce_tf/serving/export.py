@@ -38,12 +38,13 @@ def export(config, folder):
     parts = _load(folder, config.tta.scales)
     run = parts[0].run
     images = samples.load(run, fields.images, config.data.max_pixels)
-    made, notes = _parts(parts, fields.optimise)
+    made, notes = _parts(parts, fields.optimise, fields.freeze)
     base = pathlib.Path(fields.folder or run.folder / 'export')
 
     def write(place):
         with tempfile.TemporaryDirectory() as folder:
-            assets = provenance.write(pathlib.Path(folder), parts, config, notes)
+            assets = provenance.write(pathlib.Path(folder), parts, {
+                'export': fields.to_dict(), 'max_pixels': config.data.max_pixels, 'notes': notes})
             model = graph.Graph(made, run.class_names, top_k=fields.top_k, assets=assets,
                                 max_pixels=config.data.max_pixels, bad_image=fields.bad_image)
             # Nobody trains on: gradients of our own would have to be exported as well.
@@ -69,22 +70,20 @@ def _load(folder, scales):
     return loaded
 
 
-def _parts(parts, optimise):
+def _parts(parts, optimise, frozen):
     """(the graph's parts, what was done to them in words)."""
-    if not optimise:
-        return [graph.Part(member) for member in parts], ['as trained']
-    changed, folded = [], 0
-    for member in parts:
-        body, number = fold.fold_batch_norms(member.body)
-        changed.append(member._replace(body=body))
-        folded += number
-    notes = [f'{folded} BatchNorms folded']
-    size = freeze.size_of(model for member in changed for model in (member.body, member.head))
-    if size > freeze.LARGEST:
-        notes.append(f'weights stay variables, as {size / 1e9:.1f} GB do not fit into a graph')
-        return [graph.Part(member) for member in changed], notes
-    notes.append('weights frozen')
-    return [_frozen(member) for member in changed], notes
+    notes = []
+    if optimise:
+        folded = [fold.fold_batch_norms(member.body) for member in parts]
+        parts = [member._replace(body=body)
+                 for member, (body, _) in zip(parts, folded, strict=True)]
+        notes.append(f'{sum(number for _, number in folded)} BatchNorms folded')
+    size = freeze.size_of(model for member in parts for model in (member.body, member.head))
+    if frozen and size <= freeze.LARGEST:
+        return [_frozen(member) for member in parts], [*notes, 'weights frozen']
+    if frozen:
+        notes.append(f'weights not frozen, as {size / 1e9:.1f} GB do not fit into a graph')
+    return [graph.Part(member) for member in parts], notes or ['as trained']
 
 
 def _frozen(member):

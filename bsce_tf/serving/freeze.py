@@ -1,6 +1,8 @@
-"""A model as a function without variables, which TensorFlow runs faster.
+"""A model as a function without variables.
 
-Weights that are constants are laid out once as the kernels want them, instead of at every call.
+oneDNN's kernels lay weights that are constants out once, instead of at every call; Eigen's, the
+default on CPUs without AVX-512, gain nothing. Constants cost memory, several copies of the weights
+in each signature that is used, and time to load: see benchmarks/export.py.
 """
 
 import numpy as np

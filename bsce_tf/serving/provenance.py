@@ -14,7 +14,7 @@ from bsce_tf.data import label_map
 from bsce_tf.training import workdir
 
 
-def write(folder, members, config, notes):
+def write(folder, members, settings):
     """Writes the files.
 
     classes.json: names by id. config.json: of the run; config_1.json, … of an ensemble.
@@ -25,8 +25,7 @@ def write(folder, members, config, notes):
     Args:
       folder: pathlib.Path of an empty folder.
       members: list of `members.Member`.
-      config: ConfigDict of the command line.
-      notes: what was done to the models, in words.
+      settings: of the export, plain values by name.
 
     Returns:
       Paths of the files.
@@ -35,8 +34,7 @@ def write(folder, members, config, notes):
     label_map.save(paths[0], members[0].run.class_names)
     files.write_json(paths[1], {
         'bsce_tf': bsce_tf.__version__, 'revision': revision(), 'tensorflow': tf.__version__,
-        'keras': keras.__version__, 'export': config.export.to_dict(),
-        'max_pixels': config.data.max_pixels, 'notes': notes,
+        'keras': keras.__version__, **settings,
         'members': [_describe(member) for member in members]})
     for i, member in enumerate(members):
         name = workdir.CONFIG if len(members) == 1 else f'config_{i + 1}.json'

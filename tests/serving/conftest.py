@@ -2,7 +2,7 @@
 
 import pytest
 
-from bsce_tf.serving import export, freeze
+from bsce_tf.serving import export
 from bsce_tf.training.train import train
 from tests.serving.exported import smoke
 
@@ -22,7 +22,9 @@ def runs(tmp_path_factory):
 @pytest.fixture(scope='session')
 def single(runs):
     """Folder of the first run's export: weights frozen, a bad image fails the request."""
-    return export.export(smoke(), runs[0])
+    config = smoke()
+    config.export.freeze = True
+    return export.export(config, runs[0])
 
 
 @pytest.fixture(scope='session')
@@ -31,6 +33,4 @@ def pair(runs, tmp_path_factory):
     config = smoke()
     config.export.update(folder=str(tmp_path_factory.mktemp('pair')), name='both', top_k=9,
                          bad_image='empty')
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(freeze, 'LARGEST', 1000)
-        return export.export(config, ','.join(map(str, runs)))
+    return export.export(config, ','.join(map(str, runs)))

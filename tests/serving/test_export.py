@@ -15,7 +15,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from bsce_tf.errors import InputError, RunError
 from bsce_tf.evaluation import members
-from bsce_tf.serving import export, fold, publish
+from bsce_tf.serving import export, fold, freeze, publish
 from tests.serving.exported import LIBRARIES, ask_c_api, pictures, smoke
 
 
@@ -120,9 +120,16 @@ def test_tensorflows_own_tool_runs_it(single, tmp_path):
 def test_weights_are_in_the_graph_or_beside_it(single, pair):
     variables = 'variables/variables.data-00000-of-00001'
     assert (single / variables).stat().st_size < 10_000 < (pair / variables).stat().st_size
-    notes = json.loads((pair / 'assets' / 'export.json').read_text())['notes']
-    assert notes[0] == '18 BatchNorms folded'
-    assert 'weights stay variables' in notes[1]
+    for folder, notes in ((single, ['9 BatchNorms folded', 'weights frozen']),
+                          (pair, ['18 BatchNorms folded'])):
+        assert json.loads((folder / 'assets' / 'export.json').read_text())['notes'] == notes
+
+
+def test_weights_too_large_for_a_graph_are_not_frozen(runs, monkeypatch):
+    monkeypatch.setattr(freeze, 'LARGEST', 100_000)  # the network has 75,000 weights of 4 bytes
+    (part,), notes = export._parts([members.load(runs[0])], False, True)
+    assert notes == ['weights not frozen, as 0.0 GB do not fit into a graph']
+    assert len(part.variables) == len(members.load(runs[0]).body.weights) + 2
 
 
 def test_files_tell_where_the_model_comes_from(runs, single, pair):
