@@ -165,22 +165,27 @@ def session(module, signatures):
 
 
 def compare(ways, options, count):
-    """Times the ways in turn and prints ratios of the first to the others."""
-    seconds = {name: [] for name in ways}
+    """Times the ways in turn and prints ratios of the first to the others.
+
+    CPU time too, which says more where others use the machine at the same time.
+    """
     for way in ways.values():
         way()
         way()
+    found = {name: [] for name in ways}
     for _ in range(options.repeats):
         for name, way in ways.items():
-            begin = time.perf_counter()
+            begin = time.perf_counter(), time.process_time()
             way()
-            seconds[name].append(time.perf_counter() - begin)
-    first, *others = seconds
-    for name, values in seconds.items():
-        print(f'  {name:14} {spread([1000 * v / count for v in values])} ms each')
+            found[name].append((time.perf_counter() - begin[0], time.process_time() - begin[1]))
+    found = {name: np.array(values).T for name, values in found.items()}
+    first, *others = found
+    for name, (wall, cpu) in found.items():
+        print(f'  {name:14} {spread(1000 * wall / count)} ms each, '
+              f'CPU {spread(1000 * cpu / count)}')
     for name in others:
-        ratios = np.array(seconds[first]) / np.array(seconds[name])
-        print(f'  {first} / {name}: {spread(ratios)}')
+        wall, cpu = found[first] / found[name]
+        print(f'  {first} / {name}: {spread(wall)}, CPU {spread(cpu)}')
 
 
 def spread(values):
