@@ -27,32 +27,27 @@ def fold_batch_norms(model):
     Returns:
       (the copy, how many BatchNorms were folded).
     """
-    folded = {}  # name of the linear layer: (it, its BatchNorm); names are unique in a model
-    copies = []
-
-    def copy(layer):
-        pairs = folded.get(id(layer))
-        if pairs == 'norm':
-            made = layers.Identity(name=layer.name)
-        else:
-            config = layer.get_config()
-            if pairs is not None:
-                config['use_bias'] = True
-            made = type(layer).from_config(config)
-        copies.append((layer, made, pairs))
-        return made
-
+    norm_of, gone, copies = {}, set(), []
     for part in _models(model):
         for linear, norm in _pairs(part):
-            folded[id(linear)], folded[id(norm)] = norm, 'norm'
+            norm_of[id(linear)] = norm
+            gone.add(id(norm))
+
+    def copy(layer):
+        if id(layer) in gone:
+            return layers.Identity(name=layer.name)
+        config = layer.get_config()
+        if id(layer) in norm_of:
+            config['use_bias'] = True
+        copies.append((layer, type(layer).from_config(config)))
+        return copies[-1][1]
+
     result = keras.models.clone_model(model, clone_function=copy, call_function=_call,
                                       recursive=True)
-    for layer, made, pairs in copies:
-        if pairs is None:
-            made.set_weights(layer.get_weights())
-        elif pairs != 'norm':
-            made.set_weights(_folded_weights(layer, pairs))
-    return result, sum(pairs == 'norm' for pairs in folded.values() if isinstance(pairs, str))
+    for layer, made in copies:
+        norm = norm_of.get(id(layer))
+        made.set_weights(_folded_weights(layer, norm) if norm else layer.get_weights())
+    return result, len(gone)
 
 
 def _call(layer, *args, **kwargs):
