@@ -19,6 +19,7 @@ MODES = {
     'train': ('bsce_tf.training.train:train', 'bsce_tf.evaluation.evaluate:evaluate'),
     'evaluate': ('bsce_tf.evaluation.evaluate:evaluate',),
     'predict': ('bsce_tf.evaluation.predict:predict',),
+    'export': ('bsce_tf.serving.export:export',),
     'models': ('bsce_tf.models.listing:run',),
     'convert': ('bsce_tf.models.convert:run',),
     'inspect': ('bsce_tf.data.inspect:run',),

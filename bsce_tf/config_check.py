@@ -205,5 +205,7 @@ RULES = {
     'export.name': _TEXT,
     'export.top_k': _integer(1),
     'export.optimise': _BOOLEAN,
+    'export.freeze': _BOOLEAN,
     'export.bad_image': _one_of(('error', 'empty')),
+    'export.images': _TEXT,
 }
