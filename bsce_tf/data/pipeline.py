@@ -85,11 +85,10 @@ def training(examples, sampler, *, batch_size, size, scales, flip=False, seed=0,
 
 
 def evaluation(examples, *, batch_size, size, scale, aspect='squash', antialias=False,
-               shard=(0, 1), bad=None):
+               shard=(0, 1), full=False, bad=None):
     """Every image once, in order, centre-cropped; the last batch may be short.
 
-    With several workers all have equally many full batches: each makes its slice of each global
-    batch, and where the images end, the last one comes again with weight 0.
+    With several workers each makes its slice of each global batch.
 
     Args:
       examples: an `Examples`; labels are −1 where they are not known.
@@ -99,12 +98,15 @@ def evaluation(examples, *, batch_size, size, scale, aspect='squash', antialias=
       aspect: squash or keep; see `crops.centre_crops`.
       antialias: see `crops.centre_crops`.
       shard: (worker, workers).
+      full: whether all batches are full: where the images end, the last one comes again with weight
+        0. Needed with several workers, who must have equally many batches, and with several
+        replicas, of which none may get an empty part.
       bad: as in `training`, with `bad.raising()` around what runs it.
 
     Returns:
       Dataset of (uint8 `[n, C, C, channels]`, int32 `[n]`), n ≤ batch_size / workers. If bad images
-      are to be skipped or there are several workers, it also gives weights, float32 `[n]`: 1, or 0
-      for an image that does not count; a bad one is black.
+      are to be skipped or batches are full, it also gives weights, float32 `[n]`: 1, or 0 for an
+      image that does not count; a bad one is black.
 
     Raises:
       InputError: if an argument is out of range.
@@ -115,7 +117,7 @@ def evaluation(examples, *, batch_size, size, scale, aspect='squash', antialias=
     if batch_size % workers:
         raise InputError(f'batch_size: found {batch_size}; expected a multiple of {workers}.')
     share = batch_size // workers
-    weighted = workers > 1 or (examples.images is None and bad.on_error == 'skip')
+    weighted = full or (examples.images is None and bad.on_error == 'skip')
     labels = tf.constant(examples.labels)
 
     def centre(image):
@@ -130,9 +132,8 @@ def evaluation(examples, *, batch_size, size, scale, aspect='squash', antialias=
 
     chunk = loading.chunk(share)
     whole = -(-len(examples) // batch_size)  # told, since TensorFlow cannot count packed images
-    if workers == 1:
-        places = tf.data.Dataset.range(len(examples))
-    else:
+    places = tf.data.Dataset.range(len(examples))
+    if full:
         places = tf.data.Dataset.range(whole).map(
             lambda step: step * batch_size + worker * share + tf.range(share, dtype=tf.int64)
         ).unbatch()
@@ -140,7 +141,7 @@ def evaluation(examples, *, batch_size, size, scale, aspect='squash', antialias=
     numbers = places.batch(chunk).map(
         lambda i: (tf.cast(i <= last, tf.float32), tf.minimum(i, last)))
     chunks = loading.parallel(loading.read_records(numbers, examples), labelled)
-    return loading.batches(chunks, share, chunk, drop_remainder=workers > 1).apply(
+    return loading.batches(chunks, share, chunk, drop_remainder=full).apply(
         tf.data.experimental.assert_cardinality(whole))
 
 

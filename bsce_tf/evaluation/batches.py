@@ -51,7 +51,7 @@ def view_of(member, scales=None):
                 member.channels)
 
 
-def batches(examples, views, batch_size, bad=None, start=0):
+def batches(examples, views, batch_size, bad=None, start=0, full=False):
     """Every image from `start` on once, in order; the last batch may be short.
 
     Args:
@@ -60,6 +60,8 @@ def batches(examples, views, batch_size, bad=None, start=0):
       batch_size: images in a batch, at least 1.
       bad: a `BadImages`; None: a bad image stops. Put `bad.raising()` around the loop.
       start: first image, a multiple of `batch_size`; so batches are the same whatever it is.
+      full: whether all batches are full: where the images end, the last one comes again with weight
+        0. Needed with several replicas, of which none may get an empty part.
 
     Returns:
       Dataset of `Batch`.
@@ -81,9 +83,9 @@ def batches(examples, views, batch_size, bad=None, start=0):
     make = loading.evaluation_images(examples, packed, side, bad or BadImages())
     labels = tf.constant(examples.labels)
 
-    def chunk_of(indices, *data):
+    def chunk_of(counts, indices, *data):
         pictures, weights = make(indices, *data)
-        return pictures, tf.gather(labels, indices), weights, indices
+        return pictures, tf.gather(labels, indices), weights * counts, indices
 
     def unpacked(pictures, *rest):
         flat = tf.reshape(pictures, [-1, 3 * side * side])[:, :sum(lengths)]
@@ -91,10 +93,12 @@ def batches(examples, views, batch_size, bad=None, start=0):
         return Batch(tuple(tf.reshape(part, [-1, *shape])
                            for part, shape in zip(parts, shapes, strict=True)), *rest)
 
-    size = min(batch_size, len(examples))
+    size = batch_size if full else min(batch_size, len(examples))
     chunk = loading.chunk(size, min(max(_CHUNK_BYTES // (3 * side * side), 1), loading.MOST))
-    numbers = tf.data.Dataset.range(start, len(examples)).batch(chunk).map(lambda i: (i,))
+    whole, last = -(-(len(examples) - start) // size), len(examples) - 1
+    numbers = tf.data.Dataset.range(start, start + whole * size if full else len(examples)).batch(
+        chunk).map(lambda i: (tf.cast(i <= last, tf.float32), tf.minimum(i, last)))
     chunks = loading.parallel(loading.read_records(numbers, examples), chunk_of)
-    whole = chunks if chunk == size else chunks.unbatch().batch(size)
-    return loading.finished(loading.parallel(whole, unpacked)).apply(
-        tf.data.experimental.assert_cardinality(-(-(len(examples) - start) // size)))
+    joined = chunks if chunk == size else chunks.unbatch().batch(size)
+    return loading.finished(loading.parallel(joined, unpacked)).apply(
+        tf.data.experimental.assert_cardinality(whole))

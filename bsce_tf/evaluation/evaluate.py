@@ -151,7 +151,7 @@ def _count(devices, candidates, views, examples, batch_size, bad, voting):
         return tf.stack([counts.hits(ranking, batch.labels) for ranking in found.values()], axis=1)
 
     dataset = devices.experimental_distribute_dataset(
-        batches.batches(examples, views, batch_size, bad))
+        batches.batches(examples, views, batch_size, bad, full=devices.num_replicas_in_sync > 1))
 
     @tf.function(input_signature=[dataset.element_spec], autograph=False)
     def step(batch):
@@ -165,7 +165,7 @@ def _count(devices, candidates, views, examples, batch_size, bad, voting):
             found = found or counts.Counts(rows, examples.num_classes)
             for hit, labels, weights in zip(*parts, strict=True):
                 found.update(hit.numpy(), labels.numpy(), weights.numpy())
-                progress.update(len(labels))
+                progress.update(min(len(labels), progress.total - progress.n))
     if not found.images:
         raise RunError(f'{examples.origin}: none of the {len(examples)} images is good; expected '
                        'some to evaluate.')

@@ -69,7 +69,8 @@ class Runs:
     def answers(self, examples, batch_size, bad, start=0):
         """Yields `Answers` for every image from `start` on, in order; see `batches.batches`."""
         dataset = self._devices.experimental_distribute_dataset(
-            batches.batches(examples, self._views, batch_size, bad, start))
+            batches.batches(examples, self._views, batch_size, bad, start,
+                            full=self._devices.num_replicas_in_sync > 1))
         step = tf.function(lambda batch: self._devices.run(self._replica, args=(batch,)),
                            [dataset.element_spec], autograph=False)
         with bad.raising():
@@ -77,7 +78,7 @@ class Runs:
                 parts = [np.concatenate([part.numpy() for part in
                                          self._devices.experimental_local_results(value)])
                          for value in step(batch)]
-                order = np.argsort(parts[0])
+                _, order = np.unique(parts[0], return_index=True)  # sorted, and each once
                 _, weights, ids, scores, votes = (part[order] for part in parts)
                 yield Answers(weights > 0, self._names[ids], scores,
                               votes if self.voting else None)

@@ -55,13 +55,14 @@ class Graph(tf.Module):
 
     def predict(self, image_bytes):
         """The answer to encoded images, string `[n]`; they may differ in size and format."""
-        return self._answer(*self._crops_of_bytes(image_bytes))
+        return self._answer(tf.size(image_bytes), *self._crops_of_bytes(image_bytes))
 
     def predict_images(self, images):
         """The answer to decoded images of one size, uint8 `[n, height, width, 3]`."""
         # By tf.data too, though nothing is decoded: elsewhere TensorFlow turns divisions into
         # products, and a pixel in a thousand comes out rounded the other way.
-        return self._answer(*self._crops(images, lambda image: image, 'images', 'has no pixels'))
+        return self._answer(tf.shape(images)[0], *self._crops(
+            images, lambda image: image, 'images', 'has no pixels'))
 
     def features(self, image_bytes):
         """Features of encoded images, averaged over the scales, float32 `[n, feature_dim]`.
@@ -71,6 +72,7 @@ class Graph(tf.Module):
         crops, good = self._crops_of_bytes(image_bytes)
         found = [tf.where(good[:, None], tf.reduce_mean(part.features(x), axis=1), 0.0)
                  for part, x in zip(self.parts, crops, strict=True)]
+        found = [x[:tf.size(image_bytes)] for x in found]
         if len(found) == 1:
             return {'features': found[0]}
         return {f'features_{i + 1}': x for i, x in enumerate(found)}
@@ -94,7 +96,8 @@ class Graph(tf.Module):
           fault: what is wrong with an element that fails.
 
         Returns:
-          uint8 `[n, scales, C, C, channels]` of each part; bool `[n]`, whether an image is good.
+          uint8 `[max(n, 1), scales, C, C, channels]` of each part; bool `[max(n, 1)]`, whether an
+          image is good. An empty request gets a black image, as oneDNN cannot convolve none.
         """
         places = tf.range(tf.shape(data)[0])
 
@@ -113,7 +116,10 @@ class Graph(tf.Module):
         rows = tf.tensor_scatter_nd_update(tf.fill(tf.shape(places), last), found[:-1, None],
                                            tf.range(last))
         good = rows < last
-        with tf.control_dependencies(self._refuse(good, name, fault)):
+        checks = self._refuse(good, name, fault)
+        rows = tf.cond(tf.size(rows) > 0, lambda: rows, lambda: last[None])
+        good = rows < last
+        with tf.control_dependencies(checks):
             return [tf.gather(x, rows) for x in crops], tf.identity(good)
 
     def _refuse(self, good, name, fault):
@@ -123,7 +129,7 @@ class Graph(tf.Module):
         return [tf.debugging.Assert(tf.reduce_all(good), [tf.strings.join(
             [f'{name}[', tf.strings.as_string(first), f'] {fault}'])])]
 
-    def _answer(self, crops, good):
+    def _answer(self, count, crops, good):
         features = [part.features(x) for part, x in zip(self.parts, crops, strict=True)]
         probabilities = tf.stack([tf.nn.softmax(part.logits(x))
                                   for part, x in zip(self.parts, features, strict=True)])
@@ -137,7 +143,7 @@ class Graph(tf.Module):
         if several:
             votes = tf.gather(ensemble.votes(probabilities), ids, batch_dims=1)
             answer['votes'] = tf.where(mask, votes, 0)
-        return answer
+        return {name: x[:count] for name, x in answer.items()}
 
 
 class Part(tf.Module):

@@ -112,12 +112,13 @@ def bad_images_of(config, folder):
                                 config.data.max_pixels, folder / workdir.BAD_IMAGES, config.seed)
 
 
-def evaluation_batches(config, examples, bad, shard=(0, 1)):
-    """Batches of a validation or test set as `config.image` crops them."""
+def evaluation_batches(config, examples, bad, shard=(0, 1), full=False):
+    """Batches of a validation or test set as `config.image` crops them; see `pipeline`."""
     image = config.image
     return pipeline.evaluation(
         examples, batch_size=config.batch_size, size=image.size, scale=image.eval_scale,
-        aspect=image.aspect, antialias=image.antialias, shard=shard, bad=bad)
+        aspect=image.aspect, antialias=image.antialias, shard=shard, full=full,
+        bad=bad)
 
 
 def _train_stage(run, config, folder, data, state, arrays, devices, terminated):
@@ -154,7 +155,8 @@ def _train_stage(run, config, folder, data, state, arrays, devices, terminated):
     loop = Loop(config, folder, state, steps, _schedule(config, epoch_steps), swa, worker == 0,
                 observers, terminated)
     validation = strategy.distribute(
-        devices, lambda shard: evaluation_batches(config, data.validation, bad, shard))
+        devices, lambda shard: evaluation_batches(config, data.validation, bad, shard,
+                                                  devices.num_replicas_in_sync > 1))
     with bad.raising(), contextlib.ExitStack() as stack:
         for observer in observers:
             if hasattr(observer, 'close'):

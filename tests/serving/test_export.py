@@ -219,7 +219,8 @@ def test_an_export_that_answers_otherwise_is_withdrawn(runs, tmp_path, monkeypat
 def test_what_cannot_be_exported_is_named(runs, tmp_path):
     config = smoke()
     config.export.folder = str(tmp_path / 'export')
-    for folder, message in ((str(tmp_path), 'no config.json'), (' , ', 'expected the folder of')):
+    for folder, message in ((str(tmp_path), 'no config.json'),
+                            (' , ', 'expected folders with one comma')):
         with pytest.raises(InputError, match=message):
             export.export(config, folder)
     shutil.copytree(runs[1], tmp_path / 'renamed')

@@ -48,7 +48,8 @@ def test_dense_layer_in_float64():
     lambda: GroupedConv2D(6, 3, groups=2, padding='same'),
     lambda: layers.DepthwiseConv2D(3, depth_multiplier=2, use_bias=False),
     lambda: layers.SeparableConv2D(6, 3, padding='same'),
-    lambda: layers.Dense(6)], ids=str)
+    lambda: layers.Dense(6)],
+    ids=('strided', 'biased', 'grouped', 'ours', 'depthwise', 'separable', 'dense'))
 @pytest.mark.parametrize('options', [{}, {'center': False}, {'scale': False}], ids=str)
 def test_every_kind_of_layer_in_a_nested_model(layer, options):
     inner_input = keras.Input((9, 8, 4))
