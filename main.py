@@ -18,6 +18,7 @@ MODES = {
     'demo': ('experiments.demo:run',),
     'train': ('bsce_tf.training.train:train', 'bsce_tf.evaluation.evaluate:evaluate'),
     'evaluate': ('bsce_tf.evaluation.evaluate:evaluate',),
+    'report': ('bsce_tf.evaluation.report.report:report',),
     'models': ('bsce_tf.models.listing:run',),
     'convert': ('bsce_tf.models.convert:run',),
     'inspect': ('bsce_tf.data.inspect:run',),

@@ -205,4 +205,7 @@ RULES = {
     'export.top_k': _integer(1),
     'export.optimise': _BOOLEAN,
     'export.bad_image': _one_of(('error', 'empty')),
+    'report.output': _TEXT,
+    'report.pairs': _integer(0),
+    'report.errors': _integer(0),
 }

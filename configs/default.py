@@ -134,4 +134,9 @@ def get_config():
     export.top_k = 5             # classes of an answer
     export.optimise = True       # freeze the weights and fold BatchNorm
     export.bad_image = 'error'   # a bad image of a request: error | empty (it fails alone)
+
+    report = config.report = config_dict.ConfigDict()
+    report.output = ''           # file to write; '': report.html in the first workdir
+    report.pairs = 12            # confused pairs of classes of a run; of more than 4 runs, fewer
+    report.errors = 24           # worst classes and surest mistakes of a run; as report.pairs
     return config
