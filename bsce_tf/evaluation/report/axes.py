@@ -19,6 +19,10 @@ class Axis:
       log: logarithmic; `low` is then above 0.
       tight: keep the ends as they are instead of the next ticks.
       whole: ticks at whole numbers only.
+
+    Attributes:
+      start, end: as given.
+      ticks: values to mark.
     """
 
     def __init__(self, low, high, start, end, log=False, tight=False, whole=False):
@@ -32,7 +36,7 @@ class Axis:
             low, high = min(low, self.ticks[0]), max(high, self.ticks[-1])
         self.ticks = [t for t in self.ticks if low <= t * (1 + 1e-9) and t <= high * (1 + 1e-9)]
         self._ends = self._scaled(low), self._scaled(high)
-        self._start, self._end = start, end
+        self.start, self.end = start, end
 
     def _scaled(self, value):
         return np.log10(value) if self.log else value
@@ -40,7 +44,8 @@ class Axis:
     def __call__(self, value):
         """Place of a value, or of an array of values."""
         low, high = self._ends
-        return self._start + (self._scaled(value) - low) / (high - low) * (self._end - self._start)
+        share = (self._scaled(value) - low) / (high - low)
+        return self.start + share * (self.end - self.start)
 
 
 def _ticks(low, high, whole):
@@ -79,7 +84,7 @@ def chart(title, text, x, y, marks, size, labels=('', '')):
     """
     width, height = size
     name = f'chart{next(_numbers)}'
-    left, right, floor, top = x._start, x._end, y._start, y._end
+    left, right, floor = x.start, x.end, y.start
     grid, letters = [], []
     for tick in y.ticks:
         place = round(float(y(tick)), 1)
@@ -91,8 +96,7 @@ def chart(title, text, x, y, marks, size, labels=('', '')):
         letters.append(element('text', short(tick), x=place, y=floor + 15, text_anchor='middle'))
     letters.append(element('text', labels[0], x=(left + right) / 2, y=height - 3,
                            text_anchor='middle'))
-    letters.append(element('text', labels[1], x=left - 5, y=top - 8, text_anchor='start',
-                           dx=-min(left - 10, 30)))
+    letters.append(element('text', labels[1], x=8, y=14, text_anchor='start'))
     return element(
         'svg', element('title', title, id=f'{name}-t'), element('desc', text, id=f'{name}-d'),
         element('g', *grid, class_='grid'), marks, element('g', *letters, class_='letters'),

@@ -9,11 +9,12 @@ from bsce_tf.evaluation.report.axes import Axis, chart
 from bsce_tf.evaluation.report.markup import Markup, element, join, plural, short
 
 KINDS = {'train': 'training', 'val': 'validation', 'ema': 'validation, EMA weights',
-         'swa': 'validation, SWA weights'}
+         'swa': 'validation, SWA weights', 'rate': 'learning rate'}
 COLOURS = 8  # of style.CSS: c0 … c7
+_RATE = 'learning_rate'
 _NAMES = {'loss': 'Loss', 'mean_top1_error': 'Mean top-1 error', 'top1_error': 'Top-1 error',
-          'top5_error': 'Top-5 error', 'learning_rate': 'Learning rate'}
-_SIZE, _LEFT, _RIGHT, _TOP, _FLOOR = (400, 260), 48, 390, 26, 218
+          'top5_error': 'Top-5 error', _RATE: 'Learning rate'}
+_SIZE, _LEFT, _RIGHT, _TOP, _FLOOR = (400, 260), 48, 378, 26, 218
 _POINTS = 300  # of a line; longer ones are thinned
 _DOTS = 40  # epochs up to which each has a dot
 
@@ -35,6 +36,8 @@ class Line(NamedTuple):
 
 def split_name(column):
     """(metric, kind) of a column of metrics.csv: val_ema_loss → (loss, ema)."""
+    if column == _RATE:
+        return column, 'rate'
     if not column.startswith('val_'):
         return column, 'train'
     rest = column.removeprefix('val_')
@@ -77,7 +80,7 @@ def charts(histories, names):
       names: of the runs.
     """
     found = lines(histories)
-    order = sorted(found, key=lambda name: name == 'learning_rate')
+    order = sorted(found, key=lambda name: name == _RATE)
     marks = sorted({(epoch, stage) for rows in histories for stage, epoch in stage_starts(rows)})
     return [_chart(metric, found[metric], names, marks) for metric in order]
 
@@ -96,7 +99,7 @@ def _chart(metric, parts, names, marks):
         return element('p', f'{title}: no finite value in {plural(len(parts), "column")}.')
     epochs = np.concatenate([part.epochs for part in parts])
     low, high = float(values.min()), float(values.max())
-    log = metric == 'learning_rate' and low > 0 and high / low >= 8
+    log = metric == _RATE and low > 0 and high / low >= 8
     if not log and low > 0 and low < 0.6 * high:
         low = 0.0
     x = Axis(float(epochs.min()), float(epochs.max()), _LEFT, _RIGHT, tight=len(set(epochs)) > 1,
@@ -171,7 +174,7 @@ def legend(histories, names):
     if len(names) > 1:
         keys += [_key(name, f'c{i % COLOURS} val') for i, name in enumerate(names)]
     keys += [_key(text, f'{colour(Line(0, kind, None, None), 1) if len(names) == 1 else "plain"}'
-                        f' {kind}') for kind, text in KINDS.items() if kind in kinds]
+                        f' {kind}') for kind, text in KINDS.items() if kind in kinds - {'rate'}]
     return element('ul', *keys, class_='legend')
 
 

@@ -69,10 +69,9 @@ def _classes(detail):
                      'place in the picture.')
     groups = table(('group', 'classes', 'training images', 'mean error'),
                    scatter.group_rows(classes), 'Head, medium and tail', (1, 2, 3))
-    dense = int(((classes.images > 0) & (classes.train > 0)).sum()) > scatter.MOST_MARKS
     shown = (element('figure', picture, element(
         'figcaption', f'Top-1 error on the {answers.split} set by training images of the class.',
-        scatter.legend(dense))) if picture else
+        scatter.legend(classes))) if picture else
         element('p', 'No class has both training images and evaluated ones.', class_='note'))
     return join([element('h3', 'Error and size of classes'), element('div', shown, element(
         'div', groups, *(element('p', note, class_='note') for note in notes)), class_='split')])
@@ -110,7 +109,7 @@ def _side(detail, thumbnails, label, other, number):
     total = int(detail.classes.images[label])
     share = f' ({100 * number / total:.0f} %)' if total else ''
     text = (f'{names[label]}: {count(number)} of {count(total)}{share} taken for {names[other]}'
-            + ('' if note.startswith('taken') else f'; shown: {note}'))
+            + ('' if number else f'; shown: {note}'))
     return element('figure', element('div', *pictures, class_='row'), element('figcaption', text))
 
 
@@ -157,8 +156,8 @@ def _surest(detail, thumbnails, most):
                                        f'{examples.name(i)}'),
             element('figcaption', element('span', 'label: ', given, class_='given'),
                     element('span', 'predicted: ', predicted, class_='given'),
-                    element('span', f'probability {rate(said.probability[i])}, of the label '
-                            f'{rate(said.given[i])}'), element('span', examples.name(i))))))
+                    element('span', f'probability {rate(said.probability[i])}'),
+                    element('span', f'of the label {rate(said.given[i])}'), element('span', examples.name(i))))))
     head = element('h3', 'Surest and wrong')
     if not items:
         return [head, element('p', 'No image is classified wrongly.')]

@@ -72,9 +72,9 @@ def table(heads, rows, caption, numeric=()):
     body = [element('tr', cell('th', 0, row[0], scope='row'),
                     *(cell('td', i, value) for i, value in enumerate(row[1:], 1)))
             for row in rows]
-    return element('div', element('table', element('caption', caption), element('thead', head),
-                                  element('tbody', *body)),
-                   class_='scroll', tabindex='0', role='region', aria_label=caption)
+    whole = element('table', element('caption', element('span', caption)), element('thead', head),
+                    element('tbody', *body))
+    return element('div', whole, class_='scroll', tabindex='0', role='region', aria_label=caption)
 
 
 def bar_cell(value, text, lowest=False):

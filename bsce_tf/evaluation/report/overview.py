@@ -35,9 +35,9 @@ def errors(runs, ensemble):
     parts = [_error_table(
         'Errors of the runs; head, medium and tail: means over a third of the classes each, by '
         'training images', ('run', 'loss', 'backbone', 'set'),
-        [((run.results.name, run.results.run.config.loss.name,
+        [((run.results.name, ' → '.join(dict.fromkeys(run.results.losses)),
            run.results.run.config.model.backbone,
-           f'{run.split or DASH}, {count(run.errors["images"])} images' if run.errors else DASH),
+           f'{run.split}, {count(run.errors.get("images", 0))} images' if run.errors else DASH),
           run.errors) for run in runs])]
     parts += [note for run in runs for note in run.notes]
     for key, head, caption in (

@@ -123,7 +123,8 @@ def _compare(item, split, mine):
 
 
 def _page(runs, ensemble, fields):
-    thumbnails = Thumbnails(max(run.results.run.config.data.max_pixels for run in runs))
+    limits = [run.results.run.config.data.max_pixels for run in runs]
+    thumbnails = Thumbnails(0 if 0 in limits else max(limits))  # 0: no limit
     pairs, errors = (max(number * _WHOLE // max(len(runs), _WHOLE), min(number, 2))
                      for number in (fields.pairs, fields.errors))
     parts = [('errors', 'Errors', overview.errors(runs, ensemble)),

@@ -5,12 +5,16 @@ import json
 import math
 from typing import NamedTuple
 
+from ml_collections import config_dict
+
 from bsce_tf.errors import InputError
-from bsce_tf.training import workdir
+from bsce_tf.training import stages, workdir
 
 ENSEMBLE = 'ensemble.json'
 RATES = {'mean_top1_error': 'mean top-1', 'top1_error': 'top-1', 'top5_error': 'top-5',
          'head_error': 'head', 'medium_error': 'medium', 'tail_error': 'tail'}
+
+_SHAPES = {'scales': dict, 'weights': dict, 'models': list}  # all of dicts of errors
 
 
 class Results(NamedTuple):
@@ -24,6 +28,7 @@ class Results(NamedTuple):
       evaluation: what eval.json holds, or None.
       bad_images: rows of bad_images.csv, [(path, reason)].
       config: {dotted name: value} of config.json.
+      losses: name of the loss of each stage.
     """
 
     run: workdir.Run
@@ -32,6 +37,7 @@ class Results(NamedTuple):
     evaluation: dict | None
     bad_images: list
     config: dict
+    losses: list
 
 
 def read(folder, name):
@@ -41,10 +47,11 @@ def read(folder, name):
       InputError: if there is no trained run in the folder, or a file of it is damaged.
     """
     run = workdir.read(folder)
-    config = flat(json.loads((run.folder / workdir.CONFIG).read_text(encoding='utf-8')))
+    config = json.loads((run.folder / workdir.CONFIG).read_text(encoding='utf-8'))
+    losses = [stage.loss.name for stage in stages.resolve(config_dict.ConfigDict(config))]
     return Results(run, name, read_history(run.folder / workdir.METRICS),
                    read_errors(run.folder / workdir.EVALUATION),
-                   read_bad_images(run.folder / workdir.BAD_IMAGES), config)
+                   read_bad_images(run.folder / workdir.BAD_IMAGES), flat(config), losses)
 
 
 def read_history(path):
@@ -106,6 +113,12 @@ def read_errors(path):
         raise InputError(f'{path}: {error}; expected JSON that --mode=evaluate wrote.') from error
     if not isinstance(found, dict):
         raise InputError(f'{path}: found a {type(found).__name__}; expected a JSON object.')
+    for name, kind in _SHAPES.items():
+        parts = found.get(name, kind())
+        values = parts.values() if kind is dict and type(parts) is dict else parts
+        if type(parts) is not kind or not all(type(value) is dict for value in values):
+            raise InputError(f'{path}: found {parts!r:.60} as {name}; expected what '
+                             '--mode=evaluate wrote.')
     for name, value in _rates(found):
         if value is not None and not (type(value) in (int, float) and 0 <= value <= 1):
             raise InputError(f'{path}: found {value!r} as {name}; expected a number from 0 to 1, '

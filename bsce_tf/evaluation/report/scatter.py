@@ -8,24 +8,24 @@ from bsce_tf.evaluation.report.markup import count, element, join, plural, rate
 from bsce_tf.evaluation.report.mistakes import GROUPS
 
 MOST_MARKS = 1500  # classes; more are drawn as density
-_SIZE, _LEFT, _RIGHT, _TOP, _FLOOR = (400, 300), 48, 390, 30, 256
+_SIZE, _LEFT, _RIGHT, _TOP, _FLOOR = (400, 310), 48, 384, 42, 266
 _CELLS = 40, 25  # of the density, along and up
+_FEWEST = 30  # classes of which a mean is drawn
 _MEANS = 8  # parts of equal width on the axis whose mean is drawn
 
 
-def draw(classes, names, title, seed=0):
+def draw(classes, names, title):
     """The chart as an SVG.
 
     Args:
       classes: `mistakes.Classes`.
       names: K class names.
       title: of the chart.
-      seed: of the shift that keeps marks from hiding each other.
 
     Returns:
       `Markup`, or None where no class has both training images and evaluated ones.
     """
-    shown = np.flatnonzero((classes.images > 0) & (classes.train > 0))
+    shown = _shown(classes)
     if not len(shown):
         return None
     sizes, errors = classes.train[shown].astype(float), classes.error[shown]
@@ -39,6 +39,10 @@ def draw(classes, names, title, seed=0):
     return chart(title, text, x, y, join([*_borders(classes, shown, x), *marks,
                                           _mean_line(sizes, errors, x, y)]),
                  _SIZE, ('training images of the class (log scale)', 'top-1 error'))
+
+
+def _shown(classes):
+    return np.flatnonzero((classes.images > 0) & (classes.train > 0))
 
 
 def group_rows(classes):
@@ -70,8 +74,8 @@ def _borders(classes, shown, x):
         low, high = float(x(float(sizes.min()))), float(x(float(sizes.max())))
         if before is not None:
             border = (before + low) / 2
-            drawn.append(element('path', d=f'M{border:.1f} {_FLOOR}V{_TOP}', class_='border'))
-        drawn.append(element('path', d=f'M{low:.1f} {_TOP - 4}H{max(high, low + 1):.1f}',
+            drawn.append(element('path', d=f'M{border:.1f} {_FLOOR}V{_TOP - 18}', class_='border'))
+        drawn.append(element('path', d=f'M{low:.1f} {_TOP - 14}H{max(high, low + 2):.1f}',
                              class_=f'span g{i}'))
         before = high
     return drawn
@@ -129,7 +133,7 @@ def _density(classes, shown, x, y):
 def _mean_line(sizes, errors, x, y):
     """The mean error of the classes in equal parts of the log axis."""
     places = x(sizes)
-    if len(sizes) < 3 or places.max() == places.min():
+    if not _has_mean(sizes):
         return None
     part = np.minimum(((places - places.min()) / (places.max() - places.min()) * _MEANS)
                       .astype(int), _MEANS - 1)
@@ -139,14 +143,20 @@ def _mean_line(sizes, errors, x, y):
                    d='M' + 'L'.join(f'{a:.1f} {b:.1f}' for a, b in points), class_='mean')
 
 
-def legend(dense):
+def _has_mean(sizes):
+    return len(sizes) >= _FEWEST and sizes.max() > sizes.min()
+
+
+def legend(classes):
     """What the marks mean."""
+    sizes = classes.train[_shown(classes)]
     keys = [element('li', element('svg', element('title', name), element(
         'path', d=shape(i, 7, 7, 4.5), class_=f'mark g{i}'), viewBox='0 0 14 14', width=14,
         height=14, role='img'), element('span', name)) for i, name in enumerate(GROUPS)]
-    keys.append(element('li', element('svg', element('title', 'mean'), element(
-        'path', d='M1 6H33', class_='mean'), viewBox='0 0 34 12', width=34, height=12, role='img'),
-        element('span', 'mean of classes of about this size')))
-    if dense:
+    if _has_mean(sizes):
+        keys.append(element('li', element('svg', element('title', 'mean'), element(
+            'path', d='M1 6H33', class_='mean'), viewBox='0 0 34 12', width=34, height=12,
+            role='img'), element('span', 'mean of classes of about this size')))
+    if len(sizes) > MOST_MARKS:
         keys.append(element('li', element('span', 'the darker, the more classes')))
     return element('ul', *keys, class_='legend')

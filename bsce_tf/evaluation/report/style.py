@@ -14,7 +14,7 @@ CSS = """
   --c3: #e08fbf; --c4: #e6b422; --c5: #8fd0f5; --c6: #f0e442; --c7: #c3cad2; --head: #56b4e9;
   --medium: #e6a321; --tail: #f47b45; } }
 * { box-sizing: border-box; }
-html { -webkit-text-size-adjust: 100%; scroll-behavior: smooth; }
+html { -webkit-text-size-adjust: 100%; }
 body { margin: 0; background: var(--page); color: var(--ink);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
 main, header > div { max-width: 72rem; margin: auto; padding: 0 1rem; }
@@ -46,7 +46,7 @@ nav li { max-width: 100%; overflow-wrap: anywhere; }
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 20.5rem), 1fr)); }
 .split { display: grid; gap: 0.8rem; align-items: start;
   grid-template-columns: minmax(0, 1fr); }
-@media (min-width: 56rem) { .split { grid-template-columns: minmax(0, 3fr) minmax(0, 2fr); } }
+@media (min-width: 56rem) { .split { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
 figure { margin: 0; padding: 0.6rem; min-width: 0; }
 figcaption { text-align: left; overflow-wrap: anywhere; }
 figure > svg { display: block; width: 100%; height: auto; }
@@ -55,12 +55,14 @@ figure > svg { display: block; width: 100%; height: auto; }
 .scroll { overflow-x: auto; margin: 0.6rem 0; max-width: 100%; }
 table { border-collapse: collapse; width: 100%; font-size: 0.9rem;
   font-variant-numeric: tabular-nums; }
-caption { text-align: left; padding: 0.5rem 0.8rem 0.2rem; }
+caption { text-align: left; padding: 0.5rem 0 0.2rem; }
+caption span { display: block; width: fit-content; position: sticky; left: 0; padding: 0 0.8rem;
+  max-width: calc(100vw - 2.2rem); }
 th, td { text-align: left; padding: 0.32rem 0.8rem; border-top: 1px solid var(--rule);
   vertical-align: top; }
 thead th { border-top: 0; color: var(--soft); font-weight: 600; white-space: nowrap; }
 tbody th { font-weight: 600; }
-tbody th, tbody td { overflow-wrap: anywhere; min-width: 5.5rem; }
+tbody th, tbody td { overflow-wrap: break-word; min-width: 4.5rem; }
 th.n, td.n { text-align: right; white-space: nowrap; min-width: 0; }
 td.bar { background: linear-gradient(to left, var(--bar) var(--v), transparent var(--v)) no-repeat
   right 0.8rem bottom 0.22rem / calc(100% - 0.8rem) 0.22rem; padding-bottom: 0.55rem; }
@@ -83,6 +85,9 @@ summary { cursor: pointer; color: var(--c0); padding: 0.2rem 0; }
 .pairs h4 { margin: 0 0 0.2rem; font-size: 1rem; overflow-wrap: anywhere; }
 .sides { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 0.6rem 1rem; }
 .sides figure { border: 0; padding: 0; background: none; }
+figcaption > span { line-height: 1.4; }
+.split .scroll:first-child { margin-top: 0; }
+.sides figcaption { margin-top: 0.25rem; }
 .row { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 0.25rem; }
 img, .unreadable { display: block; width: 100%; aspect-ratio: 1; object-fit: contain;
   background: #fff; border: 1px solid var(--rule); border-radius: 0.3rem; }

@@ -1,7 +1,6 @@
 """Small pictures of images as data: URIs."""
 
 import base64
-from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -51,14 +50,6 @@ class Thumbnails:
             return tf.constant(examples.images[index])
         data = records.of(examples).read([index])[0]
         return decode.decode(tf.constant(data), self._max_pixels)
-
-
-class Shown(NamedTuple):
-    """An image to show: `examples`, `index` and what its caption says of where it is from."""
-
-    examples: object
-    index: int
-    note: str = ''
 
 
 def _uri(image):
