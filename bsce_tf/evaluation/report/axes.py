@@ -1,13 +1,10 @@
 """Frames of charts in SVG: scales, ticks, grid, title and description."""
 
-import itertools
 import math
 
 import numpy as np
 
 from bsce_tf.evaluation.report.markup import element, short
-
-_numbers = itertools.count()
 
 
 class Axis:
@@ -83,7 +80,6 @@ def chart(title, text, x, y, marks, size, labels=('', '')):
       `Markup`, as wide as its place allows.
     """
     width, height = size
-    name = f'chart{next(_numbers)}'
     left, right, floor = x.start, x.end, y.start
     grid, letters = [], []
     for tick in y.ticks:
@@ -98,6 +94,6 @@ def chart(title, text, x, y, marks, size, labels=('', '')):
                            text_anchor='middle'))
     letters.append(element('text', labels[1], x=8, y=14, text_anchor='start'))
     return element(
-        'svg', element('title', title, id=f'{name}-t'), element('desc', text, id=f'{name}-d'),
+        'svg', element('title', title), element('desc', text),
         element('g', *grid, class_='grid'), marks, element('g', *letters, class_='letters'),
-        viewBox=f'0 0 {width} {height}', role='img', aria_labelledby=f'{name}-t {name}-d')
+        viewBox=f'0 0 {width} {height}', role='img', aria_label=title)

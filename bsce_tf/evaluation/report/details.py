@@ -157,7 +157,8 @@ def _surest(detail, thumbnails, most):
             element('figcaption', element('span', 'label: ', given, class_='given'),
                     element('span', 'predicted: ', predicted, class_='given'),
                     element('span', f'probability {rate(said.probability[i])}'),
-                    element('span', f'of the label {rate(said.given[i])}'), element('span', examples.name(i))))))
+                    element('span', f'of the label {rate(said.given[i])}'),
+                    element('span', examples.name(i))))))
     head = element('h3', 'Surest and wrong')
     if not items:
         return [head, element('p', 'No image is classified wrongly.')]

@@ -94,7 +94,8 @@ def _mark(run, examples):
     """Hex digest of all that the predictions depend on."""
     digest = hashlib.sha256()
     config = {key: run.config[key] for key in ('image', 'model', 'data', 'precision')}
-    digest.update(json.dumps([_VERSION, config, records.fingerprint(examples)], sort_keys=True,
+    data = examples.origin, records.fingerprint(examples)
+    digest.update(json.dumps([_VERSION, config, data], sort_keys=True,
                              default=lambda value: value.to_dict()).encode())
     with open(run.weights, 'rb') as file:
         digest.update(hashlib.file_digest(file, 'sha256').digest())

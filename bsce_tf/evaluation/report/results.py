@@ -14,7 +14,8 @@ ENSEMBLE = 'ensemble.json'
 RATES = {'mean_top1_error': 'mean top-1', 'top1_error': 'top-1', 'top5_error': 'top-5',
          'head_error': 'head', 'medium_error': 'medium', 'tail_error': 'tail'}
 
-_SHAPES = {'scales': dict, 'weights': dict, 'models': list}  # all of dicts of errors
+# What eval.json and ensemble.json hold: errors in one dict, or in several, listed or by name.
+_TABLES = {'scales': 2, 'weights': 2, 'models': 2, 'vote': 1, 'mean': 1}
 
 
 class Results(NamedTuple):
@@ -113,11 +114,9 @@ def read_errors(path):
         raise InputError(f'{path}: {error}; expected JSON that --mode=evaluate wrote.') from error
     if not isinstance(found, dict):
         raise InputError(f'{path}: found a {type(found).__name__}; expected a JSON object.')
-    for name, kind in _SHAPES.items():
-        parts = found.get(name, kind())
-        values = parts.values() if kind is dict and type(parts) is dict else parts
-        if type(parts) is not kind or not all(type(value) is dict for value in values):
-            raise InputError(f'{path}: found {parts!r:.60} as {name}; expected what '
+    for name, depth in _TABLES.items():
+        if name in found and not _is_table(found[name], depth):
+            raise InputError(f'{path}: found {found[name]!r:.60} as {name}; expected what '
                              '--mode=evaluate wrote.')
     for name, value in _rates(found):
         if value is not None and not (type(value) in (int, float) and 0 <= value <= 1):
@@ -133,6 +132,13 @@ def flat(tree, prefix=''):
         name = f'{prefix}{key}'
         found.update(flat(value, f'{name}.') if isinstance(value, dict) else {name: value})
     return found
+
+
+def _is_table(value, depth):
+    if depth == 1:
+        return type(value) is dict
+    parts = value.values() if type(value) is dict else value
+    return type(value) in (dict, list) and all(_is_table(part, depth - 1) for part in parts)
 
 
 def _rates(found):
