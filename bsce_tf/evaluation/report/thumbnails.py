@@ -43,7 +43,7 @@ class Thumbnails:
         uri, reason = self.uri(examples, index)
         if uri is None:
             return element('span', 'cannot be read', class_='unreadable', title=reason)
-        return element('img', src=uri, alt=alt, loading='lazy')
+        return element('img', src=uri, alt=alt)
 
     def _pixels(self, examples, index):
         if examples.images is not None:
