@@ -34,10 +34,10 @@ def errors(runs, ensemble):
     """Tables of errors: runs, test scales, kinds of weights, voting."""
     parts = [_error_table(
         'Errors of the runs; head, medium and tail: means over a third of the classes each, by '
-        'training images', ('run', 'loss', 'backbone', 'set'),
+        'training images', ('run', 'loss', 'backbone', 'set', 'images'),
         [((run.results.name, ' → '.join(dict.fromkeys(run.results.losses)),
            run.results.run.config.model.backbone,
-           f'{run.split}, {count(run.errors.get("images", 0))} images' if run.errors else DASH),
+           run.split or DASH, count(run.errors['images']) if 'images' in run.errors else DASH),
           run.errors) for run in runs])]
     parts += [note for run in runs for note in run.notes]
     for key, head, caption in (
