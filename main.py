@@ -18,6 +18,8 @@ MODES = {
     'demo': ('experiments.demo:run',),
     'train': ('bsce_tf.training.train:train', 'bsce_tf.evaluation.evaluate:evaluate'),
     'evaluate': ('bsce_tf.evaluation.evaluate:evaluate',),
+    'predict': ('bsce_tf.evaluation.predict:predict',),
+    'export': ('bsce_tf.serving.export:export',),
     'report': ('bsce_tf.evaluation.report.report:report',),
     'models': ('bsce_tf.models.listing:run',),
     'convert': ('bsce_tf.models.convert:run',),
@@ -31,6 +33,8 @@ def main(arguments):
     try:
         config, workdir, mode = _parse(arguments)
         from bsce_tf import config_check  # TensorFlow loads here, after the flags proved right
+        from bsce_tf.evaluation import run_config
+        config = run_config.resolve(mode, config, workdir, flags.FLAGS['config'])
         config_check.check(config)
         for step in MODES[mode]:
             module, function = step.split(':')

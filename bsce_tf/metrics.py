@@ -94,22 +94,26 @@ def class_groups(counts):
                     strict=True))
 
 
-def summary(correct, total, train_counts):
+def summary(correct, total, train_counts, correct_top5=None):
     """The errors of a whole set from its counts per class.
 
     Args:
       correct: `[K]` rightly classified images of each class.
       total: `[K]` images of each class.
       train_counts: `[K]` training images of each class, which make head, medium and tail.
+      correct_top5: `[K]` images of each class that has it among its five best; None: not counted.
 
     Returns:
-      dict: `mean_top1_error`, `top1_error`, `head_error`, `medium_error`, `tail_error` (means over
-      classes with images; NaN where there is none), `classes_without_images`, `images`.
+      dict: `mean_top1_error`, `top1_error`, `top5_error` (if counted), `head_error`,
+      `medium_error`, `tail_error` (means over classes with images; NaN where there is none),
+      `classes_without_images`, `images`.
     """
     correct, total = np.asarray(correct, np.float64), np.asarray(total, np.float64)
     with np.errstate(invalid='ignore', divide='ignore'):
         error = 1.0 - correct / total  # NaN for a class without images
     result = {'mean_top1_error': _mean(error), 'top1_error': 1.0 - correct.sum() / total.sum()}
+    if correct_top5 is not None:
+        result['top5_error'] = 1.0 - np.sum(correct_top5, dtype=np.float64) / total.sum()
     for group, ids in class_groups(train_counts).items():
         result[f'{group}_error'] = _mean(error[ids])
     result['classes_without_images'] = int((total == 0).sum())

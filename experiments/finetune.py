@@ -9,22 +9,18 @@ row of results/finetune.csv, the chosen ones with a test error.
 """
 
 import csv
-import datetime
 import math
-import os
 import pathlib
-import platform
-import subprocess
 import time
 
 import keras
-import tensorflow as tf
 from absl import app, flags
 
 from bsce_tf import files, losses, metrics
 from bsce_tf.data import fashion_mnist, pipeline, split
 from bsce_tf.data.sampler import Sampler
 from bsce_tf.models import classifier
+from experiments.provenance import provenance
 
 SEEDS = flags.DEFINE_list('seeds', ['0'], 'Seeds of weights, of the choice of images and crops.')
 RATES = flags.DEFINE_list('rates', ['0.02', '0.1'], 'Learning rates that each arm may choose from.')
@@ -103,19 +99,6 @@ def compare(seed):
             print(f'seed {seed}, {arm}, rate {rate}: error {runs[-1]["held_out_error"]:.4f} on '
                   f'held-out images, {seconds:.0f} s', flush=True)
         yield from runs
-
-
-def provenance():
-    """What made a row: commit, versions, machine, time."""
-    def git(*command):
-        return subprocess.run(['git', *command], cwd=pathlib.Path(__file__).parent, text=True,
-                              capture_output=True, check=False).stdout.strip()
-    return {'commit': (git('rev-parse', '--short', 'HEAD') or 'unknown')
-            + ('+changes' if git('status', '--porcelain') else ''),
-            'tensorflow': tf.__version__, 'keras': keras.__version__,
-            'python': platform.python_version(),
-            'machine': f'{platform.machine()}, {os.cpu_count()} CPUs',
-            'time': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')}
 
 
 def main(_):

@@ -55,17 +55,18 @@ def _find(root, name):
 
 
 def _build(path, image_column, label_column):
-    table = _table(path, (image_column, label_column))
+    table = read_table(path, (image_column, label_column))
     if image_column not in table.column_names:
         raise InputError(f"{path}: no column '{image_column}' (data.image_column) among "
                          f'{", ".join(table.column_names)}.')
     if not len(table):
         raise InputError(f'{path}: no image found; expected at least one.')
     codes, names = _labels(table, label_column, path)
-    return listing.index(_paths(table[image_column], path), codes, names, path)
+    return listing.index(path_bytes(table[image_column], path), codes, names, path)
 
 
-def _paths(column, path):
+def path_bytes(column, path):
+    """A column of paths as NumPy bytes; see `listing.index`. Raises InputError where one lacks."""
     import pyarrow as pa
     try:
         paths = column.cast(pa.string()).combine_chunks()
@@ -105,7 +106,7 @@ def _labels(table, name, path):
     return codes, coded.dictionary.to_pylist()
 
 
-def _table(path, columns):
+def read_table(path, columns):
     """The columns of a file that exist, as an Arrow table."""
     kind = _kind(path)
     try:

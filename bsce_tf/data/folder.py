@@ -70,7 +70,7 @@ def _walk(root, name):
         raise InputError(f'{top}: no such folder; expected one with a subfolder for each class.')
     paths, codes, classes = [], [], []
     other = 0
-    for folder, folders, files in _tree(top):
+    for folder, folders, files in walk(top):
         inside = os.path.relpath(folder, top)
         here = sorted(file for file in files
                       if file.lower().endswith(ENDINGS) and not file.startswith('.'))
@@ -102,7 +102,7 @@ def _class_name(inside, top):
     return name
 
 
-def _tree(top):
+def walk(top):
     """`os.walk` in a fixed order, without hidden names, that stops where links form a circle."""
 
     def fail(error):

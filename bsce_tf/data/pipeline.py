@@ -2,16 +2,13 @@
 
 import dataclasses
 
-import numpy as np
 import tensorflow as tf
 
-from bsce_tf.data import augment, crops, decode, mixing
+from bsce_tf.data import augment, crops, loading, mixing
 from bsce_tf.data.bad_images import BadImages
 from bsce_tf.errors import InputError
 
 CROPS = ('multi_scale', 'random_resized')
-
-_MOST = 64  # images that share the cost of catching errors, at most
 
 # Streams of random numbers, one for each use; a new use goes to the end, so that old runs stay.
 _MOST_STREAMS = 16
@@ -76,22 +73,22 @@ def training(examples, sampler, *, batch_size, size, scales, flip=False, seed=0,
 
     steps = tf.data.Dataset.range(start, tf.int64.max)
     numbers = steps.map(positions_of).map(lambda p: (p, sampler(p))).unbatch()
-    chunk = _chunk(share)
-    chunks = _parallel(_read_records(numbers.batch(chunk, drop_remainder=True), examples), labelled)
+    chunk = loading.chunk(share)
+    numbers = loading.read_records(numbers.batch(chunk, drop_remainder=True), examples)
+    chunks = loading.parallel(numbers, labelled)
     if not augmentation.mixes:
-        return _batches(chunks.map(lambda _, *parts: parts), share, chunk)
-    pairs = _parallel(chunks.unbatch().batch(2), mixed).unbatch()
+        return loading.batches(chunks.map(lambda _, *parts: parts), share, chunk)
+    pairs = loading.parallel(chunks.unbatch().batch(2), mixed).unbatch()
     batches = pairs.batch(share, drop_remainder=True)
-    return _finished(_parallel(batches, lambda images, labels, part: (
+    return loading.finished(loading.parallel(batches, lambda images, labels, part: (
         images, mixing.soft_labels(labels, part, examples.num_classes))))
 
 
 def evaluation(examples, *, batch_size, size, scale, aspect='squash', antialias=False,
-               shard=(0, 1), bad=None):
+               shard=(0, 1), full=False, bad=None):
     """Every image once, in order, centre-cropped; the last batch may be short.
 
-    With several workers all have equally many full batches: each makes its slice of each global
-    batch, and where the images end, the last one comes again with weight 0.
+    With several workers each makes its slice of each global batch.
 
     Args:
       examples: an `Examples`; labels are −1 where they are not known.
@@ -101,12 +98,15 @@ def evaluation(examples, *, batch_size, size, scale, aspect='squash', antialias=
       aspect: squash or keep; see `crops.centre_crops`.
       antialias: see `crops.centre_crops`.
       shard: (worker, workers).
+      full: whether all batches are full: where the images end, the last one comes again with weight
+        0. Needed with several workers, who must have equally many batches, and with several
+        replicas, of which none may get an empty part.
       bad: as in `training`, with `bad.raising()` around what runs it.
 
     Returns:
       Dataset of (uint8 `[n, C, C, channels]`, int32 `[n]`), n ≤ batch_size / workers. If bad images
-      are to be skipped or there are several workers, it also gives weights, float32 `[n]`: 1, or 0
-      for an image that does not count; a bad one is black.
+      are to be skipped or batches are full, it also gives weights, float32 `[n]`: 1, or 0 for an
+      image that does not count; a bad one is black.
 
     Raises:
       InputError: if an argument is out of range.
@@ -117,32 +117,31 @@ def evaluation(examples, *, batch_size, size, scale, aspect='squash', antialias=
     if batch_size % workers:
         raise InputError(f'batch_size: found {batch_size}; expected a multiple of {workers}.')
     share = batch_size // workers
-    weighted = workers > 1 or (examples.images is None and bad.on_error == 'skip')
+    weighted = full or (examples.images is None and bad.on_error == 'skip')
     labels = tf.constant(examples.labels)
 
     def centre(image):
         return crops.to_uint8(crops.centre_crops(image, (scale,), size, aspect, antialias)[0])
 
-    make = _evaluation_images(examples, centre, size, bad)
+    make = loading.evaluation_images(examples, centre, size, bad)
 
     def labelled(counts, indices, *data):
         images, weights = make(indices, *data)
         parts = images, tf.gather(labels, indices), weights * counts
         return parts if weighted else parts[:2]
 
-    chunk = _chunk(share)
+    chunk = loading.chunk(share)
     whole = -(-len(examples) // batch_size)  # told, since TensorFlow cannot count packed images
-    if workers == 1:
-        places = tf.data.Dataset.range(len(examples))
-    else:
+    places = tf.data.Dataset.range(len(examples))
+    if full:
         places = tf.data.Dataset.range(whole).map(
             lambda step: step * batch_size + worker * share + tf.range(share, dtype=tf.int64)
         ).unbatch()
     last = len(examples) - 1
     numbers = places.batch(chunk).map(
         lambda i: (tf.cast(i <= last, tf.float32), tf.minimum(i, last)))
-    chunks = _parallel(_read_records(numbers, examples), labelled)
-    return _batches(chunks, share, chunk, drop_remainder=workers > 1).apply(
+    chunks = loading.parallel(loading.read_records(numbers, examples), labelled)
+    return loading.batches(chunks, share, chunk, drop_remainder=full).apply(
         tf.data.experimental.assert_cardinality(whole))
 
 
@@ -179,7 +178,7 @@ def _training_images(examples, choose, change, size, antialias, bad):
 
         return lambda *parts: tf.map_fn(lambda part: crop_decoded(*part), parts,
                                         fn_output_signature=tf.uint8)
-    read = _reader(examples)
+    read = loading.reader(examples)
 
     @tf.function(autograph=False)  # traced once for both uses
     def crop(encoded, seed, position):
@@ -196,120 +195,7 @@ def _training_images(examples, choose, change, size, antialias, bad):
                                   tf.string)
         return crop(tf.ensure_shape(other, []), seed, position)
 
-    return lambda *parts: _attempt(first, second, parts, size)[0]
-
-
-def _evaluation_images(examples, centre, size, bad):
-    """(indices, encoded images if they are read already) → uint8 images, weights."""
-    if examples.images is not None:
-        images = tf.constant(examples.images)
-        return lambda indices: (
-            tf.map_fn(lambda index: centre(images[index]), indices, fn_output_signature=tf.uint8),
-            tf.ones(tf.shape(indices)))
-    read = _reader(examples)
-
-    def first(index, *data):
-        return centre(decode.decode(read(index, *data), bad.max_pixels))
-
-    def second(index, *data):
-        good = tf.numpy_function(lambda i: bad.leave_out(examples, i), [index], tf.bool)
-        with tf.control_dependencies([tf.debugging.Assert(~good, ['failed once; try again'])]):
-            return tf.zeros([size, size, 3], tf.uint8)
-
-    def make(indices, *data):
-        images, good = _attempt(first, second, (indices, *data), size)
-        return images, tf.cast(good, tf.float32)
-
-    return make
-
-
-def _attempt(first, second, parts, size):
-    """`first` of every element, or `second` where an op of it fails: a `try` within a graph.
-
-    tf.data passes over elements that fail; each bears its place, so the missing ones are found.
-    Setting that up takes as long as a quarter of an 800 × 800 JPEG; so a chunk shares it.
-
-    Args:
-      first, second: functions of an element's parts that give uint8 `[size, size, 3]`.
-      parts: tensors `[n, …]`.
-      size: of the images.
-
-    Returns:
-      uint8 `[n, size, size, 3]`; bool `[n]`, whether `first` went well.
-    """
-    places = tf.range(tf.shape(parts[0])[0])
-    # One more at the end, so that there is a batch even where all fail.
-    last = tf.data.Dataset.from_tensors((tf.constant(-1), tf.zeros([size, size, 3], tf.uint8)))
-    tried = tf.data.Dataset.from_tensor_slices((places, *parts)).map(
-        lambda place, *rest: (place, first(*rest))).ignore_errors().concatenate(last)
-    found, images = tried.batch(_MOST + 1).get_single_element()
-    found, images = found[:-1], images[:-1]
-    good = tf.scatter_nd(found[:, None], tf.ones_like(found), tf.shape(places)[:1]) > 0
-
-    def filled():
-        missing = tf.where(tf.logical_not(good))[:, 0]
-        others = tf.map_fn(
-            lambda rest: second(*rest), tuple(tf.gather(part, missing) for part in parts),
-            fn_output_signature=tf.TensorSpec([size, size, 3], tf.uint8))
-        order = tf.argsort(tf.concat([found, tf.cast(missing, tf.int32)], 0))
-        return tf.gather(tf.concat([images, others], 0), order)
-
-    images = tf.cond(tf.reduce_all(good), lambda: images, filled)
-    return tf.ensure_shape(images, [None, size, size, 3]), good
-
-
-def _reader(examples):
-    """(index, encoded image where it is read already) → encoded image."""
-    if examples.records is not None:
-        return lambda index, data: data
-    paths = tf.constant(examples.paths)
-    return lambda index: tf.io.read_file(tf.strings.join([examples.root, '/', paths[index]]))
-
-
-def _read_records(numbers, examples):
-    """Adds the encoded images to batches whose last part is the indices, one read a batch."""
-    if examples.records is None:
-        return numbers
-
-    def read(indices):
-        try:
-            return np.array(examples.records.read(indices), object)
-        except InputError:  # one is bad: it stays empty, and is looked into when it fails to decode
-            return np.array([_read_one(examples, index) for index in indices], object)
-
-    def load(*parts):
-        data = tf.numpy_function(read, [parts[-1]], tf.string)
-        return *parts, tf.ensure_shape(data, parts[-1].shape)
-
-    return numbers.map(load, num_parallel_calls=2, deterministic=True)
-
-
-def _read_one(examples, index):
-    try:
-        return examples.records.read([index])[0]
-    except InputError:
-        return b''
-
-
-def _chunk(size):
-    return max(n for n in range(1, _MOST + 1) if size % n == 0)
-
-
-def _parallel(dataset, function):
-    return dataset.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-
-
-def _batches(chunks, size, chunk, drop_remainder=True):
-    """Joins chunks to batches; where they are as large already, nothing is copied again."""
-    if chunk < size:
-        chunks = chunks.unbatch().batch(size, drop_remainder=drop_remainder)
-    return _finished(chunks)
-
-
-def _finished(batches):
-    options = tf.data.Options()  # workers make their own slices
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
+    return lambda *parts: loading.attempt(first, second, parts, size)[0]
 
 
 def _seeds(seed, position):

@@ -14,7 +14,7 @@ def votes(probabilities):
 
 
 def ranking(probabilities):
-    """float32 `[n, K]` that sorts classes as the top-1 vote does: the larger, the better.
+    """float64 `[n, K]` that sorts classes as the top-1 vote does: the larger, the better.
 
     More votes come first; among classes with equally many, the one with the higher mean
     probability. (The paper votes, section 4.4, and does not say what becomes of a tie.)
@@ -23,7 +23,8 @@ def ranking(probabilities):
       probabilities: `[models, n, K]`, each row summing to 1.
 
     Returns:
-      votes + mean probability / 2: a mean is at most 1, so it never outweighs a vote.
+      votes + mean probability / 2: a mean is at most 1, so it never outweighs a vote. In float64,
+      since float32 would round small differences of the mean away beside a vote.
     """
-    mean = tf.reduce_mean(probabilities, axis=0)
-    return tf.cast(votes(probabilities), mean.dtype) + mean / 2
+    mean = tf.reduce_mean(tf.cast(probabilities, tf.float64), axis=0)
+    return tf.cast(votes(probabilities), tf.float64) + mean / 2

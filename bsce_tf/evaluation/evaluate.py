@@ -1,50 +1,216 @@
-"""evaluate(config, workdir): the errors of a trained run."""
+"""evaluate(config, workdir): the errors of trained runs, one by one and voting together."""
 
-import math
+import pathlib
+from typing import NamedTuple
 
-import keras
+import tensorflow as tf
+from absl import logging
+from tqdm import tqdm
 
-from bsce_tf import files, metrics
-from bsce_tf.data import label_map, prepare
-from bsce_tf.models import classifier
+from bsce_tf import files
+from bsce_tf.data import label_map, prepare, records
+from bsce_tf.errors import InputError, RunError
+from bsce_tf.evaluation import batches, counts, ensemble, members, run_config, tables
 from bsce_tf.training import strategy, train, workdir
+
+ENSEMBLE = 'ensemble.json'
+TTA, VOTE, MEAN = 'tta', 'vote', 'mean'  # rows: all scales; top-1 vote; mean probability
+
+
+class Candidate(NamedTuple):
+    """A set of weights to evaluate.
+
+    Attributes:
+      member: the `members.Member`.
+      view: number of its crops among the views.
+      scales: {scale: place among the view's scales} that get a row each.
+      tta: whether all of `member.scales`, which come first in the view, get a row together.
+    """
+
+    member: members.Member
+    view: int
+    scales: dict
+    tta: bool
 
 
 def evaluate(config, folder):
-    """Evaluates the best weights of a run on its test set, or else on its validation set.
+    """Evaluates runs on the test set of `config.data`, or else on the validation set.
 
-    Writes eval.json: see `metrics.summary`; NaN is null there.
+    Writes eval.json, eval.md and eval.csv into the folder of every run: errors (`metrics.summary`,
+    NaN is null) of its selected weights at `image.eval_scale`; under `scales`, at each test scale
+    and with the features of all averaged (`tta`; the paper's Table 3); under `weights`, of every
+    kind of weights, where there are several. Several runs also write ensemble.json, .md and .csv:
+    each with `tta`, their top-1 vote (Table 4) and the mean of their probabilities.
 
     Args:
-      config: ConfigDict of the run.
-      folder: of the run.
+      config: ConfigDict; data, tta, batch_size, evaluate, strategy and replicas are used. Network,
+        crops and seed are the runs' own.
+      folder: of the run, or a string of folders with commas between.
 
     Returns:
-      The dict that eval.json holds.
+      The dict that eval.json holds, or, for several runs, that ensemble.json holds; None where
+      this process is not the chief of several workers.
 
     Raises:
-      InputError: if the folder holds no trained run of this config, or the classes differ.
+      InputError: if a folder holds no trained run, classes differ or an image is bad.
+      RunError: if bad images are to be skipped and none is left.
     """
-    folder = workdir.read(folder).folder
-    devices = strategy.create(config.strategy, config.replicas)
-    keras.mixed_precision.set_dtype_policy(config.precision)
-    data = prepare.load(**config.data, seed=config.seed)
-    classes = folder / workdir.CLASSES
-    label_map.check(label_map.load(classes), data.train.class_names, classes, data.train.origin)
-    labelled_test = data.test is not None and data.test.labelled
-    name, examples = ('test', data.test) if labelled_test else ('validation', data.validation)
+    if not strategy.is_chief(config.strategy):
+        return None  # the chief does it, on its own devices
+    devices = strategy.of_this_machine(config.strategy, config.replicas)
+    runs = [workdir.read(path) for path in run_config.folders(folder)]
+    members.check_runs(runs)
+    output = pathlib.Path(config.evaluate.output or runs[0].folder)
+    if len(runs) > 1 and output.is_file():
+        raise InputError(f'evaluate.output: {output} is a file; expected a folder.')
+    name, examples = _examples(config, runs)
+    bad = train.bad_images_of(config, runs[0].folder)
     with devices.scope():
-        model = train.make_model(config, data.train.num_classes, data.train.channels)
-        classifier.load_weights(model, folder / workdir.WEIGHTS)
-        metric = metrics.MeanTop1Error(data.train.num_classes)
-        model.compile(loss=train.make_loss(config.loss, data.train.counts), metrics=[metric],
-                      jit_compile=config.jit_compile)
-        bad = train.bad_images_of(config, folder)
+        views, candidates = _candidates(runs, config.tta.scales)
         with bad.raising():
-            model.evaluate(train.evaluation_batches(config, examples, bad))
-    errors = metrics.summary(metric.correct.numpy(), metric.total.numpy(), data.train.counts)
-    result = {'split': name, **{k: None if isinstance(v, float) and math.isnan(v) else v
-                                for k, v in errors.items()}}
-    files.write_json(folder / workdir.EVALUATION, result)
-    print(f'{folder}: mean top-1 error {result["mean_top1_error"]:.4f} on the {name} set')
+            found = _count(devices, candidates, views, examples, config.batch_size, bad,
+                           voting=len(runs) > 1)
+    errors = found.errors(runs[0].data['counts'])
+    results = [_report(run, name, candidates, errors) for run in runs]
+    if len(runs) == 1:
+        return results[0]
+    return _report_ensemble(output, runs, name, errors)
+
+
+def _examples(config, runs):
+    """(name of the split, its `Examples`), of the same classes as the runs."""
+    first = runs[0]
+    data = prepare.load(**config.data, seed=first.config.seed)
+    label_map.check(first.class_names, data.train.class_names, first.folder / workdir.CLASSES,
+                    data.train.origin)
+    if data.test is not None and data.test.labelled:
+        return 'test', data.test
+    fingerprint = records.fingerprint(data.train)
+    for run in runs:
+        if run.data['fingerprint'] != fingerprint:
+            logging.warning('%s: trained on other images than config.data and the seed of %s tell; '
+                            'it may have seen a part of this validation set.', run.folder,
+                            first.folder)
+    return 'validation', data.validation
+
+
+def _candidates(runs, scales):
+    """(views, candidates): those of each run's selected weights first, then all other kinds."""
+    views, candidates, others = [], [], []
+    for run in runs:
+        member = members.of_run(run, scales)
+        wanted = tuple(dict.fromkeys((*member.scales, run.config.image.eval_scale)))
+        candidates.append(Candidate(member, _place(views, batches.view_of(member, wanted)),
+                                    {scale: i for i, scale in enumerate(wanted)}, True))
+        others += [other for kind, other in workdir.kinds(run.folder).items()
+                   if kind != run.best['kind']]
+    for run in others:
+        scale = run.config.image.eval_scale
+        member = members.of_run(run, (scale,))
+        fitting = [i for i, view in enumerate(views)
+                   if scale in view.scales and view == batches.view_of(member, view.scales)]
+        place = fitting[0] if fitting else _place(views, batches.view_of(member))
+        candidates.append(Candidate(member, place, {scale: views[place].scales.index(scale)},
+                                    False))
+    return views, candidates
+
+
+def _place(views, view):
+    if view not in views:
+        views.append(view)
+    return views.index(view)
+
+
+def _rankings(candidates, crops, voting):
+    """Yields (row, ranking `[n, K]`); a row is (place of a candidate, scale or TTA), or a name."""
+    probabilities = []
+    for i, (member, view, scales, tta) in enumerate(candidates):
+        # Scale by scale, so that no more images are in the network at once than in training.
+        features = {place: members.features_of(member, crops[view][:, place:place + 1])
+                    for place in scales.values()}
+        for scale, place in scales.items():
+            yield (i, scale), members.logits_of(member, features[place])
+        if tta:
+            every = tf.concat([features[scales[scale]] for scale in member.scales], axis=1)
+            logits = members.logits_of(member, every)
+            probabilities.append(tf.nn.softmax(logits))
+            yield (i, TTA), logits
+    if voting:
+        probabilities = tf.stack(probabilities)
+        yield VOTE, ensemble.ranking(probabilities)
+        yield MEAN, tf.reduce_mean(probabilities, axis=0)
+
+
+def _count(devices, candidates, views, examples, batch_size, bad, voting):
+    """`counts.Counts` of all rows over all images."""
+    rows = []
+
+    def replica(batch):
+        found = dict(_rankings(candidates, batch.crops, voting))
+        rows[:] = found
+        return tf.stack([counts.hits(ranking, batch.labels) for ranking in found.values()], axis=1)
+
+    dataset = devices.experimental_distribute_dataset(
+        batches.batches(examples, views, batch_size, bad, full=devices.num_replicas_in_sync > 1))
+
+    @tf.function(input_signature=[dataset.element_spec], autograph=False)
+    def step(batch):
+        return devices.run(replica, args=(batch,)), batch.labels, batch.weights
+
+    found = None
+    with tqdm(total=len(examples), unit='image', desc='evaluate',
+              disable=None) as progress:
+        for batch in dataset:
+            parts = [devices.experimental_local_results(part) for part in step(batch)]
+            found = found or counts.Counts(rows, examples.num_classes)
+            for hit, labels, weights in zip(*parts, strict=True):
+                found.update(hit.numpy(), labels.numpy(), weights.numpy())
+                progress.update(min(len(labels), progress.total - progress.n))
+    if not found.images:
+        raise RunError(f'{examples.origin}: none of the {len(examples)} images is good; expected '
+                       'some to evaluate.')
+    return found
+
+
+def _report(run, split, candidates, errors):
+    """Writes eval.json, .md and .csv of one run; returns what eval.json holds."""
+    mine = {place: candidate for place, candidate in enumerate(candidates)
+            if candidate.member.run.folder == run.folder}
+    scale = run.config.image.eval_scale
+    place, selected = next(iter(mine.items()))
+    kinds = {candidate.member.run.best['kind']:
+             errors[place, candidate.member.run.config.image.eval_scale]
+             for place, candidate in mine.items()}
+    scales = {str(row): errors[place, row] for row in (*selected.member.scales, TTA)}
+    result = {'split': split, **errors[place, scale], 'kind': run.best['kind'],
+              'eval_scale': scale, 'scales': scales}
+    rows = [((run.best['kind'], row), errors[place, row]) for row in (*selected.scales, TTA)]
+    if len(kinds) > 1:
+        result['weights'] = kinds
+        rows += [((candidate.member.run.best['kind'], *candidate.scales), errors[i, row])
+                 for i, candidate in mine.items() for row in candidate.scales if i != place]
+    _write(run.folder, workdir.EVALUATION, result, ('weights', 'scale'), rows)
+    print(f'{run.folder}: mean top-1 error {result["mean_top1_error"]:.4f} on the {split} set\n'
+          f'{tables.markdown(("weights", "scale"), rows)}')
     return result
+
+
+def _report_ensemble(folder, runs, split, errors):
+    """Writes ensemble.json, .md and .csv; returns what ensemble.json holds."""
+    folder.mkdir(parents=True, exist_ok=True)
+    models = [{'folder': str(run.folder), 'backbone': run.config.model.backbone,
+               'kind': run.best['kind'], **errors[i, TTA]} for i, run in enumerate(runs)]
+    result = {'split': split, 'models': models, VOTE: errors[VOTE], MEAN: errors[MEAN]}
+    rows = [((model['folder'], model['backbone']), model) for model in models]
+    rows += [((f'top-1 vote of {len(runs)}', ''), errors[VOTE]),
+             ((f'mean probability of {len(runs)}', ''), errors[MEAN])]
+    _write(folder, ENSEMBLE, result, ('model', 'backbone'), rows)
+    print(f'{folder / ENSEMBLE}:\n{tables.markdown(("model", "backbone"), rows)}')
+    return result
+
+
+def _write(folder, name, result, heads, rows):
+    path = folder / name
+    files.write_json(path, result)
+    files.write_text(path.with_suffix('.md'), tables.markdown(heads, rows))
+    files.write_text(path.with_suffix('.csv'), tables.csv_text(heads, rows))

@@ -4,6 +4,7 @@ Test time of the paper (section 4.1): resize to several scales, crop the centres
 *features* of the crops, classify once. Evaluation, prediction and the exported graph all use this.
 """
 
+import contextlib
 from typing import NamedTuple
 
 import keras
@@ -41,7 +42,7 @@ class Member(NamedTuple):
 
 
 def load(folder, scales=()):
-    """The model of a trained run.
+    """The model of a trained run, in the run's own precision.
 
     Args:
       folder: of the run.
@@ -50,17 +51,32 @@ def load(folder, scales=()):
     Raises:
       InputError: if the folder holds no trained run, or a scale is below the run's crop.
     """
-    run = workdir.read(folder)
+    return of_run(workdir.read(folder), scales)
+
+
+def of_run(run, scales=()):
+    """As `load`, of a `workdir.Run`."""
     image = run.config.image
-    scales = tuple(scales or run.config.tta.scales or image.scales)
+    scales = tuple(dict.fromkeys(scales or run.config.tta.scales or image.scales))
     if min(scales) < image.size:
         raise InputError(f'tta.scales: found {min(scales)}; expected at least image.size of '
                          f'{run.folder}, which is {image.size}.')
-    model = train.make_model(run.config, len(run.class_names), run.data['channels'])
-    classifier.load_weights(model, run.weights)
-    body, head = split(model)
+    with _precision(run.config.precision):
+        model = train.make_model(run.config, len(run.class_names), run.data['channels'])
+        classifier.load_weights(model, run.weights)
+        body, head = split(model)
     return Member(run.folder.name, body, head, scales, image.size, image.aspect, image.antialias,
                   run.data['channels'], run)
+
+
+@contextlib.contextmanager
+def _precision(policy):
+    before = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_dtype_policy(before)
 
 
 def split(model):
@@ -72,33 +88,48 @@ def split(model):
 
 
 def check_classes(members):
-    """Raises InputError that names the first class in which two members differ."""
-    first, *others = members
+    """Raises InputError that names the first class in which two members differ.
+
+    Args:
+      members: of an ensemble; all that counts is their `run`.
+    """
+    check_runs([member.run for member in members])
+
+
+def check_runs(runs):
+    """As `check_classes`, of the `workdir.Run`s, before a model is built."""
+    first, *others = runs
     for other in others:
-        pairs = zip(first.run.class_names, other.run.class_names, strict=False)
-        for k, (ours, theirs) in enumerate(pairs):
+        for k, (ours, theirs) in enumerate(zip(first.class_names, other.class_names, strict=False)):
             if ours != theirs:
-                raise InputError(f"{other.run.folder}: class {k} is '{theirs}', and '{ours}' in "
-                                 f'{first.run.folder}; expected models of the same classes.')
-        if len(first.run.class_names) != len(other.run.class_names):
-            raise InputError(f'{other.run.folder}: has {len(other.run.class_names)} classes, and '
-                             f'{first.run.folder} {len(first.run.class_names)}; expected models of '
-                             'the same classes.')
+                raise InputError(f"{other.folder}: class {k} is '{theirs}', and '{ours}' in "
+                                 f'{first.folder}; expected models of the same classes.')
+        if len(first.class_names) != len(other.class_names):
+            raise InputError(f'{other.folder}: has {len(other.class_names)} classes, and '
+                             f'{first.folder} {len(first.class_names)}; expected models of the '
+                             'same classes.')
 
 
 def crops_of(member, image):
     """uint8 `[scales, C, C, channels]`: the centre crops of one decoded image, uint8 `[h, w, c]`.
 
-    The image is grey or RGB; a grey model takes the mean of RGB's channels.
+    The image is grey or RGB; a grey model takes the mean of RGB's channels, and an RGB model takes
+    the grey value for all of them.
+
+    Args:
+      member: a `Member`, or anything with its fields scales, size, aspect, antialias and channels.
+      image: the image.
     """
     if member.channels == 1 and image.shape[-1] == 3:
         image = tf.reduce_mean(tf.cast(image, tf.float32), axis=-1, keepdims=True)
+    elif member.channels == 3 and image.shape[-1] == 1:
+        image = tf.image.grayscale_to_rgb(image)
     return crops.to_uint8(crops.centre_crops(image, member.scales, member.size, member.aspect,
                                              member.antialias))
 
 
 def features_of(member, batch):
-    """float32 `[n, scales, feature_dim]` of crops `[n, scales, C, C, channels]`."""
+    """float32 `[n, scales, feature_dim]` of crops `[n, scales, C, C, channels]`, any scales."""
     shape = tf.shape(batch)
     flat = tf.reshape(batch, [-1, member.size, member.size, member.channels])
     features = tf.cast(member.body(flat, training=False), tf.float32)

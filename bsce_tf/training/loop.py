@@ -24,7 +24,8 @@ class Loop:
       schedule: a `Schedule`.
       swa: an `averaging.Swa` or None.
       chief: whether this worker writes files.
-      observers: objects with `on_step` and `on_epoch`, see `progress.Progress`.
+      observers: objects with `on_first_batch`, `on_step` and `on_epoch`, see
+        `progress.Progress`.
       terminated: function that tells whether this process was told to stop.
     """
 
@@ -62,6 +63,10 @@ class Loop:
         begin = time.perf_counter()
         batch = next(iterator)
         waited = time.perf_counter() - begin
+        if number == 0:
+            images = steps.strategy.experimental_local_results(batch[0])[0]
+            for observer in self.observers:
+                observer.on_first_batch(state.stage, images)
         steps.optimizer.learning_rate = rate
         loss, save, stop = steps.train(batch, number, self.chief and self._due(),
                                        self.terminated())

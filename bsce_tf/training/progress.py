@@ -23,6 +23,14 @@ class Progress:
         self.epochs, self.epoch_steps = epochs, epoch_steps
         self._bar, self._steps, self._told = None, 0, False
 
+    def on_first_batch(self, stage, images):
+        """Before the first step of a stage.
+
+        Args:
+          stage: its number.
+          images: uint8 `[n, C, C, channels]`, those of the first replica.
+        """
+
     def on_step(self, state, loss, images, waited):
         """After every step.
 

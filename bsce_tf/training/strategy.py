@@ -33,10 +33,30 @@ def create(name='auto', replicas=0):
     workers = _workers()
     if name == 'multiworker' or (name == 'auto' and len(workers) > 1):
         return _multi_worker(workers, replicas)
+    return of_this_machine(name, replicas)
+
+
+def of_this_machine(name='auto', replicas=0):
+    """As `create`, of the devices of this machine alone, whatever TF_CONFIG says."""
     devices = _devices(replicas)
-    if name == 'one' or (name == 'auto' and len(devices) == 1):
+    if name == 'one' or (name != 'mirrored' and len(devices) == 1):
         return tf.distribute.OneDeviceStrategy(devices[0])
     return tf.distribute.MirroredStrategy(devices)
+
+
+def is_chief(name):
+    """Whether this process is the one that writes files, before a strategy is made.
+
+    Args:
+      name: as of `create`.
+    """
+    workers = _workers()
+    if len(workers) > 1 and name in ('auto', 'multiworker'):
+        config = json.loads(os.environ['TF_CONFIG'])
+        task = config['task']
+        return int(task['index']) == 0 and (
+            task['type'] == 'chief' or 'chief' not in config['cluster'])
+    return name != 'multiworker' or os.environ.get('SLURM_PROCID', '0') == '0'
 
 
 def workers_of(strategy):

@@ -17,13 +17,8 @@ class Summaries:
         """See the class."""
         self._writer = tf.summary.create_file_writer(str(folder))
 
-    def show_images(self, stage, images):
-        """Writes some images of a training batch, after augmentation.
-
-        Args:
-          stage: number of the stage.
-          images: uint8 `[n, C, C, channels]`.
-        """
+    def on_first_batch(self, stage, images):
+        """Writes some images of a stage's first batch as they are after augmentation."""
         with self._writer.as_default():
             tf.summary.image(f'training images/stage {stage}', images[:_IMAGES], 0, _IMAGES)
 

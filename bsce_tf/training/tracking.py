@@ -39,6 +39,9 @@ class Tracking:
                                         resume='allow').id
         files.write_text(path, record + '\n')
 
+    def on_first_batch(self, stage, images):
+        """Nothing: images stay here."""
+
     def on_step(self, state, loss, images, waited):
         """Nothing: a row an epoch is enough."""
 

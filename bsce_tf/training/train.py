@@ -112,12 +112,13 @@ def bad_images_of(config, folder):
                                 config.data.max_pixels, folder / workdir.BAD_IMAGES, config.seed)
 
 
-def evaluation_batches(config, examples, bad, shard=(0, 1)):
-    """Batches of a validation or test set as `config.image` crops them."""
+def evaluation_batches(config, examples, bad, shard=(0, 1), full=False):
+    """Batches of a validation or test set as `config.image` crops them; see `pipeline`."""
     image = config.image
     return pipeline.evaluation(
         examples, batch_size=config.batch_size, size=image.size, scale=image.eval_scale,
-        aspect=image.aspect, antialias=image.antialias, shard=shard, bad=bad)
+        aspect=image.aspect, antialias=image.antialias, shard=shard, full=full,
+        bad=bad)
 
 
 def _train_stage(run, config, folder, data, state, arrays, devices, terminated):
@@ -150,12 +151,12 @@ def _train_stage(run, config, folder, data, state, arrays, devices, terminated):
     observers = []
     if worker == 0:
         _announce(config, folder, data, state, model, epoch_steps, devices)
-        observers = _observers(run, config, folder, state, epoch_steps, _training_batches(
-            config, data.train, sampler, seed, 0, bad))
+        observers = _observers(run, config, folder, epoch_steps)
     loop = Loop(config, folder, state, steps, _schedule(config, epoch_steps), swa, worker == 0,
                 observers, terminated)
     validation = strategy.distribute(
-        devices, lambda shard: evaluation_batches(config, data.validation, bad, shard))
+        devices, lambda shard: evaluation_batches(config, data.validation, bad, shard,
+                                                  devices.num_replicas_in_sync > 1))
     with bad.raising(), contextlib.ExitStack() as stack:
         for observer in observers:
             if hasattr(observer, 'close'):
@@ -180,7 +181,7 @@ def _build(config, folder, data, state, arrays):
                         accumulate)
 
 
-def _training_batches(config, examples, sampler, seed, start, bad, shard=(0, 1)):
+def _training_batches(config, examples, sampler, seed, start, bad, shard):
     image = config.image
     return pipeline.training(
         examples, sampler, batch_size=config.batch_size, size=image.size, scales=image.scales,
@@ -209,11 +210,8 @@ def _restored(checkpoints, devices):
     return found[1:]
 
 
-def _observers(run, config, folder, state, epoch_steps, batches):
-    summaries = Summaries(folder / workdir.TENSORBOARD)
-    if state.epoch == state.step == 0:
-        summaries.show_images(state.stage, next(iter(batches))[0])
-    observers = [Progress(config.epochs, epoch_steps), summaries]
+def _observers(run, config, folder, epoch_steps):
+    observers = [Progress(config.epochs, epoch_steps), Summaries(folder / workdir.TENSORBOARD)]
     if config.tracking != 'none':
         observers.append(Tracking(config.tracking, folder, run.to_dict()))
     return observers

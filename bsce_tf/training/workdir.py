@@ -113,28 +113,50 @@ def read(workdir):
     Raises:
       InputError: if there is no trained run, or a file of it is damaged.
     """
+    found = kinds(workdir)
+    run = next(iter(found.values()))
+    wanted = run.config.averaging.select
+    if wanted == 'best':
+        return min(found.values(), key=lambda other: other.best['error'])
+    if wanted not in found:
+        raise InputError(f"{run.folder}: averaging.select is '{wanted}'; expected one of "
+                         f'{", ".join(found)}, which the run made.')
+    return found[wanted]
+
+
+def kinds(workdir):
+    """{kind: `Run`} of all weights that a run left: raw, and ema and swa where it made them.
+
+    Raises:
+      InputError: as `read`.
+    """
     folder = pathlib.Path(workdir)
     config = config_dict.ConfigDict(_json(folder / CONFIG))
-    kinds = _json(folder / BEST)
-    try:
-        wanted = config.averaging.select
-        kind = min(kinds, key=lambda k: kinds[k]['error']) if wanted == 'best' else wanted
-        best = {'kind': kind, **kinds[kind]}
-        stage = stages.resolve(config)[best['stage']]
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f'{folder}: {BEST} and {CONFIG} do not fit together ({error}); expected '
-                         'the files of one run.') from error
-    weights = folder / KINDS[kind]
-    if not weights.exists():
-        raise InputError(f'--workdir: {folder} has no {KINDS[kind]}; expected the folder of a '
-                         'trained run (--mode=train).')
-    return Run(folder, stage, label_map.load(folder / CLASSES), _json(folder / DATA), weights, best)
+    class_names, data = label_map.load(folder / CLASSES), _json(folder / DATA)
+    found = {}
+    for kind, best in _json(folder / BEST).items():
+        try:
+            stage, weights = stages.resolve(config)[best['stage']], folder / KINDS[kind]
+            best = {'kind': kind, 'error': best['error'], **best}
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            raise InputError(f'{folder}: {BEST} and {CONFIG} do not fit together ({error}); '
+                             'expected the files of one run.') from error
+        if not weights.exists():
+            raise _no_run(weights)
+        found[kind] = Run(folder, stage, class_names, data, weights, best)
+    if not found:
+        raise InputError(f'{folder / BEST}: names no weights; expected those of a trained run.')
+    return found
+
+
+def _no_run(path):
+    return InputError(f'--workdir: {path.parent} has no {path.name}; expected the folder of a '
+                      'trained run (--mode=train).')
 
 
 def _json(path):
     if not path.exists():
-        raise InputError(f'--workdir: {path.parent} has no {path.name}; expected the folder of a '
-                         'trained run (--mode=train).')
+        raise _no_run(path)
     try:
         value = json.loads(path.read_text(encoding='utf-8'))
         if not isinstance(value, dict):

@@ -56,7 +56,7 @@ def test_a_run_leaves_what_the_readme_lists(tmp_path):
     result = evaluate(config, folder)
     assert {p.name for p in folder.iterdir()} == {
         'config.json', 'classes.json', 'data.json', 'metrics.csv', 'best.json', 'best.weights.h5',
-        'eval.json', 'tensorboard', 'checkpoints'}
+        'eval.json', 'eval.md', 'eval.csv', 'tensorboard', 'checkpoints'}
     assert json.loads((folder / 'config.json').read_text())['loss']['alpha'] == 0.4
     rows = rows_of(folder)
     assert [row['epoch'] for row in rows] == ['1', '2']

@@ -1,7 +1,6 @@
 """report(config, workdir): report.html of one or several trained runs."""
 
 import json
-import os
 import pathlib
 
 import numpy as np
@@ -10,6 +9,7 @@ from absl import logging
 import bsce_tf
 from bsce_tf import files
 from bsce_tf.errors import InputError
+from bsce_tf.evaluation import run_config
 from bsce_tf.evaluation.report import details, mistakes, overview, predictions, results, style
 from bsce_tf.evaluation.report.details import Detail
 from bsce_tf.evaluation.report.markup import Markup, element, join, plural
@@ -41,7 +41,7 @@ def report(config, folder):
       InputError: if a folder holds no trained run, a file of a run is damaged, or the page cannot
         be written.
     """
-    folders = _folders(folder)
+    folders = run_config.folders(folder)
     output = pathlib.Path(config.report.output or folders[0] / PAGE)
     if output.is_dir():
         raise InputError(f'report.output: {output} is a folder; expected a file, as {PAGE}.')
@@ -57,18 +57,6 @@ def report(config, folder):
                          'that can be written.') from error
     print(f'{output}: {plural(len(found), "run")}, {len(page.encode()) / 2**20:.1f} MiB')
     return output
-
-
-def _folders(text):
-    if isinstance(text, os.PathLike) or os.path.exists(os.path.join(text, workdir.CONFIG)):
-        return [pathlib.Path(text)]  # one run, even with a comma in its name
-    parts = [part.strip() for part in text.split(',')]
-    for i, part in enumerate(parts):
-        if not part:
-            raise InputError(f"--workdir: found '{text}'; expected folders with one comma between.")
-        if os.path.realpath(part) in map(os.path.realpath, parts[:i]):
-            raise InputError(f"--workdir: '{part}' comes twice in '{text}'; expected each once.")
-    return [pathlib.Path(part) for part in parts]
 
 
 def _names(folders):

@@ -1,0 +1,135 @@
+"""Parts of an input pipeline: reading, catching bad images, batches; see `pipeline`."""
+
+import numpy as np
+import tensorflow as tf
+
+from bsce_tf.data import decode
+from bsce_tf.errors import InputError
+
+MOST = 64  # images that share the cost of catching errors, at most
+
+
+def evaluation_images(examples, centre, size, bad):
+    """Function of indices `[n]`, and of encoded images where they are read already.
+
+    Args:
+      examples: an `Examples`.
+      centre: function of a decoded image that gives uint8 `[size, size, channels]`.
+      size: of what it gives.
+      bad: a `BadImages`.
+
+    Returns:
+      Function that gives uint8 `[n, size, size, channels]`, float32 `[n]`: 1, or 0 for a bad image.
+    """
+    if examples.images is not None:
+        images = tf.constant(examples.images)
+        return lambda indices: (
+            tf.map_fn(lambda index: centre(images[index]), indices, fn_output_signature=tf.uint8),
+            tf.ones(tf.shape(indices)))
+    read = reader(examples)
+
+    def first(index, *data):
+        return centre(decode.decode(read(index, *data), bad.max_pixels))
+
+    def second(index, *data):
+        good = tf.numpy_function(lambda i: bad.leave_out(examples, i), [index], tf.bool)
+        with tf.control_dependencies([tf.debugging.Assert(~good, ['failed once; try again'])]):
+            return tf.zeros([size, size, 3], tf.uint8)
+
+    def make(indices, *data):
+        images, good = attempt(first, second, (indices, *data), size)
+        return images, tf.cast(good, tf.float32)
+
+    return make
+
+
+def attempt(first, second, parts, size):
+    """`first` of every element, or `second` where an op of it fails: a `try` within a graph.
+
+    tf.data passes over elements that fail; each bears its place, so the missing ones are found.
+    Setting that up takes as long as a quarter of an 800 × 800 JPEG; so a chunk shares it.
+
+    Args:
+      first, second: functions of an element's parts that give uint8 `[size, size, 3]`.
+      parts: tensors `[n, …]`.
+      size: of the images.
+
+    Returns:
+      uint8 `[n, size, size, 3]`; bool `[n]`, whether `first` went well.
+    """
+    places = tf.range(tf.shape(parts[0])[0])
+    # One more at the end, so that there is a batch even where all fail.
+    last = tf.data.Dataset.from_tensors((tf.constant(-1), tf.zeros([size, size, 3], tf.uint8)))
+    tried = tf.data.Dataset.from_tensor_slices((places, *parts)).map(
+        lambda place, *rest: (place, first(*rest))).ignore_errors().concatenate(last)
+    found, images = tried.batch(MOST + 1).get_single_element()
+    found, images = found[:-1], images[:-1]
+    good = tf.scatter_nd(found[:, None], tf.ones_like(found), tf.shape(places)[:1]) > 0
+
+    def filled():
+        missing = tf.where(tf.logical_not(good))[:, 0]
+        others = tf.map_fn(
+            lambda rest: second(*rest), tuple(tf.gather(part, missing) for part in parts),
+            fn_output_signature=tf.TensorSpec([size, size, 3], tf.uint8))
+        order = tf.argsort(tf.concat([found, tf.cast(missing, tf.int32)], 0))
+        return tf.gather(tf.concat([images, others], 0), order)
+
+    images = tf.cond(tf.reduce_all(good), lambda: images, filled)
+    return tf.ensure_shape(images, [None, size, size, 3]), good
+
+
+def reader(examples):
+    """(index, encoded image where it is read already) → encoded image."""
+    if examples.records is not None:
+        return lambda index, data: data
+    paths = tf.constant(examples.paths)
+    return lambda index: tf.io.read_file(tf.strings.join([examples.root, '/', paths[index]]))
+
+
+def read_records(numbers, examples):
+    """Adds the encoded images to batches whose last part is the indices, one read a batch."""
+    if examples.records is None:
+        return numbers
+
+    def read(indices):
+        try:
+            return np.array(examples.records.read(indices), object)
+        except InputError:  # one is bad: it stays empty, and is looked into when it fails to decode
+            return np.array([_read_one(examples, index) for index in indices], object)
+
+    def load(*parts):
+        data = tf.numpy_function(read, [parts[-1]], tf.string)
+        return *parts, tf.ensure_shape(data, parts[-1].shape)
+
+    return numbers.map(load, num_parallel_calls=2, deterministic=True)
+
+
+def chunk(size, most=MOST):
+    """The largest divisor of `size` that is at most `most`: images that are made together."""
+    return max(n for n in range(1, most + 1) if size % n == 0)
+
+
+def parallel(dataset, function):
+    """`dataset.map`, in parallel and in order."""
+    return dataset.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def batches(chunks, size, chunk, drop_remainder=True):
+    """Joins chunks to batches; where they are as large already, nothing is copied again."""
+    if chunk < size:
+        chunks = chunks.unbatch().batch(size, drop_remainder=drop_remainder)
+    return finished(chunks)
+
+
+def finished(batches):
+    """Batches that are made ahead, and not cut up over workers by TensorFlow."""
+    options = tf.data.Options()  # workers make their own slices
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
+
+
+def _read_one(examples, index):
+    try:
+        return examples.records.read([index])[0]
+    except InputError:
+        return b''

@@ -1,0 +1,62 @@
+"""Errors of many rankings over one pass through a set: two vectors of length K a ranking."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from bsce_tf import metrics
+
+
+def hits(ranking, labels):
+    """bool `[n, 2]`: whether the label comes first, and whether it is among the first five.
+
+    Of equal values the lower class id comes first; a row with NaN hits nothing.
+
+    Args:
+      ranking: `[n, K]`, such as logits: the larger, the better.
+      labels: int `[n]`.
+    """
+    best = tf.math.top_k(ranking, min(5, ranking.shape[-1])).indices
+    same = tf.equal(best, tf.cast(labels, tf.int32)[:, None])
+    same &= ~tf.reduce_any(tf.math.is_nan(ranking), axis=-1, keepdims=True)
+    return tf.stack([same[:, 0], tf.reduce_any(same, axis=-1)], axis=-1)
+
+
+class Counts:
+    """Right answers of each class, for several rankings of the same images.
+
+    Args:
+      names: of the rankings, R of them.
+      num_classes: K.
+    """
+
+    def __init__(self, names, num_classes):
+        self.names = list(names)
+        self._right = np.zeros([len(self.names), 2, num_classes])
+        self._total = np.zeros(num_classes)
+
+    @property
+    def images(self):
+        """How many images count so far."""
+        return self._total.sum()
+
+    def update(self, hit, labels, weights):
+        """Counts a batch.
+
+        Args:
+          hit: bool `[n, R, 2]`, see `hits`.
+          labels: int `[n]`.
+          weights: `[n]`; 0 for images that do not count.
+        """
+        np.add.at(self._total, labels, weights)
+        for by_class, found in zip(self._right.reshape(-1, len(self._total)),
+                                   hit.reshape(len(hit), -1).T, strict=True):
+            np.add.at(by_class, labels, weights * found)
+
+    def errors(self, train_counts):
+        """{name: `metrics.summary`}, with None for NaN; see there for `train_counts`."""
+        return {name: {key: None if isinstance(value, float) and math.isnan(value) else value
+                       for key, value in metrics.summary(first, self._total, train_counts,
+                                                         five).items()}
+                for name, (first, five) in zip(self.names, self._right, strict=True)}

@@ -1,0 +1,101 @@
+"""What to predict: a folder, a list, one image or the test set of a config."""
+
+import os
+import pathlib
+
+import numpy as np
+
+from bsce_tf.data import csv_file, folder, prepare, records
+from bsce_tf.data.examples import Examples
+from bsce_tf.errors import InputError
+
+_TABLES = ('.csv', '.tsv', '.jsonl', '.ndjson', '.parquet')
+_TEXTS = ('.txt', '.lst', '.list')
+
+
+def load(source, *, data, seed=0):
+    """The images to predict.
+
+    Args:
+      source: `predict.input`. A folder: every image in it and below, in the order of code points;
+        hidden ones are left out. A table (CSV, TSV, JSON lines, Parquet): the paths in the column
+        `data.image_column`. A text file (.txt, .lst, .list): a path a line; blank lines are passed
+        over. Paths that are not absolute start at `data.root`, or else at the folder of the list.
+        An image file. Empty: the test set of `data`, labelled or not.
+      data: mapping, `config.data`.
+      seed: of the run, see `prepare.load`.
+
+    Returns:
+      (`Examples`, NumPy bytes array `[N]`: the path of each as lists and folders have it).
+
+    Raises:
+      InputError: if there is no such file, no image or no test set.
+    """
+    if not source:
+        test = prepare.load(**data, seed=seed).test
+        if test is None:
+            raise InputError('predict.input: empty, and config.data has no test set; expected a '
+                             'folder, a list or an image.')
+        return test, np.asarray(records.names(test))
+    if os.path.isdir(source):
+        return _examples(_walk(source), source, source)
+    if not os.path.exists(source):
+        raise InputError(f'predict.input: {source} does not exist; expected a folder, a list or an '
+                         'image.')
+    ending = _ending(source)
+    if ending in folder.ENDINGS:
+        return _examples(np.array([os.fsencode(source)]), '', source)
+    if ending in _TABLES:
+        paths = _column(source, data['image_column'])
+    elif ending in _TEXTS:
+        paths = _lines(source)
+    else:
+        raise InputError(f'predict.input: {source} ends with {ending!r}; expected a folder, an '
+                         f'image ({" ".join(folder.ENDINGS)}), a table ({" ".join(_TABLES)}) or a '
+                         f'list ({" ".join(_TEXTS)}).')
+    if not len(paths):
+        raise InputError(f'{source}: no image found; expected at least one path.')
+    return _examples(paths, data['root'] or os.path.dirname(source), source)
+
+
+def _examples(paths, root, origin):
+    """Examples without labels; where a path is absolute, all are made so."""
+    names = paths
+    if any(path.startswith(b'/') for path in paths.tolist()):
+        start = os.fsencode(os.path.abspath(root))
+        paths = np.array([os.path.join(start, path) for path in paths.tolist()])
+        root = '/'
+    return Examples(np.full(len(paths), -1), (), paths=paths, root=str(root or '.'),
+                    origin=str(origin)), names
+
+
+def _ending(path):
+    endings = [ending.lower() for ending in pathlib.PurePath(path).suffixes]
+    if len(endings) > 1 and endings[-1] == '.gz':  # pyarrow reads compressed tables
+        endings.pop()
+    return endings[-1] if endings else ''
+
+
+def _walk(top):
+    paths = [os.path.relpath(os.path.join(inside, name), top)
+             for inside, _, found in folder.walk(top) for name in sorted(found)
+             if name.lower().endswith(folder.ENDINGS) and not name.startswith('.')]
+    if not paths:
+        raise InputError(f'predict.input: {top}: no image found; expected files that end with '
+                         f'{" ".join(folder.ENDINGS)}.')
+    return np.array([os.fsencode(path) for path in paths])
+
+
+def _column(path, name):
+    table = csv_file.read_table(path, (name,))
+    if name not in table.column_names:
+        raise InputError(f"{path}: no column '{name}' (data.image_column) among "
+                         f'{", ".join(table.column_names)}.')
+    return csv_file.path_bytes(table[name], path)
+
+
+def _lines(path):
+    data = pathlib.Path(path).read_bytes()
+    if b'\0' in data:
+        raise InputError(f'{path}: not a text file; expected a path a line.')
+    return np.array([line for line in data.splitlines() if line.strip()], 'S')

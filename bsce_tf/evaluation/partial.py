@@ -1,0 +1,106 @@
+"""A CSV file that grows by batches, keeps what it has when the program is killed, and goes on."""
+
+import csv
+import io
+import json
+import os
+import pathlib
+
+from bsce_tf import files
+from bsce_tf.errors import InputError
+
+_ENCODING = {'encoding': 'utf-8', 'errors': 'surrogateescape'}  # file names may be any bytes
+
+
+class Rows:
+    """Rows that lie in `NAME.partial` until all of them are there.
+
+    `NAME.partial.json` tells what they are made of; a partial file of anything else is refused.
+
+    Args:
+      path: of the file, NAME.
+      header: names of the columns.
+      firsts: list of what the first column of each row will hold, `[N]`.
+      made_of: dict of plain values.
+      step: rows that are written at once; of a partial file, whole steps are kept.
+
+    Attributes:
+      done: rows there are already.
+
+    Raises:
+      InputError: if there is a partial file that does not fit, or `path` is a folder.
+    """
+
+    def __init__(self, path, header, firsts, made_of, step):
+        """See the class."""
+        self.path = pathlib.Path(path)
+        if self.path.is_dir():
+            raise InputError(f'predict.output: {path} is a folder; expected a file to write.')
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._partial = self.path.with_name(self.path.name + '.partial')
+        self._about = self.path.with_name(self.path.name + '.partial.json')
+        self._made_of = json.loads(json.dumps({'columns': list(header), **made_of}))
+        self.done = 0
+        if self._partial.exists():
+            self._check()
+            self._file = open(self._partial, 'r+', newline='', **_ENCODING)  # noqa: SIM115
+            self._go_on(list(header), firsts, step)
+        else:
+            files.write_json(self._about, self._made_of)
+            self._file = open(self._partial, 'w', newline='', **_ENCODING)  # noqa: SIM115
+            self.append([header], count=False)
+
+    def append(self, rows, count=True):
+        """Writes rows, so that they are there if the program is killed right after."""
+        self._file.write(_text(rows))
+        self._file.flush()
+        self.done += len(rows) * count
+
+    def close(self):
+        """Leaves the partial file as it is."""
+        self._file.close()
+
+    def finish(self):
+        """Gives the file its name."""
+        os.fsync(self._file.fileno())
+        self._file.close()
+        os.replace(self._partial, self.path)
+        self._about.unlink(missing_ok=True)
+
+    def _check(self):
+        try:
+            found = json.loads(self._about.read_text(encoding='utf-8'))
+            differing = [key for key in self._made_of if found.get(key) != self._made_of[key]]
+        except (OSError, ValueError, AttributeError) as error:
+            raise self._refusal(f'{self._about.name} is missing or damaged') from error
+        if differing:
+            raise self._refusal(f'{", ".join(differing)} differed when it was begun')
+
+    def _go_on(self, header, firsts, step):
+        """Reads what is there, and cuts off what comes after the last whole step."""
+        text = self._file.read()
+        rows = list(csv.reader(io.StringIO(text, newline='')))
+        if rows and not (text.endswith('\n') and text.startswith(_text(rows))):
+            rows.pop()  # the last one was being written
+        if not rows:  # not even the header was whole
+            rows = [header]
+        elif rows[0] != header or not text.startswith(_text(rows)) or any(
+                row[0] != first for row, first in zip(rows[1:], firsts, strict=False)):
+            raise self._refusal('its rows are not those of this input')
+        self.done = (len(rows) - 1) // step * step if len(rows) - 1 < len(firsts) else len(firsts)
+        kept = _text(rows[:1 + self.done])
+        self._file.seek(0)
+        self._file.write(kept)
+        self._file.truncate(len(kept.encode(**_ENCODING)))
+        self._file.flush()
+
+    def _refusal(self, reason):
+        return InputError(f'{self._partial}: {reason}; expected the same input, models and format '
+                          'as now. Delete the file to begin anew, or choose another '
+                          'predict.output.')
+
+
+def _text(rows):
+    text = io.StringIO()
+    csv.writer(text, lineterminator='\n').writerows(rows)
+    return text.getvalue()

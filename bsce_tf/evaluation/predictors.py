@@ -1,0 +1,223 @@
+"""Images → best classes, by trained runs or by a SavedModel: the same answers from both."""
+
+import dataclasses
+import hashlib
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from bsce_tf.data import loading, records
+from bsce_tf.errors import InputError, RunError
+from bsce_tf.evaluation import batches, ensemble, members
+from bsce_tf.training import workdir
+
+_OUTPUTS = ('class_names', 'class_ids', 'scores')
+
+
+class Answers(NamedTuple):
+    """Of a batch of n images, best class first.
+
+    Attributes:
+      good: bool `[n]`; False for a bad image, whose other entries mean nothing.
+      classes: str or bytes `[n, k]`, class names.
+      scores: float `[n, k]`: probabilities; of an ensemble, their mean over the models.
+      votes: int `[n, k]`: models that put the class first; None where there is one model.
+    """
+
+    good: np.ndarray
+    classes: np.ndarray
+    scores: np.ndarray
+    votes: np.ndarray | None
+
+
+class Runs:
+    """Trained runs: features of all test scales averaged; several runs vote.
+
+    Args:
+      runs: list of `workdir.Run`, of the same classes.
+      scales: of test time, see `members.load`.
+      top_k: classes of an answer; fewer where there are not so many.
+      devices: tf.distribute.Strategy.
+
+    Attributes:
+      top_k: k.
+      voting: whether answers have votes.
+      fingerprints: list of strings that change with a model.
+
+    Raises:
+      InputError: if classes differ, naming the first, or weights do not fit.
+    """
+
+    def __init__(self, runs, scales, top_k, devices):
+        """See the class."""
+        members.check_runs(runs)
+        self._devices = devices
+        with devices.scope():
+            self._members = [members.of_run(run, scales) for run in runs]
+        wanted = [batches.view_of(member) for member in self._members]
+        self._views = list(dict.fromkeys(wanted))
+        self._places = [self._views.index(view) for view in wanted]
+        self._names = np.array(runs[0].class_names, object)
+        self.top_k = min(top_k, len(self._names))
+        self.voting = len(runs) > 1
+        self.fingerprints = [
+            f'{_digest([run.folder / workdir.CONFIG, run.weights])} {member.scales}'
+            for run, member in zip(runs, self._members, strict=True)]
+
+    def answers(self, examples, batch_size, bad, start=0):
+        """Yields `Answers` for every image from `start` on, in order; see `batches.batches`."""
+        dataset = self._devices.experimental_distribute_dataset(
+            batches.batches(examples, self._views, batch_size, bad, start,
+                            full=self._devices.num_replicas_in_sync > 1))
+        step = tf.function(lambda batch: self._devices.run(self._replica, args=(batch,)),
+                           [dataset.element_spec], autograph=False)
+        with bad.raising():
+            for batch in dataset:
+                parts = [np.concatenate([part.numpy() for part in
+                                         self._devices.experimental_local_results(value)])
+                         for value in step(batch)]
+                _, order = np.unique(parts[0], return_index=True)  # sorted, and each once
+                _, weights, ids, scores, votes = (part[order] for part in parts)
+                yield Answers(weights > 0, self._names[ids], scores,
+                              votes if self.voting else None)
+
+    def _replica(self, batch):
+        """(indices, weights, ids, scores, votes) of a `batches.Batch`, the last three `[n, k]`."""
+        probabilities = tf.stack([tf.nn.softmax(_logits(member, batch.crops[place]))
+                                  for member, place in zip(self._members, self._places,
+                                                           strict=True)])
+        ids = tf.math.top_k(ensemble.ranking(probabilities), self.top_k).indices
+        mean = tf.reduce_mean(probabilities, axis=0)
+        return (batch.indices, batch.weights, ids, tf.gather(mean, ids, batch_dims=1),
+                tf.gather(ensemble.votes(probabilities), ids, batch_dims=1))
+
+
+class SavedModel:
+    """A SavedModel whose signature `serving_default` takes the bytes of image files.
+
+    Input `image_bytes`: string `[n]`. Outputs `class_names`, `class_ids` and `scores`, and `votes`
+    for an ensemble, `[n, k]` each.
+
+    Args:
+      path: its folder, or one of numbered versions, of which the highest is taken.
+      top_k: classes of an answer; fewer where the model gives not so many.
+
+    Attributes:
+      top_k, voting, fingerprints: as those of `Runs`.
+
+    Raises:
+      InputError: if there is no such model or its signature is another one.
+    """
+
+    def __init__(self, path, top_k):
+        """See the class."""
+        self._path = _version(path)
+        try:
+            self._model = tf.saved_model.load(str(self._path))  # kept: it owns the variables
+            self._signature = self._model.signatures['serving_default']
+            found = set(self._signature.structured_input_signature[1])
+        except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
+            raise InputError(f'{self._path}: {error}; expected a SavedModel with the signature '
+                             'serving_default.') from error
+        outputs = self._signature.structured_outputs
+        if found != {'image_bytes'} or not set(_OUTPUTS) <= set(outputs):
+            raise InputError(f'{self._path}: takes {sorted(found)} and gives {sorted(outputs)}; '
+                             f'expected image_bytes and {", ".join(_OUTPUTS)}.')
+        self.voting = 'votes' in outputs
+        tried = self._call([tf.io.encode_png(np.zeros([8, 8, 3], np.uint8)).numpy()])
+        self.top_k = min(top_k, tried['scores'].shape[1])
+        self.fingerprints = [_digest(sorted(p for p in self._path.rglob('*') if p.is_file()))]
+
+    def answers(self, examples, batch_size, bad, start=0):
+        """Yields `Answers` for every image from `start` on, in order.
+
+        The model is asked again without them where it refuses a batch because of bad images.
+
+        Raises:
+          InputError: if an image is bad and bad images are to stop the run.
+          RunError: if the model fails on good images.
+        """
+        encoded = dataclasses.replace(examples, images=None, paths=None, root='',
+                                      records=_records(examples))
+        numbers = tf.data.Dataset.range(start, len(examples)).batch(batch_size).map(lambda i: (i,))
+        for indices, data in loading.read_records(numbers, encoded).prefetch(2):
+            yield self._answers(encoded, indices.numpy(), data.numpy(), bad)
+
+    def _answers(self, examples, indices, data, bad):
+        good = np.ones(len(indices), bool)
+        try:
+            found = self._call(data)
+        except tf.errors.OpError:
+            good = np.array([bad.leave_out(examples, index) for index in indices])
+            found = self._without_bad(examples, indices, data, good)
+        else:  # a model may leave the answer to a bad image empty
+            for i in np.flatnonzero(found['class_names'][:, 0] == b''):
+                good[i] = bad.leave_out(examples, indices[i])
+                if good[i]:
+                    raise RunError(f'{self._path}: no answer to {examples.name(indices[i])}, which '
+                                   'is a good image; expected one.')
+        return Answers(good, found['class_names'], found['scores'],
+                       found['votes'] if self.voting else None)
+
+    def _without_bad(self, examples, indices, data, good):
+        try:
+            found = self._call(data[good]) if good.any() else None
+        except tf.errors.OpError as error:
+            first = examples.name(indices[good][0])
+            raise RunError(f'{self._path}: {error.message}, though {first} and the {good.sum() - 1}'
+                           ' other images of the batch are good.') from error
+        whole = {'class_names': np.full([len(good), self.top_k], b'', object),
+                 'scores': np.zeros([len(good), self.top_k]),
+                 'votes': np.zeros([len(good), self.top_k], int)}
+        for name, values in (found or {}).items():
+            whole[name][good] = values
+        return whole
+
+    def _call(self, data):
+        found = self._signature(image_bytes=tf.constant(data))
+        names = ('class_names', 'scores', *(['votes'] if self.voting else []))
+        return {name: found[name].numpy()[:, :getattr(self, 'top_k', None)] for name in names}
+
+
+def _logits(member, crops):
+    """As `members.logits_of`, of crops `[n, scales, C, C, channels]`, one scale at a time."""
+    features = [members.features_of(member, crops[:, i:i + 1]) for i in range(len(member.scales))]
+    return members.logits_of(member, tf.concat(features, axis=1))
+
+
+def _records(examples):
+    """Encoded images of any `Examples`; those in memory are encoded as PNG, which loses nothing."""
+    if examples.images is None:
+        return records.of(examples)
+    return records.Records(_Encoder(examples.images), records.names(examples))
+
+
+class _Encoder:
+    """A store (see `records.Records`) of images in memory."""
+
+    def __init__(self, images):
+        self._images = images
+
+    def read(self, numbers):
+        return [tf.io.encode_png(self._images[number]).numpy() for number in numbers]
+
+
+def _version(path):
+    path = pathlib.Path(path)
+    if (path / 'saved_model.pb').exists():
+        return path
+    versions = [p for p in path.iterdir() if p.name.isdecimal()] if path.is_dir() else []
+    if not versions:
+        raise InputError(f'predict.model: {path} holds no saved_model.pb and no numbered version; '
+                         'expected the folder of a SavedModel.')
+    return max(versions, key=lambda p: int(p.name))
+
+
+def _digest(paths):
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, 'rb') as file:
+            digest.update(hashlib.file_digest(file, 'sha256').digest())
+    return digest.hexdigest()

@@ -1,0 +1,105 @@
+"""What a mode that uses trained runs takes from them, and what from the command line."""
+
+import json
+import os
+import pathlib
+
+from ml_collections import config_dict
+
+from bsce_tf.errors import InputError
+from bsce_tf.training import workdir
+
+MODES = ('evaluate', 'predict', 'export')
+
+# What may differ from the run's own config: data, what to do with the model, and the machine.
+FREE = ('data', 'tta', 'batch_size', 'evaluate', 'predict', 'export', 'strategy', 'replicas')
+
+
+def folders(text):
+    """The folders that `--workdir=a,b` names.
+
+    Args:
+      text: string, or a `pathlib.Path`, which is one folder.
+
+    Returns:
+      Tuple of pathlib.Path, at least one.
+
+    Raises:
+      InputError: if a name between the commas is empty or a folder comes twice.
+    """
+    if isinstance(text, os.PathLike) or os.path.exists(os.path.join(text, workdir.CONFIG)):
+        return (pathlib.Path(text),)  # one run, even with a comma in its name
+    found = tuple(part.strip() for part in text.split(','))
+    for i, name in enumerate(found):
+        if not name:
+            raise InputError(f"--workdir: found '{text}'; expected folders with one comma between.")
+        if os.path.realpath(name) in [os.path.realpath(other) for other in found[:i]]:
+            raise InputError(f"--workdir: '{name}' comes twice in '{text}'; expected each once.")
+    return tuple(pathlib.Path(name) for name in found)
+
+
+def resolve(mode, config, text, flag):
+    """The config that a mode works with.
+
+    Args:
+      mode: name of the mode; for those outside of `MODES`, `config` stays as it is.
+      config: ConfigDict as the command line gave it, overrides put in.
+      text: of `--workdir`.
+      flag: of ml_collections, `--config`: `override_values`, the {dotted name: value} of all
+        `--config.NAME=VALUE`, and `present`, whether `--config` itself was given.
+
+    Returns:
+      `config` itself if it was given, or if a SavedModel predicts, which has no run. Otherwise the
+      first run's config with the overrides; `tta.scales` is then () unless overridden, so that
+      every run takes its own.
+
+    Raises:
+      InputError: if a folder holds no trained run, or an override of a field outside of `FREE`
+        differs from what a run has.
+    """
+    if mode not in MODES or (mode == 'predict' and config.predict.model):
+        return config
+    overrides = flag.override_values
+    configs = [_config(folder) for folder in folders(text)]
+    for folder, own in zip(folders(text), configs, strict=True):
+        _check(folder, own, overrides)
+    if flag.present:
+        return config
+    own = configs[0]
+    with own.unlocked(), own.ignore_type():
+        for name in FREE:  # a run of an earlier version lacks a new field
+            if hasattr(config[name], 'items'):
+                own[name] = {**config[name].to_dict(), **own.get(name, {})}
+        own.tta.scales = ()
+        own.update_from_flattened_dict(
+            {name: value for name, value in overrides.items() if _free(name)})
+    return own
+
+
+def _config(folder):
+    workdir.read(folder)  # says what is wrong with the folder
+    return config_dict.ConfigDict(
+        _tuples(json.loads((folder / workdir.CONFIG).read_text(encoding='utf-8'))))
+
+
+def _check(folder, own, overrides):
+    for name, value in overrides.items():
+        if _free(name):
+            continue
+        there = own
+        for part in name.split('.'):
+            there = there.get(part) if hasattr(there, 'get') else None
+        if _tuples(value) != there:
+            raise InputError(f'--config.{name}: found {value!r}; expected {there!r}, as the run in '
+                             f'{folder} was trained. Here only {", ".join(FREE)} may differ.')
+
+
+def _free(name):
+    return name.split('.')[0] in FREE
+
+
+def _tuples(value):
+    """JSON's lists as the tuples that configs have."""
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value

@@ -1,0 +1,93 @@
+"""Whether a SavedModel answers as the models that it was made of."""
+
+import numpy as np
+import tensorflow as tf
+
+from bsce_tf.data import decode
+from bsce_tf.errors import RunError
+from bsce_tf.evaluation import ensemble, members
+
+TOLERANCE = 1e-4  # of probabilities, and of features in parts of the largest
+
+
+def compare(folder, parts, images, max_pixels=0):
+    """Loads a SavedModel afresh and compares its answers to images with the members' own.
+
+    All signatures: the bytes in one request, every decoded image by itself, and the features.
+
+    Args:
+      folder: of the SavedModel.
+      parts: list of `members.Member`.
+      images: list of bytes, encoded images that decode.
+      max_pixels: as in the SavedModel.
+
+    Returns:
+      The largest difference of a probability.
+
+    Raises:
+      RunError: if one differs by more than `TOLERANCE`, naming it.
+    """
+    signatures = tf.saved_model.load(str(folder)).signatures
+    decoded = [decode.decode(tf.constant(data), max_pixels) for data in images]
+    features, probabilities = _own(parts, decoded)
+    names = parts[0].run.class_names
+    encoded = tf.constant(images)
+    found = _numpy(signatures['features'](image_bytes=encoded))
+    for i, own in enumerate(features):
+        name = 'features' if len(parts) == 1 else f'features_{i + 1}'
+        _close(f'{name} of the images', found[name], own, TOLERANCE * max(1.0, np.abs(own).max()))
+    largest = _answer('serving_default', _numpy(signatures['serving_default'](image_bytes=encoded)),
+                      probabilities, names)
+    for i, image in enumerate(decoded):
+        answer = _numpy(signatures['predict_images'](images=image[None]))
+        largest = max(largest, _answer('predict_images', answer, probabilities[:, i:i + 1], names))
+    return largest
+
+
+def _own(parts, decoded):
+    """(averaged features of each member, float32 `[n, feature_dim]`; probabilities
+    `[members, n, K]`)."""
+    features, probabilities = [], []
+    for part in parts:
+        found = [members.features_of(part, members.crops_of(part, image)[None])
+                 for image in decoded]
+        found = tf.concat(found, axis=0)
+        features.append(tf.reduce_mean(found, axis=1).numpy())
+        probabilities.append(tf.nn.softmax(members.logits_of(part, found)))
+    return features, tf.stack(probabilities)
+
+
+def _answer(signature, answer, probabilities, names):
+    """Checks one answer; returns the largest difference of a score."""
+    ids = answer['class_ids']
+    own = tf.reduce_mean(probabilities, axis=0).numpy()
+    difference = _close(f'{signature}: scores', answer['scores'],
+                        np.take_along_axis(own, ids, axis=1))
+    rank = own if len(probabilities) == 1 else ensemble.ranking(probabilities).numpy()
+    best = -np.sort(-rank, axis=1)[:, :ids.shape[1]]
+    _close(f'{signature}: order of the classes', np.take_along_axis(rank, ids, axis=1), best)
+    told = [[names[k].encode() for k in row] for row in ids]
+    if told != answer['class_names'].tolist():
+        raise RunError(f'export: {signature}: found class names {answer["class_names"].tolist()}; '
+                       f'expected {told}. Nothing was exported.')
+    if len(probabilities) > 1:
+        votes = ensemble.votes(probabilities).numpy()
+        _close(f'{signature}: votes', answer['votes'], np.take_along_axis(votes, ids, axis=1))
+    return difference
+
+
+def _close(what, found, own, tolerance=TOLERANCE):
+    if found.shape != own.shape:
+        raise RunError(f'export: {what}: found the shape {found.shape}; expected {own.shape}. '
+                       'Nothing was exported.')
+    difference = np.abs(np.asarray(found, np.float64) - own)
+    if not np.all(difference <= tolerance):  # NaN is no ≤
+        at = tuple(int(i) for i in np.argwhere(~(difference <= tolerance))[0])
+        raise RunError(f'export: {what}: found {found[at]:g} for image {at[0]} in the SavedModel '
+                       f'and {own[at]:g} in the models; expected equal within {tolerance:g}. '
+                       'Nothing was exported.')
+    return float(difference.max())
+
+
+def _numpy(tensors):
+    return {name: tensor.numpy() for name, tensor in tensors.items()}

@@ -1,0 +1,171 @@
+"""The exported graph: from the bytes of images to the names of their classes.
+
+Only ops of TensorFlow itself, so that a server needs no Python and no other library.
+"""
+
+import functools
+
+import tensorflow as tf
+
+from bsce_tf.data import decode
+from bsce_tf.evaluation import ensemble, members
+
+_PARALLEL = 4  # images of a request that are decoded at a time: each may be large
+
+
+class Graph(tf.Module):
+    """One or more models with all that is before and after them.
+
+    Image bytes → decode once → crops of all scales of every member → features averaged → head →
+    softmax → vote → the best classes. Its answers are dicts of:
+
+      class_names: string `[n, k]`, UTF-8, best first; of an ensemble as `ensemble.ranking` says.
+      class_ids: int32 `[n, k]`.
+      scores: float32 `[n, k]`, probabilities; of an ensemble the mean of its models'.
+      votes: int32 `[n, k]`, only of an ensemble: how many models put the class first.
+
+    Args:
+      parts: list of `Part`s.
+      class_names: K names.
+      top_k: most classes of an answer; k = min(top_k, K).
+      max_pixels: larger images count as bad, undecoded; 0 for no limit.
+      bad_image: what becomes of a request with a bad image: 'error', it fails with a message that
+        tells the image's place; 'empty', that image alone gets empty names, id −1, score 0,
+        votes 0 and features 0.
+      assets: paths of files that belong to the SavedModel.
+    """
+
+    def __init__(self, parts, class_names, *, top_k=5, max_pixels=0, bad_image='error', assets=()):
+        super().__init__('bsce_tf')
+        self.parts = parts
+        self.names = tf.constant(list(class_names), tf.string)
+        self.top_k = min(top_k, len(class_names))
+        self.max_pixels = max_pixels
+        self.bad_image = bad_image
+        self.assets = [tf.saved_model.Asset(str(path)) for path in assets]
+
+    def signatures(self):
+        """{name of a signature: tf.function} for `tf.saved_model.save`."""
+        encoded = tf.TensorSpec([None], tf.string, name='image_bytes')
+        decoded = tf.TensorSpec([None, None, None, 3], tf.uint8, name='images')
+        return {name: tf.function(method, input_signature=[spec], autograph=False)
+                for name, method, spec in (('serving_default', self.predict, encoded),
+                                           ('predict_images', self.predict_images, decoded),
+                                           ('features', self.features, encoded))}
+
+    def predict(self, image_bytes):
+        """The answer to encoded images, string `[n]`; they may differ in size and format."""
+        return self._answer(tf.size(image_bytes), *self._crops_of_bytes(image_bytes))
+
+    def predict_images(self, images):
+        """The answer to decoded images of one size, uint8 `[n, height, width, 3]`."""
+        # By tf.data too, though nothing is decoded: elsewhere TensorFlow turns divisions into
+        # products, and a pixel in a thousand comes out rounded the other way.
+        return self._answer(tf.shape(images)[0], *self._crops(
+            images, lambda image: image, 'images', 'has no pixels'))
+
+    def features(self, image_bytes):
+        """Features of encoded images, averaged over the scales, float32 `[n, feature_dim]`.
+
+        'features' of one model; 'features_1', 'features_2', … of an ensemble.
+        """
+        crops, good = self._crops_of_bytes(image_bytes)
+        found = [tf.where(good[:, None], tf.reduce_mean(part.features(x), axis=1), 0.0)
+                 for part, x in zip(self.parts, crops, strict=True)]
+        found = [x[:tf.size(image_bytes)] for x in found]
+        if len(found) == 1:
+            return {'features': found[0]}
+        return {f'features_{i + 1}': x for i, x in enumerate(found)}
+
+    def _crops_of_bytes(self, image_bytes):
+        limit = f', or has more than {self.max_pixels} pixels' if self.max_pixels else ''
+        return self._crops(
+            image_bytes, lambda data: decode.decode(data, self.max_pixels), 'image_bytes',
+            f'is not a JPEG, PNG, WebP, GIF or BMP image, is damaged{limit}')
+
+    def _crops(self, data, to_image, name, fault):
+        """Crops of all images, or an error that says `name[place] fault`.
+
+        tf.data passes over elements that fail, which is the one way to catch an error in a graph;
+        each bears its place, so the missing ones are found. Their crops are black.
+
+        Args:
+          data: tensor `[n, …]`.
+          to_image: function of an element that gives uint8 `[height, width, 3]`.
+          name: of the input.
+          fault: what is wrong with an element that fails.
+
+        Returns:
+          uint8 `[max(n, 1), scales, C, C, channels]` of each part; bool `[max(n, 1)]`, whether an
+          image is good. An empty request gets a black image, as oneDNN cannot convolve none.
+        """
+        places = tf.range(tf.shape(data)[0])
+
+        def one(place, element):
+            image = to_image(element)
+            return place, *(part.crops(image) for part in self.parts)
+
+        # One more at the end: the crops of the bad ones, and a batch even where all are bad.
+        black = tf.data.Dataset.from_tensors(
+            (tf.constant(-1), *(tf.zeros(part.shape, tf.uint8) for part in self.parts)))
+        tried = tf.data.Dataset.from_tensor_slices((places, data)).map(
+            one, num_parallel_calls=_PARALLEL, deterministic=True).ignore_errors()
+        batch = tried.concatenate(black).batch(tf.cast(tf.size(places), tf.int64) + 1)
+        found, *crops = batch.get_single_element()
+        last = tf.size(found) - 1
+        rows = tf.tensor_scatter_nd_update(tf.fill(tf.shape(places), last), found[:-1, None],
+                                           tf.range(last))
+        good = rows < last
+        checks = self._refuse(good, name, fault)
+        rows = tf.cond(tf.size(rows) > 0, lambda: rows, lambda: last[None])
+        good = rows < last
+        with tf.control_dependencies(checks):
+            return [tf.gather(x, rows) for x in crops], tf.identity(good)
+
+    def _refuse(self, good, name, fault):
+        if self.bad_image == 'empty':
+            return []
+        first = tf.reduce_min(tf.where(good, tf.size(good), tf.range(tf.size(good))))
+        return [tf.debugging.Assert(tf.reduce_all(good), [tf.strings.join(
+            [f'{name}[', tf.strings.as_string(first), f'] {fault}'])])]
+
+    def _answer(self, count, crops, good):
+        features = [part.features(x) for part, x in zip(self.parts, crops, strict=True)]
+        probabilities = tf.stack([tf.nn.softmax(part.logits(x))
+                                  for part, x in zip(self.parts, features, strict=True)])
+        scores = tf.reduce_mean(probabilities, axis=0)
+        several = len(self.parts) > 1
+        ids = tf.math.top_k(ensemble.ranking(probabilities) if several else scores, self.top_k)[1]
+        mask = good[:, None]
+        answer = {'class_names': tf.where(mask, tf.gather(self.names, ids), ''),
+                  'class_ids': tf.where(mask, ids, -1),
+                  'scores': tf.where(mask, tf.gather(scores, ids, batch_dims=1), 0.0)}
+        if several:
+            votes = tf.gather(ensemble.votes(probabilities), ids, batch_dims=1)
+            answer['votes'] = tf.where(mask, votes, 0)
+        return {name: x[:count] for name, x in answer.items()}
+
+
+class Part(tf.Module):
+    """One member within the graph.
+
+    Args:
+      member: `members.Member`.
+      features: function of crops, uint8 `[n, scales, C, C, channels]`, that gives float32
+        `[n, scales, feature_dim]`; None: `members.features_of`.
+      logits: function of these that gives float32 `[n, K]`; None: `members.logits_of`.
+
+    Attributes:
+      crops: function of a decoded image that gives uint8 `[scales, C, C, channels]`.
+      shape: of these crops.
+    """
+
+    def __init__(self, member, features=None, logits=None):
+        super().__init__()
+        # Not the member itself, whose models would be saved beside the frozen ones.
+        self.crops = functools.partial(members.crops_of, member)
+        self.features = features or (lambda batch: members.features_of(member, batch))
+        self.logits = logits or (lambda batch: members.logits_of(member, batch))
+        self.shape = (len(member.scales), member.size, member.size, member.channels)
+        if features is None:
+            self.weights = [v.value for model in (member.body, member.head) for v in model.weights]

@@ -1,0 +1,71 @@
+"""Where an exported model comes from, as files that go along with it."""
+
+import json
+import pathlib
+import shutil
+import subprocess
+
+import keras
+import tensorflow as tf
+
+import bsce_tf
+from bsce_tf import files
+from bsce_tf.data import label_map
+from bsce_tf.training import workdir
+
+
+def write(folder, members, settings):
+    """Writes the files.
+
+    classes.json: names by id. config.json: of the run; config_1.json, … of an ensemble.
+    export.json: the program's version and revision, the settings of the export and, for each run,
+    its folder's name, its record (best.json), its metrics (eval.json), fingerprint and size of its
+    data, and crops of test time.
+
+    Args:
+      folder: pathlib.Path of an empty folder.
+      members: list of `members.Member`.
+      settings: of the export, plain values by name.
+
+    Returns:
+      Paths of the files.
+    """
+    paths = [folder / 'classes.json', folder / 'export.json']
+    label_map.save(paths[0], members[0].run.class_names)
+    files.write_json(paths[1], {
+        'bsce_tf': bsce_tf.__version__, 'revision': revision(), 'tensorflow': tf.__version__,
+        'keras': keras.__version__, **settings,
+        'members': [_describe(member) for member in members]})
+    for i, member in enumerate(members):
+        name = workdir.CONFIG if len(members) == 1 else f'config_{i + 1}.json'
+        shutil.copyfile(member.run.folder / workdir.CONFIG, folder / name)
+        paths.append(folder / name)
+    return paths
+
+
+def _describe(member):
+    run = member.run
+    evaluation = run.folder / workdir.EVALUATION
+    return {
+        'run': run.folder.resolve().name, 'weights': run.weights.name, 'best': run.best,
+        'evaluation': json.loads(evaluation.read_text()) if evaluation.exists() else None,
+        'data': {key: run.data[key] for key in ('images', 'channels', 'fingerprint')},
+        'scales': list(member.scales), 'size': member.size, 'aspect': member.aspect,
+        'antialias': member.antialias}
+
+
+def revision():
+    """Git revision of this program, with '-dirty' if files were changed; None outside of Git."""
+    root = pathlib.Path(__file__).resolve().parents[2]
+    try:
+        top = _git(root, 'rev-parse', '--show-toplevel')
+        if pathlib.Path(top).resolve() != root:  # installed somewhere inside of another project
+            return None
+        return _git(root, 'describe', '--always', '--dirty', '--abbrev=40', '--exclude=*')
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(root, *arguments):
+    return subprocess.run(['git', '-C', str(root), *arguments], check=True, capture_output=True,
+                          text=True, timeout=30).stdout.strip()

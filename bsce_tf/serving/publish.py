@@ -1,0 +1,151 @@
+"""Folders and files as TensorFlow Serving wants them: versions, warm-up, configuration."""
+
+import os
+import pathlib
+import re
+import shutil
+
+import tensorflow as tf
+
+from bsce_tf import files
+from bsce_tf.errors import InputError
+
+WARM_UP = 'assets.extra/tf_serving_warmup_requests'
+MODELS, BATCHING = 'models.config', 'batching.config'
+
+_BATCHING_TEXT = """\
+# Joins requests that come within a short time. One bad image then fails the requests of others too,
+# unless the model was exported with --config.export.bad_image=empty.
+#   tensorflow_model_server --enable_batching --batching_parameters_file=FILE
+max_batch_size { value: 16 }
+batch_timeout_micros { value: 2000 }
+max_enqueued_batches { value: 100 }
+"""
+
+
+def check_name(name):
+    """Raises InputError if `name` cannot be a model's name in a path and an address."""
+    if not re.fullmatch(r'[A-Za-z0-9_][A-Za-z0-9_.-]*', name):
+        raise InputError(f"config.export.name: found '{name}'; expected letters, digits, '_', '-' "
+                         "and '.', the first a letter, a digit or '_'.")
+
+
+def require_messages():
+    """Raises InputError if tensorflow-serving-api is not installed."""
+    try:
+        import tensorflow_serving.apis.prediction_log_pb2  # noqa: F401
+    except ImportError as error:
+        raise InputError("mode export: needs tensorflow-serving-api: pip install "
+                         f"'bsce-tf[serving]' ({error}).") from error
+
+
+def write_version(base, name, write):
+    """Makes the next version of a model, which appears complete or not at all.
+
+    Until then it lies in a folder that the server does not take for a version, as its name is no
+    number. A killed export leaves that folder; it can be deleted.
+
+    Args:
+      base: folder that the server watches.
+      name: of the model.
+      write: function of the folder to fill; what it raises withdraws the version.
+
+    Returns:
+      (pathlib.Path of `<base>/<name>/<version>`, what `write` returned).
+
+    Raises:
+      InputError: if there is a file where a folder should be.
+    """
+    folder = pathlib.Path(base) / name
+    for path in (folder, *folder.parents):
+        if path.exists() and not path.is_dir():
+            raise InputError(f'config.export.folder: {path} is a file; expected a folder.')
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f'.writing-{os.getpid()}'
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        result = write(temporary)
+        for path in sorted(temporary.rglob('*')):
+            _sync(path)
+        while True:
+            version = folder / str(max(versions(folder), default=0) + 1)
+            try:
+                os.rename(temporary, version)
+            except OSError:
+                if not version.exists():
+                    raise
+            else:  # otherwise another export took this number
+                _sync(folder)
+                return version, result
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def versions(folder):
+    """Numbers of the versions in a model's folder."""
+    return [int(path.name) for path in pathlib.Path(folder).iterdir() if path.name.isdecimal()]
+
+
+def write_warm_up(place, name, images):
+    """Adds requests that the server runs before it takes others, of each signature.
+
+    Args:
+      place: folder of the SavedModel.
+      name: of the model.
+      images: list of bytes, encoded images.
+    """
+    from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+    decoded = tf.io.decode_image(images[0], channels=3, expand_animations=False)
+    path = pathlib.Path(place) / WARM_UP
+    path.parent.mkdir()
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for signature, key, value in (('serving_default', 'image_bytes', images[:1]),
+                                      ('serving_default', 'image_bytes', images),
+                                      ('features', 'image_bytes', images[:1]),
+                                      ('predict_images', 'images', decoded[None].numpy())):
+            request = predict_pb2.PredictRequest()
+            request.model_spec.name = name
+            request.model_spec.signature_name = signature
+            request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
+            log = prediction_log_pb2.PredictionLog(
+                predict_log=prediction_log_pb2.PredictLog(request=request))
+            writer.write(log.SerializeToString())
+
+
+def write_server_files(base, name):
+    """Writes models.config, this model beside those that it lists already, and batching.config.
+
+    What a user changed in them stays. Paths are those inside of the container, where `base` is
+    /models.
+
+    Raises:
+      InputError: if models.config cannot be read.
+    """
+    from google.protobuf import text_format
+    from tensorflow_serving.config import model_server_config_pb2
+
+    base = pathlib.Path(base)
+    path = base / MODELS
+    listed = model_server_config_pb2.ModelServerConfig()
+    if path.exists():
+        try:
+            text_format.Parse(path.read_text(encoding='utf-8'), listed)
+        except (text_format.ParseError, UnicodeDecodeError) as error:
+            raise InputError(f'{path}: {error}; expected a model_config_list of TensorFlow '
+                             'Serving.') from error
+    if name not in [model.name for model in listed.model_config_list.config]:
+        listed.model_config_list.config.add(name=name, base_path=f'/models/{name}',
+                                            model_platform='tensorflow')
+        files.write_text(path, text_format.MessageToString(listed))
+    if not (base / BATCHING).exists():
+        files.write_text(base / BATCHING, _BATCHING_TEXT)
+
+
+def _sync(path):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,72 @@
+"""A handful of real images to try an export with, and to warm a server up."""
+
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from bsce_tf.data import image_check, prepare, records
+from bsce_tf.errors import InputError
+
+COUNT = 6
+_CANDIDATES = 60  # some may be bad
+
+
+def load(run, place='', max_pixels=0):
+    """Encoded images, at most `COUNT`, that decode.
+
+    Args:
+      run: `workdir.Run`, whose test set they come from, or else its validation set; images that it
+        holds in memory are encoded as PNG.
+      place: a file or folder of images to take instead; '' for none.
+      max_pixels: larger images are left out; 0 for no limit.
+
+    Returns:
+      List of bytes, at least one.
+
+    Raises:
+      InputError: if no image is found, none can be read, or the run's data are not there.
+    """
+    where, candidates = _in_folder(place) if place else _of_run(run)
+    images, reason = [], 'none found'
+    for data in candidates:
+        found = image_check.reason(data, max_pixels)
+        if found is None:
+            images.append(data)
+        reason = found or reason
+        if len(images) == COUNT:
+            break
+    if not images:
+        raise InputError(f'{where}: no image to check the export with ({reason}); expected JPEG, '
+                         'PNG, WebP, GIF or BMP images there or in config.export.images.')
+    return images
+
+
+def _in_folder(place):
+    path = pathlib.Path(place)
+    if not path.exists():
+        raise InputError(f'config.export.images: {path} does not exist; expected an image or a '
+                         'folder of images.')
+    paths = sorted(p for p in path.rglob('*') if p.is_file()) if path.is_dir() else [path]
+    return f'config.export.images: {path}', (
+        paths[i].read_bytes() for i in _spread(len(paths)))
+
+
+def _of_run(run):
+    try:
+        data = prepare.load(**run.config.data, seed=run.config.seed)
+    except InputError as error:
+        raise InputError(f'{error} The export is checked with images of {run.folder}: expected its '
+                         'data, or images in config.export.images.') from error
+    examples = data.validation if data.test is None else data.test
+    chosen = _spread(len(examples))
+    if examples.images is not None:
+        return examples.origin, (tf.io.encode_png(examples.images[i]).numpy() for i in chosen)
+    stored = records.of(examples)
+    return examples.origin, (stored.read([i])[0] for i in chosen)
+
+
+def _spread(total):
+    """Indices from end to end, in an order whose beginning is spread as well."""
+    chosen = np.unique(np.linspace(0, total - 1, min(total, _CANDIDATES)).astype(int))
+    return np.concatenate([chosen[i::10] for i in range(10)]) if total else chosen

@@ -1,0 +1,24 @@
+"""What made a row of a table: commit, versions, machine, time."""
+
+import datetime
+import os
+import pathlib
+import platform
+import subprocess
+
+import keras
+import tensorflow as tf
+
+
+def provenance():
+    """Dict of strings: commit ('+changes' if tracked files differ), versions, machine, time."""
+    def git(*command):
+        return subprocess.run(['git', *command], cwd=pathlib.Path(__file__).parent, text=True,
+                              capture_output=True, check=False).stdout.strip()
+    changed = git('status', '--porcelain', '--untracked-files=no')
+    return {'commit': (git('rev-parse', '--short', 'HEAD') or 'unknown')
+            + ('+changes' if changed else ''),
+            'tensorflow': tf.__version__, 'keras': keras.__version__,
+            'python': platform.python_version(),
+            'machine': f'{platform.machine()}, {os.cpu_count()} CPUs',
+            'time': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')}
