@@ -117,6 +117,11 @@ def test_a_run_becomes_a_page(trained, config):
                       ('head', 'head_error'), ('medium', 'medium_error'), ('tail', 'tail_error')):
         assert cells[name] == f'{told[key]:.4f}'
     assert (cells['set'], cells['images']) == ('test', str(told['images']))
+    for caption, key in (('Errors by test scale', 'scales'), ('Errors of each kind', 'weights')):
+        assert len(told[key]) > 1
+        assert [row[1:4] for row in rows_of(text, caption)[1:]] == [
+            [name, f'{errors["mean_top1_error"]:.4f}', f'{errors["top1_error"]:.4f}']
+            for name, errors in told[key].items()]
     # every metric has a chart and every number is there
     history = list(csv.DictReader((trained / 'metrics.csv').read_text().splitlines()))
     for title in ('Loss', 'Mean top-1 error', 'Learning rate'):
@@ -198,6 +203,9 @@ def test_several_runs_on_one_page(stages, hostile, config):
         **json.loads((stages / 'eval.json').read_text()),
         'scales': {'24': {'mean_top1_error': 0.25, 'top1_error': 0.5},
                    'tta': {'mean_top1_error': 0.125, 'top1_error': None}}}))
+    (stages / 'ensemble.json').write_text(json.dumps({
+        'models': [{'folder': 'x/<i>', 'mean_top1_error': 0.5}], 'vote': {'mean_top1_error': 0.25},
+        'mean': {'mean_top1_error': 0.375}}))
     config.report.output = str(stages / 'both.html')
     path = report(config, f'{stages}, {hostile}')
     config.report.output = ''
@@ -206,6 +214,8 @@ def test_several_runs_on_one_page(stages, hostile, config):
     assert [row[0] for row in rows_of(text, 'Errors of the runs')] == ['run', 'stages', 'run']
     assert rows_of(text, 'Errors by test scale')[1:] == [
         ['stages', '24', '0.2500', '0.5000'], ['stages', 'tta', '0.1250', '–']]
+    assert rows_of(text, 'Errors of several models')[1:] == [
+        ['x/&lt;i&gt;', '0.5000'], ['top-1 vote', '0.2500'], ['mean probability', '0.3750']]
     caption = re.search(r'\d+ fields that differ', text).group(0)
     differing = {row[0]: row[1:] for row in rows_of(text, caption)}
     assert differing['data.source'] == ['&#x27;generated&#x27;', '&#x27;csv&#x27;']
