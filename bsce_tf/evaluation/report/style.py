@@ -118,6 +118,10 @@ footer { max-width: 72rem; margin: 2.5rem auto 0; padding: 0.8rem 1rem 2rem; col
   --c4: #b07d00; --c5: #2f8fc4; --c6: #7a6f00; --c7: #444c56; --head: #0072b2; --medium: #c98200;
   --tail: #c2450a; }
   body { font-size: 10pt; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
-  nav { display: none; } .scroll { overflow: visible; }
+  nav { display: none; } .scroll { overflow: visible; } .legend { break-after: avoid; }
+  table { font-size: 8.5pt; } th, td { padding: 0.2rem 0.4rem; } caption span { max-width: none; }
+  tbody th, tbody td { min-width: 0; overflow-wrap: anywhere; } thead th { white-space: normal; }
+  td.bar { background-size: calc(100% - 0.4rem) 0.2rem; background-position: right 0.4rem bottom; }
+  .split figure { max-width: 26rem; }
   figure, .pairs > li, .card, tr { break-inside: avoid; } h2, h3 { break-after: avoid; } }
 """
