@@ -20,6 +20,7 @@ MODES = {
     'evaluate': ('bsce_tf.evaluation.evaluate:evaluate',),
     'predict': ('bsce_tf.evaluation.predict:predict',),
     'export': ('bsce_tf.serving.export:export',),
+    'report': ('bsce_tf.evaluation.report.report:report',),
     'models': ('bsce_tf.models.listing:run',),
     'convert': ('bsce_tf.models.convert:run',),
     'inspect': ('bsce_tf.data.inspect:run',),

@@ -208,4 +208,7 @@ RULES = {
     'export.freeze': _BOOLEAN,
     'export.bad_image': _one_of(('error', 'empty')),
     'export.images': _TEXT,
+    'report.output': _TEXT,
+    'report.pairs': _integer(0),
+    'report.errors': _integer(0),
 }

@@ -139,4 +139,9 @@ def get_config():
     export.freeze = False        # weights as constants: faster with oneDNN, about 8 × the memory
     export.bad_image = 'error'   # a bad image of a request: error | empty (it fails alone)
     export.images = ''           # image or folder to check the export with; '': the run's own data
+
+    report = config.report = config_dict.ConfigDict()
+    report.output = ''           # file to write; '': report.html in the first workdir
+    report.pairs = 12            # confused pairs of classes of a run; of more than 4 runs, fewer
+    report.errors = 24           # worst classes and surest mistakes of a run; as report.pairs
     return config

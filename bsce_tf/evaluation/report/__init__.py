@@ -1,0 +1,1 @@
+"""One HTML page on one or several runs: curves, classes, mistakes, config."""

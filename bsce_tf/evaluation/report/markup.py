@@ -1,0 +1,111 @@
+"""HTML and SVG as text: elements that escape what they hold, tables, and how numbers look."""
+
+import html
+import math
+import re
+
+VOID = frozenset(('br', 'col', 'hr', 'img', 'input', 'link', 'meta'))
+
+# XML allows no other control characters, and Unicode's direction marks would turn the line round.
+_UNPRINTABLE = re.compile('[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069'
+                          '\ud800-\udfff]')
+DASH = '–'
+
+
+class Markup(str):
+    """Text that is HTML already."""
+
+
+def escape(value):
+    """`Markup` of any value; what is `Markup` stays as it is."""
+    if isinstance(value, Markup):
+        return value
+    return Markup(html.escape(_UNPRINTABLE.sub('\N{REPLACEMENT CHARACTER}', str(value))))
+
+
+def element(name, *children, **attributes):
+    """One element.
+
+    Args:
+      name: of the tag.
+      *children: values, escaped unless they are `Markup`; None is left out.
+      **attributes: an underscore stands for a hyphen, one at the end is dropped (`class_`); None
+        leaves the attribute out, True gives it without a value.
+
+    Returns:
+      `Markup`.
+    """
+    parts = [f'<{name}']
+    for key, value in attributes.items():
+        key = key.rstrip('_').replace('_', '-')
+        if value is True:
+            parts.append(f' {key}')
+        elif value is not None:
+            parts.append(f' {key}="{escape(value)}"')
+    parts.append('>')
+    if name not in VOID:
+        parts += [escape(child) for child in children if child is not None]
+        parts.append(f'</{name}>')
+    return Markup(''.join(parts))
+
+
+def join(parts):
+    """`Markup` of several values, one after another."""
+    return Markup(''.join(escape(part) for part in parts if part is not None))
+
+
+def table(heads, rows, caption, numeric=()):
+    """A table in a box of its own, which scrolls sideways where it is wider than the page.
+
+    Args:
+      heads: of the columns.
+      rows: lists of cells; the first is the head of its row.
+      caption: one line over it.
+      numeric: numbers of the columns that are right-aligned.
+    """
+    def cell(name, i, value, **attributes):
+        if isinstance(value, Markup) and value.startswith('<td'):
+            return value
+        return element(name, value, class_='n' if i in numeric else None, **attributes)
+
+    head = element('tr', *(cell('th', i, value, scope='col') for i, value in enumerate(heads)))
+    body = [element('tr', cell('th', 0, row[0], scope='row'),
+                    *(cell('td', i, value) for i, value in enumerate(row[1:], 1)))
+            for row in rows]
+    whole = element('table', element('caption', element('span', caption)), element('thead', head),
+                    element('tbody', *body))
+    return element('div', whole, class_='scroll', tabindex='0', role='region', aria_label=caption)
+
+
+def bar_cell(value, text, lowest=False):
+    """A cell of a number 0 … 1 with a bar behind it; the lowest of its column is marked."""
+    if value is None:
+        return element('td', text, class_='n')
+    return element('td', element('strong', text, ' ', element('span', '▾', title='lowest'))
+                   if lowest else text, class_='n bar', style=f'--v:{100 * value:.1f}%')
+
+
+def rate(value):
+    """An error or a probability, four decimals; None and NaN are a dash."""
+    if value is None or not math.isfinite(value):
+        return DASH
+    return f'{value:.4f}'
+
+
+def count(value):
+    """A whole number with separators: 50,030."""
+    return f'{int(value):,}'
+
+
+def short(value):
+    """Any number in few digits, as on an axis: 0.25, 1,000, 1e-05."""
+    if value == 0:
+        return '0'
+    if 1000 <= abs(value) < 1e6 and value == int(value):
+        return f'{int(value):,}'
+    return f'{value:.4g}'
+
+
+def plural(number, one, many=None):
+    """'1 class', '2 classes'."""
+    return f'{count(number)} {one if number == 1 else many or one + "s"}'

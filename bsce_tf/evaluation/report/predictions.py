@@ -1,0 +1,151 @@
+"""One pass of a run's model over its test or validation set, kept in a file beside the run."""
+
+import contextlib
+import hashlib
+import json
+import zipfile
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+from tqdm import tqdm
+
+from bsce_tf import files
+from bsce_tf.data import bad_images, label_map, prepare, records
+from bsce_tf.data.examples import Examples
+from bsce_tf.models import classifier
+from bsce_tf.training import train, workdir
+
+CACHE = 'report_cache.npz'
+_VERSION = 1  # of what the file holds
+
+
+class Predictions(NamedTuple):
+    """What a model said of every image of a set.
+
+    Attributes:
+      predicted: int32 `[n]`, the class that came first; −1 where the output was not finite.
+      probability: float32 `[n]` of that class, 0 … 1.
+      given: float32 `[n]`, probability of the label, 0 … 1.
+      good: bool `[n]`; False for an image that could not be read, which counts nowhere.
+    """
+
+    predicted: np.ndarray
+    probability: np.ndarray
+    given: np.ndarray
+    good: np.ndarray
+
+
+class Answers(NamedTuple):
+    """Predictions together with the data they are of.
+
+    Attributes:
+      split: 'test' or 'validation'.
+      examples: the `Examples` of the split.
+      train: the `Examples` of the training set.
+      predictions: the `Predictions`.
+    """
+
+    split: str
+    examples: Examples
+    train: Examples
+    predictions: Predictions
+
+
+def load_data(run):
+    """(name of the split, its `Examples`, the training `Examples`) of a `workdir.Run`.
+
+    Raises:
+      InputError: if the data cannot be read or has other classes than the run.
+    """
+    data = prepare.load(**run.config.data, seed=run.config.seed)
+    classes = run.folder / workdir.CLASSES
+    label_map.check(run.class_names, data.train.class_names, classes, data.train.origin)
+    if data.test is not None and data.test.labelled:
+        return 'test', data.test, data.train
+    return 'validation', data.validation, data.train
+
+
+def of_run(run, examples):
+    """The `Predictions` of a run's selected weights at `image.eval_scale`.
+
+    Bad images are left out and named in bad_images.csv, whatever `data.on_error` is. The result is
+    kept in report_cache.npz, and read from there while weights, config and data are the same.
+
+    Args:
+      run: a `workdir.Run`.
+      examples: a labelled `Examples` of the run's classes.
+
+    Raises:
+      InputError: if the weights do not fit.
+    """
+    path, mark = run.folder / CACHE, _mark(run, examples)
+    found = _cached(path, mark, len(examples))
+    if found is None:
+        found = _predict(run, examples)
+        with files.replacing(path) as temporary:
+            np.savez_compressed(temporary, mark=np.array(mark), **found._asdict())
+    return found
+
+
+def _mark(run, examples):
+    """Hex digest of all that the predictions depend on."""
+    digest = hashlib.sha256()
+    config = {key: run.config[key] for key in ('image', 'model', 'data', 'precision')}
+    data = examples.origin, records.fingerprint(examples)
+    digest.update(json.dumps([_VERSION, config, data], sort_keys=True,
+                             default=lambda value: value.to_dict()).encode())
+    with open(run.weights, 'rb') as file:
+        digest.update(hashlib.file_digest(file, 'sha256').digest())
+    return digest.hexdigest()
+
+
+def _cached(path, mark, images):
+    if not path.exists():
+        return None
+    try:
+        with np.load(path) as arrays:
+            if str(arrays['mark']) != mark:
+                return None
+            found = Predictions(*(arrays[name] for name in Predictions._fields))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        logging.warning('%s: %s; it is made anew.', path, error)
+        return None
+    return found if all(len(part) == images for part in found) else None
+
+
+def _predict(run, examples):
+    config = run.config
+    bad = bad_images.BadImages('skip', 1.0, config.data.max_pixels,
+                               run.folder / workdir.BAD_IMAGES, config.seed)
+    with _precision(config.precision):
+        model = train.make_model(config, len(run.class_names), run.data['channels'])
+        classifier.load_weights(model, run.weights)
+
+    @tf.function(reduce_retracing=True)
+    def answer(images, labels):
+        probabilities = tf.nn.softmax(tf.cast(model(images, training=False), tf.float32))
+        finite = tf.reduce_all(tf.math.is_finite(probabilities), axis=-1)
+        first = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
+        return (tf.where(finite, first, -1), tf.reduce_max(probabilities, axis=-1),
+                tf.gather(probabilities, labels, batch_dims=1))
+
+    parts = []
+    with bad.raising(), tqdm(total=len(examples), unit='image', desc=str(run.folder)) as progress:
+        for images, labels, *weights in train.evaluation_batches(config, examples, bad):
+            good = weights[0].numpy() > 0 if weights else np.ones(len(labels), bool)
+            parts.append((*(part.numpy() for part in answer(images, labels)), good))
+            progress.update(len(labels))
+    return Predictions(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+@contextlib.contextmanager
+def _precision(policy):
+    before = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_dtype_policy(before)
