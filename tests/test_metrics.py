@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from bsce_tf import metrics
 from bsce_tf.metrics import MeanTop1Error
+from bsce_tf.training.strategy import create
 
 
 def reference(y, predicted, weight, classes):
@@ -45,7 +46,7 @@ def test_keeps_two_numbers_a_class():
 
 def test_is_right_in_evaluate_under_two_replicas_with_a_short_batch():
     y, z, _ = problem()
-    strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
+    strategy = create('mirrored', 2)
     with strategy.scope():
         model = keras.Sequential([keras.Input((7,)), keras.layers.Identity()])
         model.compile(loss=keras.losses.SparseCategoricalCrossentropy(True),

@@ -68,9 +68,11 @@ def resolve(mode, config, text, flag):
         return config
     own = configs[0]
     with own.unlocked(), own.ignore_type():
-        for name in FREE:  # a run of an earlier version lacks a new field
-            if hasattr(config[name], 'items'):
-                own[name] = {**config[name].to_dict(), **own.get(name, {})}
+        for name, value in config.items():  # a run of an earlier version lacks new fields
+            if hasattr(value, 'items'):
+                own[name] = {**value.to_dict(), **own.get(name, {})}
+            elif name not in own:
+                own[name] = value
         own.tta.scales = ()
         own.update_from_flattened_dict(
             {name: value for name, value in overrides.items() if _free(name)})

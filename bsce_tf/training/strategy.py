@@ -1,5 +1,6 @@
 """config.strategy → tf.distribute.Strategy, and how data sets are shared over its replicas."""
 
+import functools
 import json
 import os
 
@@ -41,7 +42,17 @@ def of_this_machine(name='auto', replicas=0):
     devices = _devices(replicas)
     if name == 'one' or (name != 'mirrored' and len(devices) == 1):
         return tf.distribute.OneDeviceStrategy(devices[0])
-    return tf.distribute.MirroredStrategy(devices)
+    return mirrored(tuple(devices))
+
+
+@functools.cache
+def mirrored(devices):
+    """The MirroredStrategy over a tuple of devices: one a process.
+
+    Several would number their collective operations alike, and one could then meet the operations
+    of another, of other shapes.
+    """
+    return tf.distribute.MirroredStrategy(list(devices))
 
 
 def is_chief(name):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bsce_tf.training import averaging
+from bsce_tf.training import averaging, strategy
 
 
 def network():
@@ -19,7 +19,7 @@ def shift(model, rng):
 @pytest.mark.parametrize('replicas', [1, 2])
 def test_ema_follows_its_formula(replicas):
     rng, decay = np.random.default_rng(0), 0.6
-    with tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'][:replicas]).scope():
+    with strategy.create('mirrored', replicas).scope():
         model = network()
         ema = averaging.Ema(model, decay)
         update = tf.function(ema.update)

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from bsce_tf.models import classifier
-from bsce_tf.training import optimizers
+from bsce_tf.training import optimizers, strategy
 
 # By the sides of the maps at 24 px: 12, 12, 6, 3.
 DEPTHS = {'head': 0, 'block3': 1, 'block2': 2, 'block1': 3, 'stem': 3}
@@ -66,7 +66,7 @@ def test_without_factors_it_is_keras_s(ours, keras_s):
 
 def test_with_float16_and_two_replicas():
     keras.config.set_dtype_policy('mixed_float16')
-    with tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1']).scope():
+    with strategy.create('mirrored', 2).scope():
         model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, name='a'),
                                   keras.layers.Dense(2, name='b', dtype='float32')])
         model.compile(optimizers.SGD(0.1, factors=dict.fromkeys(

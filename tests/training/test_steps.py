@@ -25,8 +25,7 @@ def steps_of(batch_size=8, jit=False, name='sgd', accumulate=1, alpha=0.4, **opt
 
 def train(replicas, steps=2, **options):
     """(weights after some steps, losses, metrics), with the images in one or two replicas."""
-    devices = (tf.distribute.OneDeviceStrategy('CPU:0') if replicas == 1
-               else tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1']))
+    devices = strategy.create('auto', replicas)
     data = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(8).repeat()
     with devices.scope():
         found = steps_of(**options)
