@@ -61,7 +61,7 @@ def of_run(run, scales=()):
     if min(scales) < image.size:
         raise InputError(f'tta.scales: found {min(scales)}; expected at least image.size of '
                          f'{run.folder}, which is {image.size}.')
-    with _precision(run.config.precision):
+    with precision(run.config.precision):
         model = train.make_model(run.config, len(run.class_names), run.data['channels'])
         classifier.load_weights(model, run.weights)
         body, head = split(model)
@@ -70,7 +70,8 @@ def of_run(run, scales=()):
 
 
 @contextlib.contextmanager
-def _precision(policy):
+def precision(policy):
+    """Within the block layers are made with this dtype policy; after it with the one before."""
     before = keras.mixed_precision.dtype_policy()
     keras.mixed_precision.set_dtype_policy(policy)
     try:
@@ -87,17 +88,8 @@ def split(model):
             keras.Model(inputs, model.get_layer('head')(inputs), name='head'))
 
 
-def check_classes(members):
-    """Raises InputError that names the first class in which two members differ.
-
-    Args:
-      members: of an ensemble; all that counts is their `run`.
-    """
-    check_runs([member.run for member in members])
-
-
 def check_runs(runs):
-    """As `check_classes`, of the `workdir.Run`s, before a model is built."""
+    """Raises InputError that names the first class in which two `workdir.Run`s differ."""
     first, *others = runs
     for other in others:
         for k, (ours, theirs) in enumerate(zip(first.class_names, other.class_names, strict=False)):

@@ -4,6 +4,7 @@ import importlib
 
 from bsce_tf import files
 from bsce_tf.errors import InputError
+from bsce_tf.training import workdir
 
 NAMES = ('none', 'mlflow', 'wandb')
 
@@ -33,7 +34,8 @@ class Tracking:
         if name == 'mlflow':
             record = self._package.start_run(run_id=known, run_name=folder.name).info.run_id
             if known is None:
-                self._package.log_params({k: str(v)[:500] for k, v in _flat(config)})
+                self._package.log_params({
+                    name: str(value)[:500] for name, value in workdir.flat(config).items()})
         else:
             record = self._package.init(name=folder.name, dir=str(folder), config=config, id=known,
                                         resume='allow').id
@@ -56,11 +58,3 @@ class Tracking:
         """Ends the record."""
         end = self._package.end_run if self._name == 'mlflow' else self._package.finish
         end()
-
-
-def _flat(tree, prefix=''):
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f'{prefix}{key}.')
-        else:
-            yield f'{prefix}{key}', value

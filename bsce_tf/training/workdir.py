@@ -167,8 +167,8 @@ def _json(path):
 
 
 def _compare(folder, config):
-    there = _flat(_json(folder / CONFIG))
-    here = _flat(json.loads(json.dumps(config)))
+    there = flat(_json(folder / CONFIG))
+    here = flat(json.loads(json.dumps(config)))
     differing = [f'{key} is {there.get(key)!r} there and {here.get(key)!r} now'
                  for key in sorted(there.keys() | here.keys()) if there.get(key) != here.get(key)]
     if differing:
@@ -177,9 +177,10 @@ def _compare(folder, config):
                          ' Expected another --workdir, or the same config.')
 
 
-def _flat(tree, prefix=''):
+def flat(tree, prefix=''):
+    """{dotted name: value} of nested dicts."""
     flat = {}
     for key, value in tree.items():
         name = f'{prefix}{key}'
-        flat.update(_flat(value, f'{name}.') if isinstance(value, dict) else {name: value})
+        flat.update(flat(value, f'{name}.') if isinstance(value, dict) else {name: value})
     return flat

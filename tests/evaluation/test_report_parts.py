@@ -4,7 +4,8 @@ import re
 
 import numpy as np
 
-from bsce_tf.evaluation.report import curves, markup, mistakes, predictions, results, scatter
+from bsce_tf.evaluation.report import curves, markup, mistakes, predictions, scatter
+from bsce_tf.training import workdir
 
 
 def answers_of(labels, predicted, seed=0):
@@ -67,5 +68,5 @@ def test_markup_escapes_all_that_is_not_markup():
 
 
 def test_nested_configs_are_told_by_dotted_names():
-    assert results.flat({'a': {'b': 1, 'c': {'d': [2]}}, 'e': ()}) == {
+    assert workdir.flat({'a': {'b': 1, 'c': {'d': [2]}}, 'e': ()}) == {
         'a.b': 1, 'a.c.d': [2], 'e': ()}

@@ -1,12 +1,10 @@
 """One pass of a run's model over its test or validation set, kept in a file beside the run."""
 
-import contextlib
 import hashlib
 import json
 import zipfile
 from typing import NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 from absl import logging
@@ -15,6 +13,7 @@ from tqdm import tqdm
 from bsce_tf import files
 from bsce_tf.data import bad_images, label_map, prepare, records
 from bsce_tf.data.examples import Examples
+from bsce_tf.evaluation import members
 from bsce_tf.models import classifier
 from bsce_tf.training import train, workdir
 
@@ -120,7 +119,7 @@ def _predict(run, examples):
     config = run.config
     bad = bad_images.BadImages('skip', 1.0, config.data.max_pixels,
                                run.folder / workdir.BAD_IMAGES, config.seed)
-    with _precision(config.precision):
+    with members.precision(config.precision):
         model = train.make_model(config, len(run.class_names), run.data['channels'])
         classifier.load_weights(model, run.weights)
 
@@ -139,13 +138,3 @@ def _predict(run, examples):
             parts.append((*(part.numpy() for part in answer(images, labels)), good))
             progress.update(len(labels))
     return Predictions(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-
-
-@contextlib.contextmanager
-def _precision(policy):
-    before = keras.mixed_precision.dtype_policy()
-    keras.mixed_precision.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.mixed_precision.set_dtype_policy(before)

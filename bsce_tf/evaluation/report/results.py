@@ -52,7 +52,7 @@ def read(folder, name):
     losses = [stage.loss.name for stage in stages.resolve(config_dict.ConfigDict(config))]
     return Results(run, name, read_history(run.folder / workdir.METRICS),
                    read_errors(run.folder / workdir.EVALUATION),
-                   read_bad_images(run.folder / workdir.BAD_IMAGES), flat(config), losses)
+                   read_bad_images(run.folder / workdir.BAD_IMAGES), workdir.flat(config), losses)
 
 
 def read_history(path):
@@ -122,15 +122,6 @@ def read_errors(path):
         if value is not None and not (type(value) in (int, float) and 0 <= value <= 1):
             raise InputError(f'{path}: found {value!r} as {name}; expected a number from 0 to 1, '
                              'or null.')
-    return found
-
-
-def flat(tree, prefix=''):
-    """{dotted name: value} of nested dicts."""
-    found = {}
-    for key, value in tree.items():
-        name = f'{prefix}{key}'
-        found.update(flat(value, f'{name}.') if isinstance(value, dict) else {name: value})
     return found
 
 
