@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from bsce_tf.errors import InputError
 
+_CPU = '/job:localhost/replica:0/task:0/device:CPU:0'
 NAMES = ('auto', 'one', 'mirrored', 'multiworker')
 
 
@@ -106,7 +107,10 @@ def distribute(strategy, make):
     """
     worker, workers = workers_of(strategy)
     if workers == 1:
-        return strategy.experimental_distribute_dataset(make((0, 1)))
+        batches = make((0, 1))
+        if strategy.extended.worker_devices == (_CPU,):
+            return batches  # nothing to share or to copy, which would cost some ms a batch
+        return strategy.experimental_distribute_dataset(batches)
     local = strategy.num_replicas_in_sync // workers
 
     def of_worker(_):
