@@ -108,7 +108,8 @@ def start(python, worker, name, arguments):
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={'TF_CPP_MIN_LOG_LEVEL': '2', **os.environ, 'PYTHONPATH': root},
+        env={'TF_CPP_MIN_LOG_LEVEL': '2', 'TF_ENABLE_ONEDNN_OPTS': '1',  # as main.py
+             **os.environ, 'PYTHONPATH': root},
     )
     if process.stdout.readline() != 'ready\n':
         raise SystemExit(f'{worker} {name} did not start')

@@ -18,6 +18,7 @@ import tempfile
 import time
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')  # as main.py
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
