@@ -179,8 +179,8 @@ def _compare(folder, config):
 
 def flat(tree, prefix=''):
     """{dotted name: value} of nested dicts."""
-    flat = {}
+    found = {}
     for key, value in tree.items():
         name = f'{prefix}{key}'
-        flat.update(flat(value, f'{name}.') if isinstance(value, dict) else {name: value})
-    return flat
+        found.update(flat(value, f'{name}.') if isinstance(value, dict) else {name: value})
+    return found
