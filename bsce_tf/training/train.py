@@ -107,9 +107,15 @@ def make_model(config, num_classes, channels, weights=None):
 
 
 def bad_images_of(config, folder):
-    """What the run in `folder` does about images that cannot be read, as `config.data` says."""
+    """What a run does about images that cannot be read, as `config.data` says.
+
+    Args:
+      config: ConfigDict.
+      folder: of the run, where they are listed; None: they are named in the log alone.
+    """
     return bad_images.BadImages(config.data.on_error, config.data.max_bad_fraction,
-                                config.data.max_pixels, folder / workdir.BAD_IMAGES, config.seed)
+                                config.data.max_pixels, folder and folder / workdir.BAD_IMAGES,
+                                config.seed)
 
 
 def evaluation_batches(config, examples, bad, shard=(0, 1), full=False):
@@ -138,7 +144,7 @@ def _train_stage(run, config, folder, data, state, arrays, devices, terminated):
     sampler = Sampler(data.train.labels, data.train.num_classes, seed, config.sampler.gamma,
                       config.sampler.cap)
     epoch_steps = config.steps or max(sampler.epoch_size // config.batch_size, 1)
-    bad = bad_images_of(config, folder)
+    bad = bad_images_of(config, folder if worker == 0 else None)
 
     def batches(start):
         return strategy.distribute(devices, lambda shard: _training_batches(
