@@ -50,7 +50,8 @@ class Loop:
           PreemptedError: after SIGTERM, when the state is saved.
         """
         state, iterator = self.state, iter(batches)
-        self.save()  # a stage begins with weights that the next epoch may replace
+        if state.epoch == state.step == 0:
+            self.save()  # a stage begins with weights that its first epoch may replace
         while state.epoch < self.config.epochs:
             while state.step < self.schedule.epoch_steps:
                 self._step(iterator, name_images)

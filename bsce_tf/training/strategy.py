@@ -3,11 +3,13 @@
 import functools
 import json
 import os
+import re
 
 import tensorflow as tf
 
 from bsce_tf.errors import InputError
 
+_MOST_TASKS = 1024  # on a node
 _CPU = '/job:localhost/replica:0/task:0/device:CPU:0'
 NAMES = ('auto', 'one', 'mirrored', 'multiworker')
 
@@ -157,17 +159,34 @@ def _workers():
 
 
 def _multi_worker(workers, replicas):
-    resolver = None
     if not workers:
-        try:
-            resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(auto_set_gpu=False)
-            resolver.cluster_spec()
-        except (KeyError, RuntimeError, ValueError, OSError) as error:
-            raise InputError('strategy: found multiworker, but neither TF_CONFIG nor the variables '
-                             f'of a Slurm step ({error}); expected one of them.') from error
+        os.environ['TF_CONFIG'] = json.dumps(slurm_config())
     if not tf.config.list_physical_devices('GPU'):
         _divide_cpu(max(replicas, 1))
-    return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def slurm_config():
+    """The TF_CONFIG of this task of a Slurm step, a worker a task, as a dict.
+
+    GPUs are left to Slurm: a task uses those that it sees.
+
+    Raises:
+      InputError: if the variables of a step are not there.
+    """
+    try:
+        # Its own sharing of GPUs needs one for every task at least, so it is told that there are.
+        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+            auto_set_gpu=False, gpus_per_node=_MOST_TASKS, gpus_per_task=1)
+        addresses = resolver.cluster_spec().as_dict()['worker']
+    except (KeyError, RuntimeError, ValueError, OSError) as error:
+        raise InputError('strategy: found multiworker, but neither TF_CONFIG nor the variables '
+                         f'of a Slurm step ({error}); expected one of them.') from error
+    # Slurm numbers tasks by node 2 before node 10, the resolver as text.
+    addresses.sort(key=lambda text: [int(part) if part.isdigit() else part
+                                     for part in re.split(r'(\d+)', text)])
+    return {'cluster': {'worker': addresses},
+            'task': {'type': 'worker', 'index': resolver.task_id}}
 
 
 def _devices(replicas):

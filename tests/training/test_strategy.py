@@ -28,6 +28,17 @@ def test_multiworker_without_a_cluster(monkeypatch):
         strategy.create('multiworker')
 
 
+def test_slurm_s_variables_become_a_cluster(monkeypatch):
+    monkeypatch.delenv('TF_CONFIG', raising=False)
+    for name, value in {'PROCID': '2', 'STEP_NUM_TASKS': '4', 'STEP_NODELIST': 'gpu[2,10]',
+                        'STEP_TASKS_PER_NODE': '2(x2)'}.items():
+        monkeypatch.setenv(f'SLURM_{name}', value)
+    assert strategy.slurm_config() == {
+        'cluster': {'worker': ['gpu2:8888', 'gpu2:8889', 'gpu10:8888', 'gpu10:8889']},
+        'task': {'type': 'worker', 'index': 2}}
+    assert not strategy.is_chief('multiworker')
+
+
 def test_one_worker_alone_is_no_cluster(monkeypatch):
     monkeypatch.setenv('TF_CONFIG', json.dumps(
         {'cluster': {'worker': ['localhost:1']}, 'task': {'type': 'worker', 'index': 0}}))

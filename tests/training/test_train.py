@@ -198,6 +198,24 @@ def test_a_stage_begins_with_the_best_weights_before_it(tmp_path):
     assert best.best['stage'] == 0
 
 
+def test_the_weights_that_averaging_asks_for(tmp_path):
+    config = smoke()
+    train(config, tmp_path)
+    assert workdir.read(tmp_path).weights == tmp_path / 'best.weights.h5'
+    shutil.copy(tmp_path / 'best.weights.h5', tmp_path / 'swa.weights.h5')
+    best = json.loads((tmp_path / 'best.json').read_text())
+    best['swa'] = {**best['raw'], 'error': best['raw']['error'] - 0.1}
+    (tmp_path / 'best.json').write_text(json.dumps(best))
+    for select, wanted in (('raw', 'best'), ('swa', 'swa'), ('best', 'swa')):
+        config.averaging.select = select
+        (tmp_path / 'config.json').write_text(json.dumps(config.to_dict()))
+        assert workdir.read(tmp_path).weights == tmp_path / f'{wanted}.weights.h5'
+    config.averaging.select = 'ema'
+    (tmp_path / 'config.json').write_text(json.dumps(config.to_dict()))
+    with pytest.raises(InputError, match="averaging.select is 'ema'; expected one of raw, swa"):
+        workdir.read(tmp_path)
+
+
 def test_a_workdir_that_cannot_be_made(tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(InputError, match='--workdir: .*file.run: Not a directory'):
