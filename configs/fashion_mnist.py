@@ -27,7 +27,7 @@ def get_config(arguments=''):
     config.data.noise = 0.3
     config.image.size = 28
     config.image.scales = (28, 30, 32)
-    config.image.eval_scale = 28
+    config.image.eval_scale = 30
     config.model.backbone = 'small_resnet'
     config.schedule.patience = 2
     if arguments == 'two_stage':  # the sampler balances there, so the loss has no weights

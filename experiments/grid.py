@@ -1,6 +1,8 @@
 """Arms × seeds of a config, each run a row of a CSV file; what is there is not run again."""
 
+import contextlib
 import csv
+import fcntl
 import json
 import pathlib
 import shutil
@@ -23,23 +25,21 @@ class Grid:
     Every arm may choose from the same learning rates: all are trained with the first seed, and the
     one with the smallest error on the validation set, which is a part of the noisy training set, is
     taken for all seeds. Every run is evaluated on the test set once, chosen or not, and no choice
-    looks at that.
+    looks at that. Several processes on one machine may fill one file, each other conditions.
 
     Args:
       output: CSV file of the rows.
       runs: folder for the runs' files; a run is deleted there when its row is written.
       rates: learning rates to choose from.
       seeds: for each chosen arm; the first one also chooses.
+      keep: whether the runs' files stay.
     """
 
-    def __init__(self, output, runs, rates, seeds):
+    def __init__(self, output, runs, rates, seeds, keep=False):
         """See the class."""
         self.output, self.runs = pathlib.Path(output), pathlib.Path(runs)
-        self.rates, self.seeds = rates, seeds
-        self.rows = {}
-        if self.output.exists():
-            with open(self.output, newline='', encoding='utf-8') as file:
-                self.rows = {self._key(row): row for row in csv.DictReader(file)}
+        self.rates, self.seeds, self.keep = rates, seeds, keep
+        self.rows = self._read()
 
     def run(self, condition, arms, config):
         """Makes the rows that a condition lacks.
@@ -73,8 +73,15 @@ class Grid:
         return {seed: float(self.rows[key][column]) for seed, key in keys.items()
                 if key in self.rows}
 
-    def _key(self, row):
-        return tuple(str(row[name]) for name in KEY)
+    def folder(self, condition, arm, seed):
+        """Where the run of an arm at its chosen rate is, or was."""
+        return self.runs.joinpath(condition, arm, f'{self.chosen(condition, arm):g}', str(seed))
+
+    def _read(self):
+        if not self.output.exists():
+            return {}
+        with open(self.output, newline='', encoding='utf-8') as file:
+            return {tuple(row[name] for name in KEY): row for row in csv.DictReader(file)}
 
     def _row(self, condition, arm, changes, config, rate, seed):
         key = (condition, arm, f'{rate:g}', str(seed))
@@ -89,22 +96,32 @@ class Grid:
         seconds = time.perf_counter() - begin
         result = evaluate.evaluate(settings, folder)
         best = json.loads((folder / workdir.BEST).read_text())
-        self.rows[key] = {
+        by_scale = {scale: round(found['mean_top1_error'], 6)
+                    for scale, found in result['scales'].items()}
+        self._add(key, {
             **dict(zip(KEY, key, strict=True)), 'split': result['split'],
             'validation_error': best[result['kind']]['error'],
-            **{name: result[name] for name in tables.COLUMNS}, 'epochs': settings.epochs,
-            'seconds': round(seconds, 1), **provenance()}
-        self._write()
-        shutil.rmtree(folder)
+            **{name: result[name] for name in tables.COLUMNS}, 'by_scale': json.dumps(by_scale),
+            'epochs': settings.epochs, 'seconds': round(seconds, 1), **provenance()})
+        if not self.keep:
+            shutil.rmtree(folder)
 
-    def _write(self):
+    def _add(self, key, row):
         self.output.parent.mkdir(parents=True, exist_ok=True)
-        rows = list(self.rows.values())
-        with (files.replacing(self.output) as temporary,
-              open(temporary, 'w', newline='', encoding='utf-8') as file):
-            writer = csv.DictWriter(file, rows[0], lineterminator='\n')
-            writer.writeheader()
-            writer.writerows(rows)
+        with self._locked():
+            self.rows = {**self._read(), key: row}
+            rows = list(self.rows.values())
+            with (files.replacing(self.output) as temporary,
+                  open(temporary, 'w', newline='', encoding='utf-8') as file):
+                writer = csv.DictWriter(file, rows[0], lineterminator='\n')
+                writer.writeheader()
+                writer.writerows(rows)
+
+    @contextlib.contextmanager
+    def _locked(self):
+        with open(self.runs / '.lock', 'w') as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
 
 def summary(errors):

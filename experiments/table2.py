@@ -18,7 +18,7 @@ CONDITIONS = {
     'symmetric30': {'data.imbalance': 50.0, 'data.noise': 0.3},
     'symmetric40': {'data.imbalance': 100.0, 'data.noise': 0.4},
     'asymmetric20': {'data.imbalance': 20.0, 'data.noise': 0.2, 'data.noise_kind': 'asymmetric'},
-    'clean': {'data.imbalance': 1.0, 'data.noise': 0.0},
+    'clean': {'data.imbalance': 1.0, 'data.noise': 0.0, 'epochs': 6},  # 3.3 × as many images
 }
 LOSSES = ('ce', 'bce', 'sce', 'bsce')
 PAPER = {'ce': 0.1530, 'bce': 0.1430, 'sce': 0.1492, 'bsce': 0.1407}  # AliProducts, Table 2
