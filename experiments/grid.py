@@ -5,6 +5,7 @@ import csv
 import fcntl
 import json
 import pathlib
+import resource
 import shutil
 import statistics
 import time
@@ -17,6 +18,7 @@ from bsce_tf.training import train, workdir
 from experiments.provenance import provenance
 
 KEY = ('condition', 'arm', 'learning_rate', 'seed')
+NO_RATE = '-'  # of votes
 
 
 class Grid:
@@ -64,14 +66,16 @@ class Grid:
             return None
         return float(min(found, key=lambda row: float(row['validation_error']))['learning_rate'])
 
+    def rows_of(self, condition, arm):
+        """{seed: row} of an arm at its chosen rate; empty while not all rates are tried."""
+        rate = self.chosen(condition, arm)
+        name = NO_RATE if rate is None else f'{rate:g}'
+        keys = {seed: (condition, arm, name, str(seed)) for seed in self.seeds}
+        return {seed: self.rows[key] for seed, key in keys.items() if key in self.rows}
+
     def errors(self, condition, arm, column='mean_top1_error'):
         """{seed: test error} of an arm at its chosen rate."""
-        rate = self.chosen(condition, arm)
-        if rate is None:
-            return {}
-        keys = {seed: (condition, arm, f'{rate:g}', str(seed)) for seed in self.seeds}
-        return {seed: float(self.rows[key][column]) for seed, key in keys.items()
-                if key in self.rows}
+        return {seed: float(row[column]) for seed, row in self.rows_of(condition, arm).items()}
 
     def folder(self, condition, arm, seed):
         """Where the run of an arm at its chosen rate is, or was."""
@@ -96,24 +100,56 @@ class Grid:
         seconds = time.perf_counter() - begin
         result = evaluate.evaluate(settings, folder)
         best = json.loads((folder / workdir.BEST).read_text())
-        by_scale = {scale: round(found['mean_top1_error'], 6)
-                    for scale, found in result['scales'].items()}
-        self._add(key, {
-            **dict(zip(KEY, key, strict=True)), 'split': result['split'],
-            'validation_error': best[result['kind']]['error'],
-            **{name: result[name] for name in tables.COLUMNS}, 'by_scale': json.dumps(by_scale),
-            'epochs': settings.epochs, 'seconds': round(seconds, 1), **provenance()})
+        self._add(key, result['split'], best[result['kind']]['error'], result, result['scales'],
+                  settings.epochs, seconds)
         if not self.keep:
             shutil.rmtree(folder)
 
-    def _add(self, key, row):
+    def vote(self, condition, name, arms, config):
+        """Makes the rows of an arm that is the top-1 vote of others, whose runs were kept.
+
+        Every model votes with the features of all test scales averaged (the paper's Table 4).
+
+        Args:
+          condition: name, of which `run` made the rows.
+          name: of the new arm, which has no learning rate of its own.
+          arms: names of arms.
+          config: ConfigDict with the condition's data.
+        """
+        for seed in self.seeds:
+            key = (condition, name, NO_RATE, str(seed))
+            if key in self.rows or None in [self.chosen(condition, arm) for arm in arms]:
+                continue
+            folders = [self.folder(condition, arm, seed) for arm in arms]
+            if not all(folder.exists() for folder in folders):
+                continue
+            settings, begin = config.copy_and_resolve_references(), time.perf_counter()
+            settings.evaluate.output = str(self.runs / 'vote' / str(seed))
+            keras.backend.clear_session()
+            found = evaluate.evaluate(settings, ','.join(map(str, folders)))
+            parts = {'vote': found['vote'], 'mean': found['mean'],
+                     **dict(zip(arms, found['models'], strict=True))}
+            self._add(key, found['split'], '', found['vote'], parts, 0,
+                      time.perf_counter() - begin)
+
+    def _add(self, key, split, validation_error, result, by_scale, epochs, seconds):
+        row = {
+            **dict(zip(KEY, key, strict=True)), 'split': split,
+            'validation_error': validation_error,
+            **{name: result[name] for name in tables.COLUMNS},
+            'by_scale': json.dumps({scale: round(found['mean_top1_error'], 6)
+                                    for scale, found in by_scale.items()}),
+            'epochs': epochs, 'seconds': round(seconds, 1),
+            'peak_mb': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, **provenance()}
         self.output.parent.mkdir(parents=True, exist_ok=True)
+        self.runs.mkdir(parents=True, exist_ok=True)
         with self._locked():
             self.rows = {**self._read(), key: row}
             rows = list(self.rows.values())
             with (files.replacing(self.output) as temporary,
                   open(temporary, 'w', newline='', encoding='utf-8') as file):
-                writer = csv.DictWriter(file, rows[0], lineterminator='\n')
+                fields = dict.fromkeys(name for row in rows for name in row)
+                writer = csv.DictWriter(file, fields, restval='', lineterminator='\n')
                 writer.writeheader()
                 writer.writerows(rows)
 
@@ -137,8 +173,10 @@ def difference(errors, others):
     """Mean of errors − others over the seeds of both, with its 95 % interval (Student's t)."""
     from scipy import stats
     pairs = [errors[seed] - others[seed] for seed in errors if seed in others]
-    if len(pairs) < 2:
+    if not pairs:
         return 'not run'
     mean = statistics.mean(pairs)
+    if len(pairs) == 1:
+        return f'{mean:+.4f} (1)'
     half = stats.t.ppf(0.975, len(pairs) - 1) * statistics.stdev(pairs) / len(pairs) ** 0.5
     return f'{mean:+.4f} [{mean - half:+.4f}, {mean + half:+.4f}]'

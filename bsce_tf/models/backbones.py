@@ -57,7 +57,9 @@ def _load_efficientnet_lite(model):
 
 
 BACKBONES = {
-    'small_resnet': Backbone(small.small_resnet, 64, small.NORMALISATION, None),
+    'small_resnet': Backbone(small.small_resnet, 64, small.normalisation(28), None),
+    'small_resnest': Backbone(resnest.small_resnest, 512, small.normalisation(96), None),
+    'small_pnasnet': Backbone(pnasnet.small_pnasnet, 320, small.normalisation(96), None),
     'pnasnet5large': _port(pnasnet.pnasnet5large, 4320, pnasnet.WEIGHTS['pnasnet5large']),
     'senet154': _port(senet.senet154, 2048, senet.WEIGHTS['senet154']),
     'legacy_senet154': _port(functools.partial(senet.senet154, legacy=True,

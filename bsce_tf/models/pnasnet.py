@@ -187,6 +187,11 @@ def pnasnet5large(
     return keras.Model(images, relu(right, 'act'), name=name)
 
 
+def small_pnasnet(input_shape=(96, 96, 3), *, name='small_pnasnet'):
+    """PNASNet-5 of a cell a stage, 16 filters: 320 features, for two cores. See `pnasnet5large`."""
+    return pnasnet5large(input_shape, filters=16, cells=1, stem_filters=16, name=name)
+
+
 WEIGHTS = {
     'pnasnet5large': Weights(
         repository='timm/pnasnet5large.tf_in1k',

@@ -199,6 +199,11 @@ def resnest269(input_shape=(416, 416, 3), *, name='resnest269'):
     return resnest((3, 30, 48, 8), 64, input_shape, name=name)
 
 
+def small_resnest(input_shape=(96, 96, 3), *, name='small_resnest'):
+    """A block a stage and a quarter of the width: 512 features, for two cores. See `resnest`."""
+    return resnest((1, 1, 1, 1), 16, input_shape, width=16, name=name)
+
+
 _PUBLISHED = {  # the licence as the hub's cards state it; top-1 from the table's PyTorch column
     'licence': 'apache-2.0', 'source': 'README of github.com/zhanghang1989/ResNeSt'}
 WEIGHTS = {

@@ -45,5 +45,6 @@ def _convolution(x, width, size, stride, name):
     return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f'{name}_bn')(x)
 
 
-# No published weights: only how images are normalised.
-NORMALISATION = Weights('', '', mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), size=28)
+def normalisation(size):
+    """The row of weights of a network that has no published ones, for images of `size` pixels."""
+    return Weights('', '', mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), size=size)

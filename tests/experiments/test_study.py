@@ -1,0 +1,158 @@
+import csv
+import json
+import xml.etree.ElementTree
+
+import numpy as np
+import pytest
+from absl.testing import flagsaver
+
+from experiments import (
+    grid,
+    large_k,
+    recipes,
+    study,
+    sweep,
+    table1,
+    table2,
+    table3,
+    table4,
+)
+
+PROGRAMS = (table1, table2, recipes, sweep, large_k)
+
+
+def made(tmp_path, **changes):
+    fields = {'name': 'table', 'conditions': {'plain': {}},
+              'arms': {loss: {'loss.name': loss} for loss in ('ce', 'bsce')}, 'base': 'ce',
+              'paper': {'ce': 0.25}, 'seeds': [3], 'rates': [0.01], 'keep': True}
+    return study.Study(**{**fields, **changes})
+
+
+@pytest.fixture
+def places(smoke, tmp_path):
+    with flagsaver.flagsaver(output=str(tmp_path / 'table'), runs=str(tmp_path / 'runs')):
+        yield tmp_path
+
+
+def test_rows_are_made_once_shown_and_voted_on(smoke, places, monkeypatch):
+    trained = []
+    original = grid.train.train
+    monkeypatch.setattr(grid.train, 'train',
+                        lambda config, folder: (trained.append(folder), original(config, folder)))
+    for _ in range(2):
+        found = study.run(made(places), smoke, after=lambda found, condition: found.vote(
+            condition, 'both', ('ce', 'bsce'), smoke))
+    assert len(trained) == 2
+    with open(places / 'table.csv') as file:
+        rows = {row['arm']: row for row in csv.DictReader(file)}
+    assert list(rows) == ['ce', 'bsce', 'both']
+    assert rows['ce']['seed'] == '3'
+    assert rows['ce']['split'] == 'test'
+    text = (places / 'table.md').read_text()
+    for loss in ('ce', 'bsce'):
+        assert f'| {float(rows[loss]["mean_top1_error"]):.4f} (1) |' in text
+        tta = json.loads(rows[loss]['by_scale'])['tta']
+        assert json.loads(rows['both']['by_scale'])[loss] == pytest.approx(tta, abs=1e-6)
+        folder = found.folder('plain', loss, 3)
+        assert json.loads((folder / 'eval.json').read_text())['mean_top1_error'] == pytest.approx(
+            float(rows[loss]['mean_top1_error']))
+    assert '| 0.2500 |' in text
+    assert found.errors('plain', 'both')[3] == pytest.approx(
+        json.loads(rows['both']['by_scale'])['vote'], abs=1e-6)
+
+
+def row(rate, error, validation=0.5, **more):
+    return {'learning_rate': f'{rate:g}', 'validation_error': str(validation),
+            'mean_top1_error': str(error), 'head_error': '0.1', 'medium_error': '0.2',
+            'tail_error': '0.3', **more}
+
+
+def fill(found, condition, arm, rate, errors, validation=0.5, **more):
+    for seed, error in errors.items():
+        found.rows[condition, arm, f'{rate:g}', str(seed)] = row(rate, error, validation, **more)
+
+
+def test_the_rate_is_chosen_on_validation_and_differences_are_paired(tmp_path):
+    found = grid.Grid(tmp_path / 'a.csv', tmp_path, [0.01, 0.1], [0, 1, 2])
+    fill(found, 'x', 'ce', 0.01, {0: 0.1}, 0.5)
+    assert found.chosen('x', 'ce') is None
+    assert found.errors('x', 'ce') == {}
+    fill(found, 'x', 'ce', 0.1, {0: 0.3, 1: 0.32, 2: 0.28}, 0.4)
+    fill(found, 'x', 'bsce', 0.01, {0: 0.2, 1: 0.25, 2: 0.2}, 0.3)
+    fill(found, 'x', 'bsce', 0.1, {0: 0.15}, 0.9)
+    assert (found.chosen('x', 'ce'), found.chosen('x', 'bsce')) == (0.1, 0.01)
+    ce, bsce = found.errors('x', 'ce'), found.errors('x', 'bsce')
+    assert grid.summary(ce) == '0.3000 ± 0.0200 (3)'
+    pairs = np.array([0.2 - 0.3, 0.25 - 0.32, 0.2 - 0.28])
+    half = 4.302653 * pairs.std(ddof=1) / np.sqrt(3)  # t of 0.975 with 2 degrees, from a table
+    mean, low, high = (float(x) for x in grid.difference(bsce, ce).replace('[', '').replace(
+        ']', '').replace(',', '').split())
+    assert (mean, low, high) == pytest.approx((pairs.mean(), pairs.mean() - half,
+                                               pairs.mean() + half), abs=1e-4)
+    assert study.relative(bsce, ce) == '-27.8 %'  # 0.65 / 0.90
+    assert grid.summary({}) == 'not run'
+    assert grid.difference({}, ce) == 'not run'
+    assert grid.difference({0: 0.2}, ce) == '-0.1000 (1)'
+
+
+def test_two_processes_fill_one_table(smoke, tmp_path):
+    result = dict.fromkeys(grid.tables.COLUMNS, 0.5)
+    first, second = (grid.Grid(tmp_path / 'a.csv', tmp_path / 'runs', [0.1], [0])
+                     for _ in range(2))
+    for found, arm in ((first, 'ce'), (second, 'bsce'), (first, 'sce')):
+        found._add(('x', arm, '0.1', '0'), 'test', 0.1, result, {}, 1, 2.0)
+    assert set(first._read()) == {('x', arm, '0.1', '0') for arm in ('ce', 'bsce', 'sce')}
+
+
+def test_an_unknown_condition_is_named(places, smoke):
+    with flagsaver.flagsaver(conditions=['plane']), pytest.raises(
+            ValueError, match='found plane; expected some of plain'):
+        study.run(made(places), smoke)
+
+
+@pytest.mark.parametrize('program', PROGRAMS)
+def test_arms_change_fields_that_exist(program, smoke):
+    from bsce_tf import config_check
+    get_config = getattr(program, 'get_config', program.__dict__.get('fashion_mnist')
+                         and program.fashion_mnist.get_config)
+    for condition in program.STUDY.conditions.values():
+        for arm in program.STUDY.arms.values():
+            config = get_config()
+            config.update_from_flattened_dict({**condition, **arm})
+            config_check.check(config)
+    assert program.STUDY.base in program.STUDY.arms
+
+
+def test_table3_shows_means_over_seeds_of_the_chosen_rate(tmp_path):
+    found = grid.Grid(tmp_path / 'a.csv', tmp_path, [0.01, 0.1], [0, 1])
+    for rate, validation, errors in ((0.01, 0.9, (0.9,)), (0.1, 0.2, (0.3, 0.5))):
+        for seed, error in enumerate(errors):
+            scales = {'28': error, '30': error - 0.1, '32': error, 'tta': error - 0.2}
+            fill(found, 'plain', 'ce', rate, {seed: error}, validation,
+                 by_scale=json.dumps(scales))
+    text = table3.table([(made(tmp_path), found)])
+    assert '| table: plain | ce | 0.4000 | 0.3000 | 0.4000 | 0.2000 | -0.1000 | 2 |' in text
+    assert '| table: plain | bsce | not run |' in text
+
+
+def test_table4_shows_models_and_votes(tmp_path):
+    found = grid.Grid(tmp_path / 'a.csv', tmp_path, [0.1], [0, 1])
+    for seed in (0, 1):
+        parts = {**dict.fromkeys(table4.ARMS, 0.5), 'vote': 0.2 + 0.1 * seed, 'mean': 0.1}
+        found.rows['symmetric30', table4.NAME, grid.NO_RATE, str(seed)] = row(
+            0, 0.2, by_scale=json.dumps(parts))
+    text = table4.table(found)
+    assert '| top-1 vote of the four | 0.2500 ± 0.0707 (2) |' in text
+    assert f'| {table4.ARMS[0]} | 0.5000 ± 0.0000 (2) |' in text
+
+
+def test_the_sweep_is_drawn(tmp_path):
+    found = grid.Grid(tmp_path / 'a.csv', tmp_path, [0.03], [0, 1])
+    assert sweep.picture(found, 'symmetric30') is None
+    for i, arm in enumerate(sweep.ARMS):
+        fill(found, 'symmetric30', arm, 0.03, {0: 0.2 + 0.01 * i, 1: 0.21 + 0.01 * i})
+    drawing = xml.etree.ElementTree.fromstring(sweep.picture(found, 'symmetric30'))
+    space = '{http://www.w3.org/2000/svg}'
+    values = sum(len(values) for _, values, _ in sweep.SWEEPS.values())
+    assert len(drawing.findall(f'.//{space}circle')) == 2 * values
+    assert any('-4 gives 0.2150' in (text.text or '') for text in drawing.iter(f'{space}desc'))
