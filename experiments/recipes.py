@@ -17,7 +17,7 @@ from bsce_tf import files
 from configs import fashion_mnist
 from experiments import grid, study
 
-BALANCED = {'loss.name': 'sce', 'sampler.gamma': 1.0, 'optimizer.learning_rate': 0.003}
+BALANCED = {'loss.name': 'sce', 'sampler.gamma': 1.0, 'optimizer.learning_rate': 0.01}
 ARMS = {
     'ce': {'loss.name': 'ce'},
     'bsce': {},
@@ -35,7 +35,7 @@ ARMS = {
 }
 VOTERS = ('together', 'stronger reverse term', 'square-root sampling')
 STUDY = study.Study('recipes', {'symmetric30': {}}, ARMS, 'ce', {}, seeds=[0, 1, 2],
-                    rates=[0.03], keep=True)
+                    rates=[0.1], keep=True)
 TTA, VOTE = 'together, TTA', 'vote of three'
 
 

@@ -42,7 +42,7 @@ def name_of(sweep, value):
 ARMS = {name_of(sweep, value): {field: value, **others}
         for sweep, (field, values, others) in SWEEPS.items() for value in values
         if name_of(sweep, value) not in _SAME}
-STUDY = study.Study('sweep', {'symmetric30': {}}, ARMS, BASE, {}, seeds=[0, 1], rates=[0.03])
+STUDY = study.Study('sweep', {'symmetric30': {}}, ARMS, BASE, {}, seeds=[0, 1], rates=[0.1])
 
 
 def points(found, condition, sweep):
