@@ -1,8 +1,5 @@
 """Arms × seeds of a config, each run a row of a CSV file; what is there is not run again."""
 
-import contextlib
-import csv
-import fcntl
 import json
 import pathlib
 import shutil
@@ -11,9 +8,9 @@ import time
 
 import keras
 
-from bsce_tf import files
 from bsce_tf.evaluation import evaluate, tables
 from bsce_tf.training import train, workdir
+from experiments import rows
 from experiments.provenance import provenance
 
 KEY = ('condition', 'arm', 'learning_rate', 'seed')
@@ -39,7 +36,7 @@ class Grid:
         """See the class."""
         self.output, self.runs = pathlib.Path(output), pathlib.Path(runs)
         self.rates, self.seeds, self.keep = rates, seeds, keep
-        self.rows = self._read()
+        self.rows = rows.read(self.output, KEY)
 
     def run(self, condition, arms, config):
         """Makes the rows that a condition lacks.
@@ -77,12 +74,6 @@ class Grid:
         """Where the run of an arm at its chosen rate is, or was."""
         return self.runs.joinpath(condition, arm, f'{self.chosen(condition, arm):g}', str(seed))
 
-    def _read(self):
-        if not self.output.exists():
-            return {}
-        with open(self.output, newline='', encoding='utf-8') as file:
-            return {tuple(row[name] for name in KEY): row for row in csv.DictReader(file)}
-
     def _row(self, condition, arm, changes, config, rate, seed):
         key = (condition, arm, f'{rate:g}', str(seed))
         if key in self.rows:
@@ -98,30 +89,14 @@ class Grid:
         best = json.loads((folder / workdir.BEST).read_text())
         by_scale = {scale: round(found['mean_top1_error'], 6)
                     for scale, found in result['scales'].items()}
-        self._add(key, {
+        row = {
             **dict(zip(KEY, key, strict=True)), 'split': result['split'],
             'validation_error': best[result['kind']]['error'],
             **{name: result[name] for name in tables.COLUMNS}, 'by_scale': json.dumps(by_scale),
-            'epochs': settings.epochs, 'seconds': round(seconds, 1), **provenance()})
+            'epochs': settings.epochs, 'seconds': round(seconds, 1), **provenance()}
+        self.rows = rows.add(self.output, KEY, row, self.runs / '.lock')
         if not self.keep:
             shutil.rmtree(folder)
-
-    def _add(self, key, row):
-        self.output.parent.mkdir(parents=True, exist_ok=True)
-        with self._locked():
-            self.rows = {**self._read(), key: row}
-            rows = list(self.rows.values())
-            with (files.replacing(self.output) as temporary,
-                  open(temporary, 'w', newline='', encoding='utf-8') as file):
-                writer = csv.DictWriter(file, rows[0], lineterminator='\n')
-                writer.writeheader()
-                writer.writerows(rows)
-
-    @contextlib.contextmanager
-    def _locked(self):
-        with open(self.runs / '.lock', 'w') as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
 
 
 def summary(errors):

@@ -62,9 +62,7 @@ def audit(config, folder):
       InputError: if the folder, the data or a field is not as expected.
       RunError, PreemptedError: as `train.train`; the same command goes on.
     """
-    if config.strategy == 'multiworker' or os.environ.get('TF_CONFIG', '').strip():
-        raise InputError('strategy: an audit runs on one machine, on all its GPUs; expected auto, '
-                         'one or mirrored, and no TF_CONFIG.')
+    check_machine(config)
     data, given, before = load(config)
     folder = workdir.claim(folder, claimed(config))
     workdir.describe(folder, data.train)
@@ -73,6 +71,13 @@ def audit(config, folder):
     result = find(data.train, sparse, config.audit)
     _write(folder, result, given, config.audit)
     return result
+
+
+def check_machine(config):
+    """Raises InputError where several machines are asked for."""
+    if config.strategy == 'multiworker' or os.environ.get('TF_CONFIG', '').strip():
+        raise InputError('strategy: an audit runs on one machine, on all its GPUs; expected auto, '
+                         'one or mirrored, and no TF_CONFIG.')
 
 
 def load(config):
@@ -142,7 +147,7 @@ def _write(folder, result, given, fields):
                              decision.labels[kept])
     with files.replacing(folder / SCORES) as temporary:
         np.savez(temporary, score=result.scores, listed=result.listed, given=train.labels,
-                 suggested=result.suggested, sure=result.sure)
+                 dropped=decision.dropped, suggested=result.suggested, sure=result.sure)
     told = summary(result, fields)
     files.write_json(folder / SUMMARY, told)
     print(f'{folder / ISSUES}: {told["listed"]:,} of {len(train):,} labels are probably wrong; '
