@@ -35,14 +35,6 @@ LOSSES = ('ce', 'bsce')
 GROUPS = ('total', 'head', 'medium', 'tail')
 MEASURES = ('average_precision', 'precision', 'recall', 'right_dropped')
 
-WHICH = flags.DEFINE_list('conditions', list(CONDITIONS), 'Of the data; see CONDITIONS.')
-SEEDS = flags.DEFINE_list('seeds', ['0', '1', '2'], 'Of data, weights and crops.')
-CHOSEN = flags.DEFINE_list('losses', list(LOSSES), 'To train with.')
-FOLDS = flags.DEFINE_integer('folds', 5, 'audit.folds.')
-EPOCHS = flags.DEFINE_integer('epochs', 0, 'Of every training; 0: those of the config.')
-OUTPUT = flags.DEFINE_string('output', 'results/label_noise', 'The tables, without .csv and .md.')
-RUNS = flags.DEFINE_string('runs', 'runs/label_noise', 'Folder for files that are under way.')
-
 
 def run(config, output, runs, conditions, losses, seeds):
     """Makes the rows that are missing and writes both tables after each.
@@ -166,15 +158,27 @@ def _share(marks):
     return float(marks.mean()) if marks.size else float('nan')
 
 
+def define_flags():
+    """Defines the flags; not on import, as other experiments have flags of the same names."""
+    flags.DEFINE_list('conditions', list(CONDITIONS), 'Of the data; see CONDITIONS.')
+    flags.DEFINE_list('losses', list(LOSSES), 'To train with.')
+    flags.DEFINE_list('seeds', ['0', '1', '2'], 'Of data, weights and crops.')
+    flags.DEFINE_integer('folds', 5, 'audit.folds.')
+    flags.DEFINE_integer('epochs', 0, 'Of every training; 0: those of the config.')
+    flags.DEFINE_string('output', 'results/label_noise', 'The tables, without .csv and .md.')
+    flags.DEFINE_string('runs', 'runs/label_noise', 'Folder for files that are under way.')
+
+
 def main(_):
     """Runs what the flags name."""
-    config = fashion_mnist.get_config()
-    config.audit.folds, config.audit.rounds = FOLDS.value, 1
+    chosen, config = flags.FLAGS, fashion_mnist.get_config()
+    config.audit.folds, config.audit.rounds = chosen.folds, 1
     config.audit.duplicate_similarity = 0.0
-    config.epochs = EPOCHS.value or config.epochs
-    run(config, OUTPUT.value, RUNS.value, {name: CONDITIONS[name] for name in WHICH.value},
-        CHOSEN.value, [int(seed) for seed in SEEDS.value])
+    config.epochs = chosen.epochs or config.epochs
+    run(config, chosen.output, chosen.runs, {name: CONDITIONS[name] for name in chosen.conditions},
+        chosen.losses, [int(seed) for seed in chosen.seeds])
 
 
 if __name__ == '__main__':
+    define_flags()
     app.run(main)

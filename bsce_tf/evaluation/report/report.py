@@ -67,8 +67,8 @@ def report(config, folder):
     except OSError as error:
         raise InputError(f'report.output: {output}: {error.strerror or error}; expected a file '
                          'that can be written.') from error
-    print(f'{output}: {plural(len(found), "run")}, '
-          f'{plural(len(audits), "audit") + ", " if audits else ""}{len(page.encode()) / 2**20:.1f} MiB')
+    counts = [plural(len(part), name) for part, name in ((found, 'run'), (audits, 'audit')) if part]
+    print(f'{output}: {", ".join(counts)}, {len(page.encode()) / 2**20:.1f} MiB')
     return output
 
 
