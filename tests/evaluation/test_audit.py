@@ -12,6 +12,7 @@ from report_page import check
 
 from bsce_tf.data import prepare, records, sources
 from bsce_tf.errors import InputError
+from bsce_tf.evaluation import members
 from bsce_tf.evaluation.audit import audit, judges, rounds
 from bsce_tf.evaluation.report.report import report
 from bsce_tf.models import classifier
@@ -127,7 +128,9 @@ def test_another_rule_needs_no_training(cleaned, tmp_path, monkeypatch):
 
 def test_a_run_on_other_images_may_judge_and_one_on_the_same_may_not(cleaned, tmp_path):
     model = cleaned / 'round-1' / 'audit' / 'fold-0'
-    result = audit.audit(settings(**{'audit.model': str(model)}), tmp_path / 'by_model')
+    config = settings(**{'audit.model': str(model), 'audit.duplicate_similarity': 0.99})
+    result = audit.audit(config, tmp_path / 'by_model')
+    _check_duplicates(model, result.train, _rows(tmp_path / 'by_model' / 'near_duplicates.csv'))
     with np.load(cleaned / 'round-1' / 'audit' / audit.SCORES) as file:
         fold = judges.fold_of(file['given'], 6, 2, 0)
         np.testing.assert_allclose(result.scores[fold == 0], file['score'][fold == 0], atol=1e-5)
@@ -136,6 +139,22 @@ def test_a_run_on_other_images_may_judge_and_one_on_the_same_may_not(cleaned, tm
         with pytest.raises(InputError, match='audit.model: .* was trained on the same images'):
             audit.audit(settings(**{'audit.model': str(same), 'data.clean': clean}),
                         tmp_path / f'refused {bool(clean)}')
+
+
+def _check_duplicates(model, images, rows):
+    """Features of the run, its own crops and a comparison of all pairs tell the same."""
+    member = members.load(model)
+    resized = tf.image.resize(images.images, (26, 26)).numpy()
+    features = member.body.predict(np.floor(resized + 0.5)[:, 1:25, 1:25], verbose=0)
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    features -= features.mean(axis=0)
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    assert rows
+    for row in rows:
+        a, b = (int(row[path].removeprefix('image ')) for path in ('path_a', 'path_b'))
+        assert a < b
+        assert float(row['similarity']) == pytest.approx(features[a] @ features[b], abs=5e-3)
+        assert (row['same_label'] == 'yes') == (images.labels[a] == images.labels[b])
 
 
 def test_a_folder_of_other_folds_is_refused(cleaned):

@@ -9,7 +9,7 @@ from bsce_tf import files
 from bsce_tf.data import clean_list, prepare, records
 from bsce_tf.data.examples import Examples
 from bsce_tf.errors import InputError
-from bsce_tf.evaluation.audit import cleaning, confident, judges
+from bsce_tf.evaluation.audit import cleaning, confident, duplicates, judges
 from bsce_tf.training import workdir
 
 ISSUES, CLEANED, SUMMARY, SCORES = ('label_issues.csv', 'cleaned.csv', 'audit.json', 'scores.npz')
@@ -46,10 +46,16 @@ def audit(config, folder):
 
     Every image is judged by a network that was not trained on it, see `judges`; from its
     probabilities follow a score and the list of issues, see `confident`; from these what to drop or
-    to relabel, see `cleaning`. Writes into the folder: label_issues.csv, worst first; cleaned.csv,
-    for `data.clean`; audit.json, the estimated noise and the numbers of both; scores.npz, the
-    scores of all images in the order of the training set. Other fields of `audit` than folds, model
-    and top_k may be changed and the audit be called again, which then trains nothing.
+    to relabel, see `cleaning`. Writes into the folder:
+
+    * label_issues.csv: `COLUMNS`, worst first.
+    * cleaned.csv: what to train on, for `data.clean`.
+    * audit.json: estimated noise, and the numbers of both, by class and by size of class.
+    * scores.npz: scores and more of all images, in the order of the training set.
+    * near_duplicates.csv: pairs of images that are nearly the same, see `duplicates`.
+
+    Other fields of `audit` than folds, model and top_k may be changed and the audit be called
+    again, which then trains nothing.
 
     Args:
       config: ConfigDict with the fields of configs/default.py, checked.
@@ -63,6 +69,7 @@ def audit(config, folder):
       RunError, PreemptedError: as `train.train`; the same command goes on.
     """
     check_machine(config)
+    duplicates.check(config.audit.duplicate_similarity)
     data, given, before = load(config)
     folder = workdir.claim(folder, claimed(config))
     workdir.describe(folder, data.train)
@@ -70,6 +77,8 @@ def audit(config, folder):
               else judges.by_folds(config, folder, data))
     result = find(data.train, sparse, config.audit)
     _write(folder, result, given, config.audit)
+    if config.audit.duplicate_similarity:
+        _write_duplicates(config, folder, data.train)
     return result
 
 
@@ -153,3 +162,12 @@ def _write(folder, result, given, fields):
     print(f'{folder / ISSUES}: {told["listed"]:,} of {len(train):,} labels are probably wrong; '
           f'estimated noise {told["noise"]:.1%}. {folder / CLEANED}: {told["dropped"]:,} images '
           f'dropped, {told["relabelled"]:,} relabelled.')
+
+
+def _write_duplicates(config, folder, train):
+    features, good = judges.features(config, folder, train)
+    found = duplicates.pairs(features, good, config.audit.duplicate_similarity)
+    duplicates.write(folder, train, found)
+    differing = int((train.labels[found[0]] != train.labels[found[1]]).sum())
+    print(f'{folder / duplicates.NAME}: {len(found[0]):,} pairs of nearly the same image, '
+          f'{differing:,} of them under two labels.')

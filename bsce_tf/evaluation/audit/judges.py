@@ -10,10 +10,10 @@ import tensorflow as tf
 from bsce_tf.data import label_map, records
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import members
-from bsce_tf.evaluation.audit import forward, streaming
+from bsce_tf.evaluation.audit import duplicates, forward, streaming
 from bsce_tf.training import strategy, train, workdir
 
-HELD_OUT = 'held_out'  # folder of the probabilities
+HELD_OUT, FEATURES = 'held_out', 'features'  # folders of what the networks gave
 
 
 def fold_of(labels, num_classes, folds, seed):
@@ -96,12 +96,21 @@ def by_model(config, folder, data, before):
     return _judged(config, run, folder / HELD_OUT, data.train, run.folder.name)
 
 
-def features_of(config, run, folder, examples):
-    """float32 `[N, d]`: mean feature of the crops of every image, of length 1; bool `[N]`: good."""
-    def compute(member, features, labels):
-        return {'features': tf.math.l2_normalize(tf.reduce_mean(features, axis=1), axis=1)}
+def features(config, folder, train):
+    """(features of the training images, float16 `[N, d]`; which are good, bool `[N]`).
 
-    found = _collect(config, run, folder, examples, compute, 'features', {})
+    As `duplicates.projected` gives them, by the run that judges or that of the first fold; whether
+    it was trained on an image does not matter here.
+
+    Args:
+      config: ConfigDict.
+      folder: pathlib.Path of the audit.
+      train: the `Examples`.
+    """
+    run = workdir.read(config.audit.model or folder / 'fold-0')
+    found = _collect(config, run, folder / FEATURES, train,
+                     lambda member, features, labels: {'features': duplicates.projected(features)},
+                     'features', {'width': duplicates.WIDTH})
     return found['features'], found['good']
 
 
