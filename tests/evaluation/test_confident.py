@@ -1,5 +1,9 @@
 """Confident learning on sparse probabilities against cleanlab, which needs all of them."""
 
+import pathlib
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from cleanlab.count import compute_confident_joint, estimate_joint, get_confident_thresholds
@@ -137,6 +141,14 @@ def test_the_least_suspicious_images_of_every_class_stay(rule):
     else:
         assert np.flatnonzero(decision.dropped).tolist() == [5, 9]
         assert (decision.labels[[0, 2, 4, 6]] == 2).all()
-    sums = cleaning.group_sums(labels, 3, {'dropped': decision.dropped})
-    assert sums['head'] == {'classes': 1, 'images': 8,
-                            'dropped': int(decision.dropped[:8].sum())}
+    sums = cleaning.group_sums(labels, {'head': [0], 'others': [1, 2]}, 3,
+                               {'dropped': decision.dropped})
+    assert sums['head'] == {'classes': 1, 'images': 8, 'dropped': decision.dropped[:8].sum()}
+    assert sums['others'] == {'classes': 2, 'images': 6, 'dropped': decision.dropped[8:].sum()}
+
+
+def test_the_arithmetic_needs_no_tensorflow():
+    code = ("import sys; sys.modules['tensorflow'] = sys.modules['keras'] = None; "
+            'from bsce_tf.evaluation.audit import cleaning, confident, streaming')
+    subprocess.run([sys.executable, '-c', code], check=True,
+                   cwd=pathlib.Path(__file__).parents[2])

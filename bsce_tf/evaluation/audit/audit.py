@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bsce_tf import files
+from bsce_tf import files, metrics
 from bsce_tf.data import clean_list, prepare, records
 from bsce_tf.data.examples import Examples
 from bsce_tf.errors import InputError
@@ -137,7 +137,8 @@ def summary(result, fields):
         'noise': float((result.rates * counts).sum() / counts.sum()),
         **{name: int(mark.sum()) for name, mark in marks.items()},
         'uncertain': result.uncertain, 'rule': fields.rule, 'keep': fields.keep,
-        'score': fields.score, 'groups': cleaning.group_sums(labels, len(names), marks),
+        'score': fields.score, 'groups': cleaning.group_sums(
+            labels, metrics.class_groups(counts), len(names), marks),
         'classes': {name: {'images': int(counts[k]), 'noise': round(float(result.rates[k]), 6),
                            **{mark: int(sums[k]) for mark, sums in by_class.items()}}
                     for k, name in enumerate(names)}}

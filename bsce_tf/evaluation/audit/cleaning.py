@@ -4,8 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bsce_tf import metrics
-
 RULES = ('drop', 'relabel')
 
 
@@ -52,11 +50,12 @@ def decide(labels, issues, scores, suggested, sure, num_classes, rule, keep):
     return Decision(dropped, after)
 
 
-def group_sums(labels, num_classes, marks):
-    """{'head' | 'medium' | 'tail': {'classes', 'images', and the sum of each mark}}.
+def group_sums(labels, groups, num_classes, marks):
+    """{name: {'classes', 'images', and the sum of each mark}} of groups of classes.
 
     Args:
-      labels: int `[N]`, given; their counts make the groups, see `metrics.class_groups`.
+      labels: int `[N]`, given.
+      groups: {name: class ids}, see `metrics.class_groups`.
       num_classes: K.
       marks: {name: bool `[N]`}.
     """
@@ -65,4 +64,4 @@ def group_sums(labels, num_classes, marks):
                 for name, mark in marks.items()}
     return {group: {'classes': len(ids), 'images': int(counts[ids].sum()),
                     **{name: int(sums[ids].sum()) for name, sums in by_class.items()}}
-            for group, ids in metrics.class_groups(counts).items()}
+            for group, ids in groups.items()}
