@@ -202,6 +202,7 @@ RULES = {
     'audit.top_k': _integer(2),
     'audit.score': _one_of(confident.SCORES),
     'audit.rule': _one_of(cleaning.RULES),
+    'audit.below': _number(0, open_low=True),
     'audit.keep': _integer(1),
     'audit.rounds': _integer(1),
     'audit.duplicate_similarity': _number(0, 1),

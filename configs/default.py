@@ -132,6 +132,8 @@ def get_config():
     audit.score = 'self_confidence'  # self_confidence | normalized_margin |
                                  # adjusted_self_confidence | adjusted_margin: audit/confident.py
     audit.rule = 'drop'          # listed images: drop | relabel (where that is sure, else drop)
+    audit.below = 0.5            # they leave where their label's probability is below this × the
+                                 # mean of its class, so that hard classes stay; > 0; 1000: always
     audit.keep = 5               # least images that keep their label in every class; at least 1
     audit.rounds = 1             # clean_train: audits, each of what the last one left; ≥ 1
     audit.duplicate_similarity = 0.98  # least cosine of near-duplicates' features; 0: no search

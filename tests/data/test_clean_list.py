@@ -125,6 +125,8 @@ def test_lists_of_verify_and_audit_go_together(tmp_path):
     clean_list.write_audited(tmp_path / 'a.csv', before.train, [3, 5], [0, 1])
     after = _prepared(clean=f'{lists}, {tmp_path / "a.csv"}')
     assert after.train.numbers.tolist() == before.train.numbers[[3, 5]].tolist()
+    both = sources.load('generated', clean=f'{lists},{tmp_path / "a.csv"}').train
+    np.testing.assert_array_equal(both.images, after.train.images)
     assert clean_list.places('') == ('', '')
     with pytest.raises(InputError, match='data.clean: found .* expected at most one'):
         clean_list.places(f'{lists},{lists}')

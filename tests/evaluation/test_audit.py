@@ -23,7 +23,7 @@ def settings(**fields):
     config = importlib.import_module('configs.smoke').get_config()
     config.update_from_flattened_dict({
         'audit.folds': 2, 'audit.top_k': 4, 'batch_size': 24, 'data.noise': 0.3,
-        'audit.duplicate_similarity': 0.0, **fields})
+        'audit.duplicate_similarity': 0.0, 'audit.below': 1000.0, **fields})
     return config
 
 
@@ -124,6 +124,18 @@ def test_another_rule_needs_no_training(cleaned, tmp_path, monkeypatch):
     after = prepare.load('generated', noise=0.3, clean=str(folder / audit.CLEANED)).train
     np.testing.assert_array_equal(after.labels, result.decision.labels[~result.decision.dropped])
     np.testing.assert_array_equal(after.images, result.train.images[~result.decision.dropped])
+
+
+def test_images_leave_only_below_a_part_of_their_class_mean(cleaned, tmp_path, monkeypatch):
+    folder = tmp_path / 'audit'
+    shutil.copytree(cleaned / 'round-1' / 'audit', folder)
+    monkeypatch.setattr(judges, '_train', lambda *_: None)
+    result = audit.audit(settings(**{'audit.below': 0.9, 'audit.keep': 1}), folder)
+    labels = result.train.labels
+    mean = np.array([result.scores[labels == k].mean() for k in range(6)])
+    under = result.scores < 0.9 * mean[labels]
+    assert (result.listed & ~under).any()
+    np.testing.assert_array_equal(result.decision.dropped, result.listed & under)
 
 
 def test_a_run_on_other_images_may_judge_and_one_on_the_same_may_not(cleaned, tmp_path):

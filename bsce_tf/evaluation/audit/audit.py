@@ -119,7 +119,10 @@ def find(train, sparse, fields):
     listed = confident.issues(labels, sparse, guess.classes)
     suggested = confident.suggestions(labels, sparse)
     sure = sparse.judged & (guess.classes == suggested)
-    decision = cleaning.decide(labels, listed, scores, suggested, sure, size, fields.rule,
+    # Where a network hardly knows a class, it doubts right labels too: to leave, an image must be
+    # doubted more than the others of its class.
+    leaving = listed & (sparse.given < fields.below * limits[labels])
+    decision = cleaning.decide(labels, leaving, scores, suggested, sure, size, fields.rule,
                                fields.keep)
     rates = confident.noise_rates(confident.joint(labels, guess.classes, size), size)
     return Result(train, scores, listed, suggested, sure, decision, rates, guess.uncertain)
@@ -136,9 +139,9 @@ def summary(result, fields):
         'images': len(labels), 'not_judged': int(np.isnan(result.scores).sum()),
         'noise': float((result.rates * counts).sum() / counts.sum()),
         **{name: int(mark.sum()) for name, mark in marks.items()},
-        'uncertain': result.uncertain, 'rule': fields.rule, 'keep': fields.keep,
-        'score': fields.score, 'groups': cleaning.group_sums(
-            labels, metrics.class_groups(counts), len(names), marks),
+        'uncertain': result.uncertain,
+        **{name: fields[name] for name in ('score', 'rule', 'below', 'keep')},
+        'groups': cleaning.group_sums(labels, metrics.class_groups(counts), len(names), marks),
         'classes': {name: {'images': int(counts[k]), 'noise': round(float(result.rates[k]), 6),
                            **{mark: int(sums[k]) for mark, sums in by_class.items()}}
                     for k, name in enumerate(names)}}

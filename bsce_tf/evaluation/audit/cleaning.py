@@ -20,11 +20,11 @@ class Decision(NamedTuple):
 
 
 def decide(labels, issues, scores, suggested, sure, num_classes, rule, keep):
-    """Drops or relabels the listed images, the worst first, so that no class is cleaned away.
+    """Drops or relabels images, the worst first, so that no class is cleaned away.
 
     Args:
       labels: int `[N]`, given.
-      issues: bool `[N]`, the listed images.
+      issues: bool `[N]`, the images that may leave.
       scores: float `[N]`, low for wrong labels.
       suggested: int `[N]`, another class for each image.
       sure: bool `[N]`, whether that class reaches its threshold.
