@@ -3,10 +3,11 @@
     python -m experiments.label_noise [--conditions=symmetric30] [--losses=bsce] [--seeds=0,1,2]
 
 Each row is a run of --mode=clean_train with one audit: a condition of the data, a loss and a seed.
-Of the list of wrong labels it has precision and recall, of the scores of all images the average
-precision, and the share of right labels that cleaning dropped; in total and by size of the given
-class (head, medium, tail: a third of the classes each); and the mean top-1 error on the clean test
-set before and after cleaning. Goes on where it was stopped. Writes results/label_noise.csv and .md.
+It has the average precision of the scores of all images, precision and recall of the list of wrong
+labels, and the shares of wrong and of right labels that cleaning dropped; in total and by size of
+the given class (head, medium, tail: a third of the classes each); and the mean top-1 error on the
+clean test set before and after cleaning. Goes on where it was stopped. Writes
+results/label_noise.csv and .md.
 """
 
 import pathlib
@@ -33,7 +34,7 @@ CONDITIONS = {
 }
 LOSSES = ('ce', 'bsce')
 GROUPS = ('total', 'head', 'medium', 'tail')
-MEASURES = ('average_precision', 'precision', 'recall', 'right_dropped')
+MEASURES = ('average_precision', 'precision', 'recall', 'wrong_dropped', 'right_dropped')
 
 
 def run(config, output, runs, conditions, losses, seeds):
@@ -82,6 +83,7 @@ def measures(scores, listed, dropped, labels, true):
         found[f'average_precision_{name}'] = average_precision(wrong[of], scores[of])
         found[f'precision_{name}'] = _share(wrong[of & listed])
         found[f'recall_{name}'] = _share(listed[of & wrong])
+        found[f'wrong_dropped_{name}'] = _share(dropped[of & wrong])
         found[f'right_dropped_{name}'] = _share(dropped[of & ~wrong])
     return found
 
@@ -121,11 +123,12 @@ def markdown(found, conditions, losses):
     lines = ['Means over seeds ± standard deviation (number of seeds). Total: all images; tail: '
              'those whose given class is among the third of the classes with the fewest images.',
              '', '| data | loss | average precision | tail | precision | recall | tail, recall '
-             '| right labels dropped: head | medium | tail | mean top-1 error before | after |',
-             '|---|---|' + '---:|' * 10]
+             '| wrong labels dropped | right labels dropped: head | medium | tail '
+             '| mean top-1 error before | after |',
+             '|---|---|' + '---:|' * 11]
     columns = ('average_precision_total', 'average_precision_tail', 'precision_total',
-               'recall_total', 'recall_tail', 'right_dropped_head', 'right_dropped_medium',
-               'right_dropped_tail', 'error_before', 'error_after')
+               'recall_total', 'recall_tail', 'wrong_dropped_total', 'right_dropped_head',
+               'right_dropped_medium', 'right_dropped_tail', 'error_before', 'error_after')
     for condition in conditions:
         for loss in losses:
             mine = [row for key, row in found.items() if key[:2] == (condition, loss)]
@@ -150,8 +153,8 @@ def _row(config, folder):
                for when, row in (('before', plain), ('after', cleaned))
                for group in GROUPS[1:]},
             'images': len(train), 'folds': config.audit.folds, 'score': config.audit.score,
-            'rule': config.audit.rule, 'epochs': config.epochs, 'seconds': round(seconds, 1),
-            **provenance()}
+            'rule': config.audit.rule, 'below': config.audit.below, 'epochs': config.epochs,
+            'seconds': round(seconds, 1), **provenance()}
 
 
 def _share(marks):

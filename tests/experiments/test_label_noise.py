@@ -26,6 +26,7 @@ def test_measures_are_those_of_scikit_learn():
             average_precision_score(wrong, -scores[of]))
         assert found[f'precision_{name}'] == pytest.approx(wrong[listed[of]].mean())
         assert found[f'recall_{name}'] == pytest.approx(listed[of][wrong].mean())
+        assert found[f'wrong_dropped_{name}'] == pytest.approx(dropped[of][wrong].mean())
         assert found[f'right_dropped_{name}'] == pytest.approx(dropped[of][~wrong].mean())
     assert np.isnan(label_noise.average_precision(np.zeros(3, bool), np.zeros(3)))
 
