@@ -20,6 +20,8 @@ MODES = {
     'evaluate': ('bsce_tf.evaluation.evaluate:evaluate',),
     'predict': ('bsce_tf.evaluation.predict:predict',),
     'export': ('bsce_tf.serving.export:export',),
+    'audit': ('bsce_tf.evaluation.audit.audit:audit',),
+    'clean_train': ('bsce_tf.evaluation.audit.rounds:clean_train',),
     'report': ('bsce_tf.evaluation.report.report:report',),
     'models': ('bsce_tf.models.listing:run',),
     'convert': ('bsce_tf.models.convert:run',),

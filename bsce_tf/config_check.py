@@ -7,6 +7,7 @@ from bsce_tf import losses
 from bsce_tf.data import augment, bad_images, crops, pipeline
 from bsce_tf.data.sources import SOURCES
 from bsce_tf.errors import InputError
+from bsce_tf.evaluation.audit import cleaning, confident
 from bsce_tf.models import heads
 from bsce_tf.models.backbones import BACKBONES
 from bsce_tf.training import optimizers, schedule, stages, strategy, tracking, workdir
@@ -196,6 +197,15 @@ RULES = {
     'tracking': _one_of(tracking.NAMES),
     'tta.scales': _MAYBE_SIZES,
     'evaluate.output': _TEXT,
+    'audit.folds': _integer(2),
+    'audit.model': _TEXT,
+    'audit.top_k': _integer(2),
+    'audit.score': _one_of(confident.SCORES),
+    'audit.rule': _one_of(cleaning.RULES),
+    'audit.below': _number(0, open_low=True),
+    'audit.keep': _integer(1),
+    'audit.rounds': _integer(1),
+    'audit.duplicate_similarity': _number(0, 1),
     'predict.input': _TEXT,
     'predict.model': _TEXT,
     'predict.output': _TEXT,

@@ -27,7 +27,8 @@ def get_config():
     data.image_column = 'image'  # csv: column of paths
     data.label_column = 'label'  # csv: column of class names
     data.classes = ''            # .json or .csv of class names by id; '': found in the data
-    data.clean = ''              # folder of --mode=verify's clean lists, or one list; '': none
+    data.clean = ''              # folder of --mode=verify's clean lists, or one list; or the
+                                 # cleaned.csv of --mode=audit; or both, 'A,B'; '': none
     data.cache = ''              # folder for indexes of long lists; '': ~/.cache/bsce-tf; off: none
     data.shard_images = 4096     # images in a shard that --mode=pack writes; at least 1
     data.max_pixels = 100_000_000  # larger images count as bad, undecoded; 0: no limit
@@ -123,6 +124,19 @@ def get_config():
 
     evaluate = config.evaluate = config_dict.ConfigDict()
     evaluate.output = ''         # folder for the tables of several runs; '': the first workdir
+
+    audit = config.audit = config_dict.ConfigDict()
+    audit.folds = 5              # networks, each judges images that it was not trained on; ≥ 2
+    audit.model = ''             # a run on other images, which judges all; '': audit.folds
+    audit.top_k = 20             # most probable classes that are kept of an image; at least 2
+    audit.score = 'self_confidence'  # self_confidence | normalized_margin |
+                                 # adjusted_self_confidence | adjusted_margin: audit/confident.py
+    audit.rule = 'drop'          # listed images: drop | relabel (where that is sure, else drop)
+    audit.below = 0.5            # they leave where their label's probability is below this × the
+                                 # mean of its class, so that hard classes stay; > 0; 1000: always
+    audit.keep = 5               # least images that keep their label in every class; at least 1
+    audit.rounds = 1             # clean_train: audits, each of what the last one left; ≥ 1
+    audit.duplicate_similarity = 0.98  # least cosine of near-duplicates' features; 0: no search
 
     predict = config.predict = config_dict.ConfigDict()
     predict.input = ''           # folder, list or image to predict; '': the test set of config.data

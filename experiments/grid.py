@@ -1,8 +1,5 @@
 """Arms × seeds of a config, each run a row of a CSV file; what is there is not run again."""
 
-import contextlib
-import csv
-import fcntl
 import json
 import pathlib
 import resource
@@ -12,9 +9,9 @@ import time
 
 import keras
 
-from bsce_tf import files
 from bsce_tf.evaluation import evaluate, tables
 from bsce_tf.training import train, workdir
+from experiments import rows
 from experiments.provenance import provenance
 
 KEY = ('condition', 'arm', 'learning_rate', 'seed')
@@ -41,7 +38,7 @@ class Grid:
         """See the class."""
         self.output, self.runs = pathlib.Path(output), pathlib.Path(runs)
         self.rates, self.seeds, self.keep = rates, seeds, keep
-        self.rows = self._read()
+        self.rows = rows.read(self.output, KEY)
 
     def run(self, condition, arms, config):
         """Makes the rows that a condition lacks.
@@ -80,12 +77,6 @@ class Grid:
     def folder(self, condition, arm, seed):
         """Where the run of an arm at its chosen rate is, or was."""
         return self.runs.joinpath(condition, arm, f'{self.chosen(condition, arm):g}', str(seed))
-
-    def _read(self):
-        if not self.output.exists():
-            return {}
-        with open(self.output, newline='', encoding='utf-8') as file:
-            return {tuple(row[name] for name in KEY): row for row in csv.DictReader(file)}
 
     def _row(self, condition, arm, changes, config, rate, seed):
         key = (condition, arm, f'{rate:g}', str(seed))
@@ -141,23 +132,8 @@ class Grid:
                                     for scale, found in by_scale.items()}),
             'epochs': epochs, 'seconds': round(seconds, 1),
             'peak_mb': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, **provenance()}
-        self.output.parent.mkdir(parents=True, exist_ok=True)
         self.runs.mkdir(parents=True, exist_ok=True)
-        with self._locked():
-            self.rows = {**self._read(), key: row}
-            rows = list(self.rows.values())
-            with (files.replacing(self.output) as temporary,
-                  open(temporary, 'w', newline='', encoding='utf-8') as file):
-                fields = dict.fromkeys(name for row in rows for name in row)
-                writer = csv.DictWriter(file, fields, restval='', lineterminator='\n')
-                writer.writeheader()
-                writer.writerows(rows)
-
-    @contextlib.contextmanager
-    def _locked(self):
-        with open(self.runs / '.lock', 'w') as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        self.rows = rows.add(self.output, KEY, row, self.runs / '.lock')
 
 
 def summary(errors):

@@ -2,6 +2,11 @@
 
 A clean list is a CSV file with the columns `image` and `label` (class name; empty in a test set),
 so the `csv` source reads it as it is. Every source takes it through `data.clean`.
+
+A list of --mode=audit has a third column, `given_label`: the label of the image before. An image is
+then found by both, so it may stand in the set under several labels of which some were wrong. Such a
+list is of the training set as a run sees it, after a long tail, wrong labels and a validation set
+were made, and `prepare.load` applies it there.
 """
 
 import csv
@@ -14,6 +19,7 @@ from bsce_tf.data import label_map, records
 from bsce_tf.errors import InputError
 
 COLUMNS = ('image', 'label')
+GIVEN = 'given_label'
 
 
 def write(path, examples, indices):
@@ -40,6 +46,42 @@ def write_rows(path, header, rows):
                           else cell for cell in row] for row in rows)
 
 
+def write_audited(path, examples, indices, labels):
+    """Writes the list of an audit.
+
+    Args:
+      path: file to write.
+      examples: an `Examples`, with the labels that were given.
+      indices: int `[n]`, the images to keep.
+      labels: int `[n]`, class of each from now on.
+    """
+    names, classes = records.names(examples), examples.class_names
+    write_rows(path, (*COLUMNS, GIVEN), (
+        (bytes(names[i]), classes[label], classes[examples.labels[i]])
+        for i, label in zip(indices, labels, strict=True)))
+
+
+def places(text):
+    """(lists to apply to the source's sets, list of an audit), '' for none, of `data.clean`.
+
+    Args:
+      text: a folder or list, or both kinds with a comma between.
+
+    Raises:
+      InputError: if there are several of one kind, or a list cannot be read.
+    """
+    parts = [part.strip() for part in text.split(',')] if text and not (
+        pathlib.Path(text).exists()) else [text] * bool(text)
+    audited = [part for part in parts if not pathlib.Path(part).is_dir()
+               and GIVEN in _header(part)[2:3]]
+    others = [part for part in parts if part not in audited]
+    for kind in (audited, others):
+        if len(kind) > 1:
+            raise InputError(f"data.clean: found '{text}'; expected at most one clean list of "
+                             '--mode=verify and one of --mode=audit.')
+    return ''.join(others), ''.join(audited)
+
+
 def apply_all(splits, place):
     """Chooses the images of every split.
 
@@ -63,61 +105,103 @@ def apply_all(splits, place):
 def apply(examples, path):
     """The images of `examples` that a clean list names, with the labels that it gives them.
 
+    As `select`, as an `Examples`.
+    """
+    return examples.subset(*select(examples, path))
+
+
+def select(examples, path):
+    """Finds the images that a clean list names.
+
     They keep the order of `examples`. Where a name comes more than once among them, the list must
-    have it as often, in the same order.
+    have it as often, in the same order. Of a list with `given_label` the first so many of the same
+    name and label are taken.
 
     Args:
       examples: an `Examples`.
       path: the clean list.
 
     Returns:
-      `Examples`.
+      (int64 `[n]` indices, int32 `[n]` labels, or None where `examples` has none).
 
     Raises:
       InputError: if the list cannot be read, names an image that is not there, or a class that is
         not in the label map.
     """
-    listed, codes, classes = _read(path)
-    names = records.names(examples)
-    order = np.argsort(names, kind='stable')
-    kept = order[np.isin(names[order], listed)]
-    listed_order = np.argsort(listed, kind='stable')
-    found, wanted = names[kept], listed[listed_order]
-    if len(found) != len(wanted) or (found != wanted).any():
-        shorter = min(len(found), len(wanted))
-        first = np.flatnonzero(found[:shorter] != wanted[:shorter])
-        at = first[0] if first.size else min(shorter, len(wanted) - 1)
-        raise InputError(f"{path}: '{wanted[at].decode('utf-8', 'replace')}' is not in "
-                         f'{examples.origin}, or not as often; expected a list of these images.')
-    back = np.argsort(kept)
-    chosen = kept[back]
+    listed, codes, given, classes = _read(path)
+    _, inverse = np.unique(np.concatenate([records.names(examples), listed]),
+                               return_inverse=True)
+    there, wanted = inverse[:len(examples)], inverse[len(examples):]
     if not examples.labelled:
-        return examples.subset(chosen)
-    places = label_map.positions(classes, examples.class_names)
-    if (places < 0).any():
-        raise InputError(f"{path}: class '{classes[np.argmin(places)]}' is not among the "
+        return _match(examples, path, listed, there, wanted, whole=True)[0], None
+    ids = label_map.positions(classes, examples.class_names)
+    if (ids < 0).any():
+        raise InputError(f"{path}: class '{classes[np.argmin(ids)]}' is not among the "
                          f'{examples.num_classes} classes of {examples.origin}; expected one of '
                          'them.')
-    return examples.subset(chosen, labels=places[codes[listed_order][back]])
+    if given is not None:
+        there = there * examples.num_classes + examples.labels
+        wanted = wanted * examples.num_classes + ids[given]
+    indices, rows = _match(examples, path, listed, there, wanted, whole=given is None)
+    return indices, ids[codes[rows]]
+
+
+def _match(examples, path, names, there, wanted, whole):
+    """(indices, ascending; row of the list for each) of equal keys, each as often.
+
+    Args:
+      examples, path, names: for messages; names of the rows' images, `[n]`.
+      there: int `[N]`, key of each image.
+      wanted: int `[n]`, key of each row.
+      whole: whether all images of a key must be listed.
+    """
+    order, rows = np.argsort(there, kind='stable'), np.argsort(wanted, kind='stable')
+    there, wanted = there[order], wanted[rows]
+    first = np.searchsorted(wanted, wanted)  # of the rows of the same key
+    begin = np.searchsorted(there, wanted)
+    places = begin + np.arange(len(wanted)) - first
+    number = np.searchsorted(there, wanted, side='right') - begin
+    listed = np.searchsorted(wanted, wanted, side='right') - first
+    bad = np.flatnonzero((listed > number) | (whole & (listed < number)))
+    if bad.size:
+        name = names[rows[bad].min()].decode('utf-8', 'replace')
+        label = '' if whole else ' with its given_label'
+        raise InputError(f"{path}: '{name}'{label} is not in {examples.origin}, or not as often; "
+                         'expected a list of these images.')
+    found = order[places]
+    back = np.argsort(found)
+    return found[back], rows[back]
+
+
+def _header(path):
+    try:
+        with open(path, newline='', encoding='utf-8', errors='surrogateescape') as file:
+            return next(csv.reader(file), [])
+    except OSError as error:
+        raise InputError(f'{path}: {error.strerror}; expected a clean list.') from error
 
 
 def _read(path):
-    """(names of images, positions of their classes, names of classes) of a clean list."""
-    names, codes, classes = [], [], {}
+    """(names of images, codes of their classes, of the given ones or None, names of classes)."""
+    names, codes, given, classes = [], [], [], {}
     try:
         with open(path, newline='', encoding='utf-8', errors='surrogateescape') as file:
             rows = csv.reader(file)
             header = next(rows, [])
             if tuple(header[:2]) != COLUMNS:
                 raise InputError(f'{path}: found the columns {header}; expected image, label.')
+            audited = header[2:3] == [GIVEN]
             for row in rows:
-                if len(row) < 2:
+                if len(row) < 2 + audited:
                     raise InputError(f'{path}: line {rows.line_num} has {len(row)} cells; '
-                                     'expected image, label.')
+                                     f'expected {", ".join(header[:2 + audited])}.')
                 names.append(row[0].encode('utf-8', 'surrogateescape'))
                 codes.append(classes.setdefault(row[1], len(classes)))
+                if audited:
+                    given.append(classes.setdefault(row[2], len(classes)))
     except OSError as error:
         raise InputError(f'{path}: {error.strerror}; expected a clean list.') from error
     if not names:
         raise InputError(f'{path}: no image found; expected at least one.')
-    return np.array(names, 'S'), np.array(codes), list(classes)
+    return (np.array(names, 'S'), np.array(codes), np.array(given) if audited else None,
+            list(classes))

@@ -21,6 +21,8 @@ class Examples:
       records: reader of encoded images with `__len__` and `read(indices) → list of bytes`, or None.
       root: folder of `paths`; empty for the other kinds.
       origin: what to call the set in messages, such as its list file.
+      numbers: int64 `[N]`, of images in memory: the number of each in the set that the source gave,
+        which names it in whatever subset it comes; None: 0 … N−1.
 
     Raises:
       InputError: if there is no image, if lengths differ or if a label is outside 0 … K−1.
@@ -33,6 +35,7 @@ class Examples:
     records: object | None = None
     root: str = ''
     origin: str = 'data'
+    numbers: np.ndarray | None = None
 
     def __post_init__(self):
         object.__setattr__(self, 'labels', np.asarray(self.labels, np.int32))
@@ -89,7 +92,7 @@ class Examples:
             return self.paths[index].decode('utf-8', 'replace')
         if hasattr(self.records, 'names'):
             return self.records.names[index].decode('utf-8', 'replace')
-        return f'image {int(index)}'
+        return f'image {int(index if self.numbers is None else self.numbers[index])}'
 
     def subset(self, indices, labels=None):
         """The images at `indices`, in that order, with their own or with the given labels."""
@@ -97,6 +100,8 @@ class Examples:
         parts = {'labels': self.labels[indices] if labels is None else labels}
         if self.images is not None:
             parts['images'] = self.images[indices]
+            parts['numbers'] = (np.arange(len(self)) if self.numbers is None
+                                else self.numbers)[indices]
         elif self.paths is not None:
             parts['paths'] = self.paths[indices]
         else:

@@ -2,12 +2,12 @@
 
 import dataclasses
 
-from bsce_tf.data import corrupt, label_map, sources, split
+from bsce_tf.data import clean_list, corrupt, label_map, sources, split
 from bsce_tf.errors import InputError
 
 
 def load(source, *, validation_fraction=0.1, imbalance=1.0, noise=0.0, noise_kind='symmetric',
-         seed=0, **fields):
+         clean='', seed=0, **fields):
     """Loads a source, puts wrong labels and a long tail on it if asked, and sees to validation.
 
     The tail comes first and the wrong labels are put on what is left, as benchmarks of both do; the
@@ -21,6 +21,8 @@ def load(source, *, validation_fraction=0.1, imbalance=1.0, noise=0.0, noise_kin
       imbalance: see `corrupt.long_tail`; 1 leaves the set as it is.
       noise: see `corrupt.label_noise`; 0 leaves the labels as they are.
       noise_kind: 'symmetric' or 'asymmetric'.
+      clean: see `clean_list.places`; the list of an audit chooses among the training images at the
+        end, so the validation set is that of the run that was audited.
       seed: of all of these.
       **fields: of the source.
 
@@ -31,7 +33,8 @@ def load(source, *, validation_fraction=0.1, imbalance=1.0, noise=0.0, noise_kin
       InputError: if a number is out of range, the sets have different classes, or what the source
         says of its own input.
     """
-    train, validation, test = sources.load(source, **fields)
+    before, audited = clean_list.places(clean)
+    train, validation, test = sources.load(source, clean=before, **fields)
     if not train.labelled:
         raise InputError(f'{train.origin}: has no labels; expected labelled training images.')
     for other in (validation, test):
@@ -42,6 +45,8 @@ def load(source, *, validation_fraction=0.1, imbalance=1.0, noise=0.0, noise_kin
         kept, held_out = split.stratified_split(
             train.labels, train.num_classes, validation_fraction, seed)
         train, validation = train.subset(kept), train.subset(held_out)
+    if audited:
+        train = clean_list.apply(train, audited)
     return sources.Splits(train, validation, test)
 
 

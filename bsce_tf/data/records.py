@@ -89,7 +89,8 @@ def names(examples):
         return examples.paths
     if examples.records is not None:
         return examples.records.names
-    return np.strings.add(b'image ', np.arange(len(examples)).astype('S'))
+    numbers = np.arange(len(examples)) if examples.numbers is None else examples.numbers
+    return np.strings.add(b'image ', numbers.astype('S'))
 
 
 def fingerprint(examples):

@@ -42,7 +42,8 @@ def load(name, *, clean='', **fields):
 
     Args:
       name: a key of `SOURCES`.
-      clean: clean lists to choose images by, see `clean_list.apply_all`; empty for none.
+      clean: clean lists to choose images by, see `clean_list.places`; empty for none. The list of
+        an audit chooses training images by their labels here; `prepare.load` applies it later.
       **fields: those of `FIELDS` that were set; what they mean is told by each source's `load`,
         which gets those that it names.
 
@@ -60,5 +61,6 @@ def load(name, *, clean='', **fields):
     splits = loader(**{field: value for field, value in fields.items() if field in known})
     if clean:
         from bsce_tf.data import clean_list  # which needs Splits
-        splits = Splits(**clean_list.apply_all(splits._asdict(), clean))
+        for place in filter(None, clean_list.places(clean)):
+            splits = Splits(**clean_list.apply_all(splits._asdict(), place))
     return splits

@@ -31,7 +31,7 @@ from bsce_tf.training.tracking import Tracking
 _STAGE_SEEDS = 1_000_003  # a prime: stages draw their own images and crops
 
 
-def train(config, folder):
+def train(config, folder, data=None):
     """Trains what `config` describes into `folder`; a run that was stopped goes on.
 
     Every stage of `config.stages` begins with the best weights of those before it and a fresh
@@ -41,6 +41,8 @@ def train(config, folder):
     Args:
       config: ConfigDict with the fields of configs/default.py, checked.
       folder: path, missing, empty or of the same run.
+      data: a `sources.Splits` with a validation set, to train on instead of what `config.data`
+        tells; the same again when a run goes on.
 
     Raises:
       InputError: if the data, a field or the folder is not as expected; nothing is overwritten.
@@ -53,7 +55,7 @@ def train(config, folder):
         _check(part, devices)
     set_up(config)
     folder = workdir.check(folder, config.to_dict())
-    data = prepare.load(**config.data, seed=config.seed)
+    data = data or prepare.load(**config.data, seed=config.seed)
     with _lost_workers(devices), Terminated() as terminated:
         state, arrays = _restored(folder / workdir.CHECKPOINTS, devices)
         if state.stage == len(parts) - 1 and state.epoch >= parts[-1].epochs:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bsce_tf.data import clean_list, sources
+from bsce_tf.data import clean_list, prepare, sources
 from bsce_tf.data.examples import Examples
 from bsce_tf.errors import InputError
 
@@ -76,3 +76,61 @@ def test_says_what_is_wrong_with_a_list(tmp_path, text, found):
 def test_a_missing_list_is_named(tmp_path):
     with pytest.raises(InputError, match='clean_train.csv: No such file'):
         clean_list.apply_all({'train': _examples(), 'validation': None, 'test': None}, tmp_path)
+
+
+def _written(path, rows):
+    path.write_text('image,label,given_label\n' + ''.join(f'{row}\n' for row in rows))
+    return path
+
+
+def test_the_list_of_an_audit_finds_images_by_name_and_given_label(tmp_path):
+    names = ('boots', 'bags')
+    examples = Examples(LABELS, names, paths=np.array([b'b', b'e', b'a', b'b', b'c']))
+    path = _written(tmp_path / 'c.csv', ['c,boots,bags', 'b,bags,bags', 'e,bags,bags'])
+    indices, labels = clean_list.select(examples, path)
+    assert indices.tolist() == [1, 3, 4]  # the first b, under boots, was dropped
+    assert labels.tolist() == [1, 1, 0]
+    clean_list.write_audited(tmp_path / 'd.csv', examples, indices, labels)
+    assert sorted((tmp_path / 'd.csv').read_text().splitlines()) == sorted(
+        path.read_text().splitlines())
+    with pytest.raises(InputError, match="'e' with its given_label is not in data"):
+        clean_list.apply(examples, _written(tmp_path / 'c.csv', ['e,bags,boots']))
+    with pytest.raises(InputError, match="'c' with its given_label is not in data, or not as"):
+        clean_list.apply(examples, _written(tmp_path / 'c.csv', ['c,bags,bags'] * 2))
+
+
+def test_an_audit_is_applied_after_noise_and_split_and_changes_training_alone(tmp_path):
+    fields = {'validation_fraction': 0.2, 'noise': 0.3, 'imbalance': 3.0, 'seed': 2}
+    before = _prepared(**fields)
+    kept = np.arange(1, len(before.train), 2)
+    labels = (before.train.labels[kept] + 1) % 6
+    clean_list.write_audited(tmp_path / 'c.csv', before.train, kept, labels)
+    after = _prepared(**fields, clean=str(tmp_path / 'c.csv'))
+    np.testing.assert_array_equal(after.train.images, before.train.images[kept])
+    np.testing.assert_array_equal(after.train.labels, labels)
+    np.testing.assert_array_equal(after.train.numbers, before.train.numbers[kept])
+    np.testing.assert_array_equal(after.validation.images, before.validation.images)
+    np.testing.assert_array_equal(before.train.images, sources.load(
+        'generated').train.images[before.train.numbers])
+    assert before.train.name(3) == f'image {before.train.numbers[3]}'
+    with pytest.raises(InputError, match='with its given_label is not in'):
+        _prepared(**{**fields, 'seed': 3}, clean=str(tmp_path / 'c.csv'))
+
+
+def test_lists_of_verify_and_audit_go_together(tmp_path):
+    clean_list.write(tmp_path / 'v.csv', sources.load('generated').train, np.arange(0, 144, 2))
+    lists = str(tmp_path / 'v.csv')
+    before = _prepared(clean=lists)
+    assert len(before.train) + len(before.validation) == 72 + 48
+    clean_list.write_audited(tmp_path / 'a.csv', before.train, [3, 5], [0, 1])
+    after = _prepared(clean=f'{lists}, {tmp_path / "a.csv"}')
+    assert after.train.numbers.tolist() == before.train.numbers[[3, 5]].tolist()
+    both = sources.load('generated', clean=f'{lists},{tmp_path / "a.csv"}').train
+    np.testing.assert_array_equal(both.images, after.train.images)
+    assert clean_list.places('') == ('', '')
+    with pytest.raises(InputError, match='data.clean: found .* expected at most one'):
+        clean_list.places(f'{lists},{lists}')
+
+
+def _prepared(**fields):
+    return prepare.load('generated', **fields)

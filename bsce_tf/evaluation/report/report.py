@@ -1,4 +1,4 @@
-"""report(config, workdir): report.html of one or several trained runs."""
+"""report(config, workdir): report.html of one or several trained runs or audits."""
 
 import json
 import pathlib
@@ -10,7 +10,15 @@ import bsce_tf
 from bsce_tf import files
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import run_config
-from bsce_tf.evaluation.report import details, mistakes, overview, predictions, results, style
+from bsce_tf.evaluation.report import (
+    details,
+    mistakes,
+    overview,
+    predictions,
+    results,
+    style,
+    wrong_labels,
+)
 from bsce_tf.evaluation.report.details import Detail
 from bsce_tf.evaluation.report.markup import Markup, element, join, plural
 from bsce_tf.evaluation.report.thumbnails import Thumbnails
@@ -27,35 +35,40 @@ def report(config, folder):
     It shows curves, errors, error against size of classes, confused pairs, the worst classes, the
     surest mistakes, bad images and what differs in the configs. For the classes and mistakes each
     run's model goes once through its test set, or else its validation set; its answers are kept in
-    the run's report_cache.npz. What cannot be shown, such as images that are gone, is said on the
-    page.
+    the run's report_cache.npz. Of a folder with an audit it shows the worst labels beside other
+    images of both classes, and the noise of the worst classes. What cannot be shown, such as images
+    that are gone, is said on the page.
 
     Args:
       config: ConfigDict, of which `report` is used; all else is the runs' own.
-      folder: of a run, or a string of folders with commas between.
+      folder: of a run or an audit, or a string of folders with commas between.
 
     Returns:
       pathlib.Path of the page: `report.output`, or report.html in the first folder.
 
     Raises:
-      InputError: if a folder holds no trained run, a file of a run is damaged, or the page cannot
-        be written.
+      InputError: if a folder holds neither a trained run nor an audit, a file of them is damaged,
+        or the page cannot be written.
     """
     folders = run_config.folders(folder)
     output = pathlib.Path(config.report.output or folders[0] / PAGE)
     if output.is_dir():
         raise InputError(f'report.output: {output} is a folder; expected a file, as {PAGE}.')
-    found = [results.read(path, name) for path, name in zip(folders, _names(folders), strict=True)]
+    named = list(zip(folders, _names(folders), strict=True))
+    audits = [wrong_labels.read(path, name) for path, name in named if wrong_labels.present(path)]
+    found = [results.read(path, name) for path, name in named
+             if (path / workdir.BEST).exists() or not wrong_labels.present(path)]
     ensemble = results.read_errors(folders[0] / results.ENSEMBLE)
     loaded = {}
-    page = _page([_detail(item, loaded) for item in found], ensemble, config.report)
+    page = _page([_detail(item, loaded) for item in found], audits, ensemble, config.report)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         files.write_text(output, page)
     except OSError as error:
         raise InputError(f'report.output: {output}: {error.strerror or error}; expected a file '
                          'that can be written.') from error
-    print(f'{output}: {plural(len(found), "run")}, {len(page.encode()) / 2**20:.1f} MiB')
+    counts = [plural(len(part), name) for part, name in ((found, 'run'), (audits, 'audit')) if part]
+    print(f'{output}: {", ".join(counts)}, {len(page.encode()) / 2**20:.1f} MiB')
     return output
 
 
@@ -110,25 +123,34 @@ def _compare(item, split, mine):
             f'{found:.4f}; --mode=evaluate writes it anew.']
 
 
-def _page(runs, ensemble, fields):
-    limits = [run.results.run.config.data.max_pixels for run in runs]
+def _page(runs, audits, ensemble, fields):
+    limits = [*(run.results.run.config.data.max_pixels for run in runs),
+              *(found.max_pixels for found in audits)]
     thumbnails = Thumbnails(0 if 0 in limits else max(limits))  # 0: no limit
     pairs, errors = (max(number * _WHOLE // max(len(runs), _WHOLE), min(number, 2))
                      for number in (fields.pairs, fields.errors))
-    parts = [('errors', 'Errors', overview.errors(runs, ensemble)),
-             ('curves', 'Curves', overview.history(runs))]
-    parts += [(f'run{i}', run.results.name, details.section(run, thumbnails, pairs, errors))
-              for i, run in enumerate(runs)]
-    parts.append(('config', 'Config', overview.config(runs)))
-    names = [run.results.name for run in runs]
-    title = f'{names[0]}: report' if len(names) == 1 else f'Report of {len(names)} runs'
+    parts = [(f'run{i}', run.results.name, details.section(run, thumbnails, pairs, errors))
+             for i, run in enumerate(runs)]
+    if runs:
+        parts = [('errors', 'Errors', overview.errors(runs, ensemble)),
+                 ('curves', 'Curves', overview.history(runs)), *parts]
+    parts += [(f'audit{i}', f'Wrong labels: {found.name}', wrong_labels.section(found, thumbnails))
+              for i, found in enumerate(audits)]
+    if runs:
+        parts.append(('config', 'Config', overview.config(runs)))
+    names = list(dict.fromkeys([*(run.results.name for run in runs),
+                                *(found.name for found in audits)]))
+    folders = dict.fromkeys([*(run.results.run.folder for run in runs),
+                             *(found.folder for found in audits)])
+    title = f'{names[0]}: report' if len(names) == 1 else (
+        f'Report of {len(names)} {"runs" if runs and not audits else "folders"}')
     contents = element('nav', element('ul', *(
         element('li', element('a', text, href=f'#{name}')) for name, text, _ in parts)),
         aria_label='Contents')
     body = join([
         element('header', element('div', element('h1', title), element(
-            'p', ', '.join(str(run.results.run.folder) for run in runs), class_='soft'), contents)),
-        element('main', overview.cards(runs), *(
+            'p', ', '.join(map(str, folders)), class_='soft'), contents)),
+        element('main', overview.cards(runs) if runs else None, *(
             element('section', element('h2', text), part, id=name) for name, text, part in parts)),
         element('footer', f'bsce-tf {bsce_tf.__version__}. An error is the share of images whose '
                 'most probable class is not the label; the mean top-1 error is its mean over '

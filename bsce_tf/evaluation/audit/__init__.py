@@ -1,0 +1,1 @@
+"""Finds wrong labels of a training set by confident learning, and cleans it."""

@@ -1,0 +1,45 @@
+"""Rows of a CSV file by key, which several processes on one machine may add to."""
+
+import contextlib
+import csv
+import fcntl
+import pathlib
+
+from bsce_tf import files
+
+
+def read(path, key):
+    """{tuple of the cells of the columns `key`: row as a dict of strings}; {} without a file."""
+    if not pathlib.Path(path).exists():
+        return {}
+    with open(path, newline='', encoding='utf-8') as file:
+        return {tuple(row[name] for name in key): row for row in csv.DictReader(file)}
+
+
+def add(path, key, row, lock):
+    """Adds a row to what is in the file by now; returns all as `read`.
+
+    Args:
+      path: CSV file.
+      key: names of the columns that tell rows apart.
+      row: dict.
+      lock: file that only one process holds at a time.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(lock):
+        found = {**read(path, key), tuple(row[name] for name in key): row}
+        with (files.replacing(path) as temporary,
+              open(temporary, 'w', newline='', encoding='utf-8') as file):
+            columns = dict.fromkeys(name for other in found.values() for name in other)
+            writer = csv.DictWriter(file, columns, restval='', lineterminator='\n')
+            writer.writeheader()
+            writer.writerows(found.values())
+    return found
+
+
+@contextlib.contextmanager
+def _locked(path):
+    with open(path, 'w') as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
