@@ -102,7 +102,8 @@ def test_two_processes_fill_one_table(smoke, tmp_path):
                      for _ in range(2))
     for found, arm in ((first, 'ce'), (second, 'bsce'), (first, 'sce')):
         found._add(('x', arm, '0.1', '0'), 'test', 0.1, result, {}, 1, 2.0)
-    assert set(rows.read(tmp_path / 'a.csv', grid.KEY)) == {('x', arm, '0.1', '0') for arm in ('ce', 'bsce', 'sce')}
+    assert set(rows.read(tmp_path / 'a.csv', grid.KEY)) == {
+        ('x', arm, '0.1', '0') for arm in ('ce', 'bsce', 'sce')}
 
 
 def test_an_unknown_condition_is_named(places, smoke):
