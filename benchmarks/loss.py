@@ -31,7 +31,7 @@ def rows(options):
     target = np.empty_like(logits)
     ways = {name: calls(way, labels, logits, options.steps) for name, way in made.items()}
     ways['compiled'] = calls(compiled, labels, logits, options.steps)
-    ways['copy'] = lambda: [np.copyto(target, logits) for _ in range(options.steps)] and None
+    ways['copy'] = lambda: [np.copyto(target, logits) for _ in range(options.steps)]
     found = {name: np.array(cost) / options.steps
              for name, cost in measure.alternate(ways, options.repeats).items()}
     what = f'BSCE with class weights and its gradient, K = {options.classes:,}, {options.batch}'

@@ -97,7 +97,7 @@ def alternate(ways, repeats, warm=1):
     """What each way costs, in turn, so that a busy machine slows all of them.
 
     Args:
-      ways: name → function. What it returns is its cost; None: the seconds it took.
+      ways: name → function. Its cost is the float that it returns, else the seconds it took.
       repeats: turns of each.
       warm: turns before that are not counted.
 
@@ -112,7 +112,7 @@ def alternate(ways, repeats, warm=1):
         for name, way in ways.items():
             begin = time.perf_counter()
             cost = way()
-            found[name].append(time.perf_counter() - begin if cost is None else cost)
+            found[name].append(cost if isinstance(cost, float) else time.perf_counter() - begin)
     return found
 
 
@@ -182,7 +182,8 @@ class Worker:
 
     def __init__(self, python, file, settings, **environment):
         """See the class."""
-        self._errors = tempfile.TemporaryFile('w+')  # a pipe that nobody reads would fill up
+        # A pipe that nobody reads would fill up.
+        self._errors = tempfile.TemporaryFile('w+')  # noqa: SIM115
         self._process = subprocess.Popen(
             [str(python), file, f'--worker={json.dumps(settings)}'], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=self._errors, text=True,
@@ -221,15 +222,16 @@ def serve(step, **facts):
     """The other side of `Worker`: takes a turn for every line that comes in.
 
     Args:
-      step: function; what it returns is its cost, None: the seconds it took.
+      step: function; its cost is the float that it returns, else the seconds it took.
       **facts: JSON values to tell first.
     """
     print(json.dumps(facts), flush=True)
     for _ in sys.stdin:
         begin = time.perf_counter()
         cost = step()
-        print(json.dumps([time.perf_counter() - begin if cost is None else cost, peak()]),
-              flush=True)
+        if not isinstance(cost, float):
+            cost = time.perf_counter() - begin
+        print(json.dumps([cost, peak()]), flush=True)
 
 
 def run(doc, rows, work=None, lists=(), **sizes):
@@ -259,7 +261,7 @@ def run(doc, rows, work=None, lists=(), **sizes):
     for name, values in (sizes | dict(lists)).items():
         if getattr(options, name) is None:
             setattr(options, name, values[options.quick])
-    if not FEWEST <= options.repeats:
+    if options.repeats < FEWEST:
         parser.error(f'--repeats: found {options.repeats}; expected at least {FEWEST}')
     for found in rows(options):
         print(json.dumps(found) if options.json else text_of(found), flush=True)

@@ -95,7 +95,7 @@ def work(settings):
     before = measure.from_here()
     error = turn()
     memory = measure.peak() - before
-    measure.serve(lambda: turn() and None, memory=memory, error=error)
+    measure.serve(lambda: [turn()], memory=memory, error=error)
 
 
 def from_logits(options):
@@ -114,7 +114,7 @@ def from_logits(options):
         def turn():
             for _ in range(options.updates):
                 update()
-            return float(metric.result()) and None
+            metric.result().numpy()
 
         return turn
 
@@ -130,4 +130,5 @@ if __name__ == '__main__':
     measure.run(__doc__, rows, work, repeats=(5, 5, 'processes of each way'),
                 images=(148_000, 20_000, 'predictions'), classes=(50_030, 500, 'K'),
                 small=(10_006, 100, 'K of the peers that count K × K pairs'),
-                batch=(128, 128, 'images of a batch of logits'), updates=(20, 2, 'batches of a turn'))
+                batch=(128, 128, 'images of a batch of logits'),
+                updates=(20, 2, 'batches of a turn'))
