@@ -58,7 +58,7 @@ def rows(options):
         yield measure.row(
             f'{name}, N = {large["images"]:,}, K = {large["classes"]:,}',
             f'N = {small["images"]:,}, K = {small["classes"]:,}', large[key], small[key],
-            unit='s' if key in TIMES else 'MB',
+            unit='s' if key in TIMES else 'MB', inverse=True,
             note=f'N grows {large["images"] / small["images"]:.0f} times, K '
                  f'{large["classes"] / small["classes"]:.0f} times')
 

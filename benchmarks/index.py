@@ -59,7 +59,7 @@ def rows(options):
         mine = np.array(runs[name]).T
         yield measure.row(f'{what}, {title}', 'json.load', mine[0], peer[0], bound)
         yield measure.row(f'{what}, {title}: peak memory', 'json.load', mine[1], peer[1],
-                          unit='MB')
+                          unit='MB', inverse=True)
 
 
 def write_list(path, images, classes, files=0):

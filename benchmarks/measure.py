@@ -51,16 +51,17 @@ class Row(NamedTuple):
     note: str = ''
 
 
-def row(what, peer, ours, theirs, aim='', unit='s', note=''):
+def row(what, peer, ours, theirs, aim='', unit='s', note='', inverse=False):
     """A `Row` from costs, of which less is better.
 
     Args:
       what, peer, aim, note: see `Row`.
       ours, theirs: as many numbers each, neighbours in time at the same index.
       unit: of the numbers: 's', 'MB', or 's/image', 's/index' and so on, shown as a rate.
+      inverse: without an aim, show ours / theirs.
     """
     ours, theirs = np.asarray(ours, float), np.asarray(theirs, float)
-    faster = not aim.startswith('≤')
+    faster = not aim.startswith('≤') and not inverse
     ratios = theirs / ours if faster else ours / theirs
     median = float(np.median(ratios))
     met = ''

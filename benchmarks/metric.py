@@ -60,7 +60,8 @@ def against(peer, file, classes, options):
     ours, theirs = (np.array(values).T for values in found.values())
     what = f'mean top-1 error of {options.images:,} predictions, K = {classes:,}'
     yield measure.row(f'{what}: time', peer, ours[0], theirs[0], '≥ 5')
-    yield measure.row(f'{what}: memory', peer, ours[1], theirs[1], unit='MB')
+    yield measure.row(f'{what}: memory', peer, ours[1], theirs[1], unit='MB',
+                      inverse=True)
 
 
 def process(name, settings, options):
