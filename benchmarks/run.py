@@ -5,10 +5,11 @@
   python benchmarks/run.py --quick                tiny sizes: only whether each works
 
 Each runs in a process of its own. One that fails or takes too long becomes a row that says so, and
-the exit status is then 1. Rows are written as they come.
+the exit status is then 1. Rows are written as they come. After `--minutes` what is left is stopped.
 """
 
 import argparse
+import contextlib
 import csv
 import io
 import json
@@ -18,6 +19,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 HOME = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(HOME))
@@ -27,7 +29,7 @@ from benchmarks import measure  # noqa: E402
 from bsce_tf import files  # noqa: E402
 from experiments.provenance import provenance  # noqa: E402
 
-# Each with the seconds after which it is stopped; together they take under 30 minutes.
+# Each with the seconds after which it is stopped; on a quiet machine most take half of that.
 FILES = {'loss': 240, 'sampler': 240, 'metric': 180, 'startup': 180, 'index': 240, 'packed': 60,
          'input_pipeline': 240, 'augment': 120, 'training_step': 240, 'export': 240,
          'backbones': 600, 'growth': 300}
@@ -41,6 +43,7 @@ def main():
     parser.add_argument('--quick', action='store_true', help='tiny sizes: only whether each works')
     parser.add_argument('--peer-python', default=str(measure.PEER_PYTHON),
                         help='a Python that has benchmarks/peers.txt')
+    parser.add_argument('--minutes', type=float, default=30, help='of all together')
     parser.add_argument('--output', type=pathlib.Path, help='folder; default results, with '
                         '--quick runs/benchmarks')
     options = parser.parse_args()
@@ -52,6 +55,7 @@ def main():
         parser.error(f'--peer-python: {options.peer_python} is not there; `make bench` makes it')
     folder = options.output or HOME / ('runs/benchmarks' if options.quick else 'results')
     folder.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends what it started, too
     sys.exit(run(names, folder, options))
 
 
@@ -61,9 +65,10 @@ def run(names, folder, options):
     made['versions'] = (f'{measure.versions(sys.executable, *OURS)}; '
                         f'{measure.versions(options.peer_python, *PEERS)}')
     table = [line for line in read(folder / 'benchmarks.csv') if line['file'] not in names]
+    end = time.monotonic() + 60 * options.minutes
     for name in names:
         print(f'{name}.py', flush=True)
-        for found in rows_of(name, options):
+        for found in rows_of(name, min(FILES[name], end - time.monotonic()), options):
             print(measure.text_of(found), flush=True)
             table.append({'file': name, **{k: str(v) for k, v in found._asdict().items()},
                           **made})
@@ -72,8 +77,8 @@ def run(names, folder, options):
     return int(any(line['met'] == 'failed' and line['file'] in names for line in table))
 
 
-def rows_of(name, options):
-    """Rows of one benchmark, as they come, and one more if it fails."""
+def rows_of(name, seconds, options):
+    """Rows of one benchmark, as they come, and one more if it fails or takes longer."""
     command = [sys.executable, str(HOME / 'benchmarks' / f'{name}.py'), '--json',
                f'--peer-python={options.peer_python}', *(['--quick'] if options.quick else [])]
     process = subprocess.Popen(
@@ -86,21 +91,30 @@ def rows_of(name, options):
 
     def stop():
         late.set()
-        os.killpg(process.pid, signal.SIGKILL)  # with the processes it started
+        _kill(process)
 
-    timer = threading.Timer(FILES[name], stop)
+    timer = threading.Timer(max(seconds, 0), stop)
     timer.start()
-    for line in process.stdout:
-        if line.startswith('['):  # what libraries print besides is no row
-            yield measure.Row(*json.loads(line))
-    status = process.wait()
-    timer.cancel()
+    try:
+        for line in process.stdout:
+            if line.startswith('['):  # what libraries print besides is no row
+                yield measure.Row(*json.loads(line))
+        status = process.wait()
+    finally:
+        timer.cancel()
+        _kill(process)
     reader.join(5)
     if late.is_set():
-        yield measure.failed(f'{name}.py', f'stopped after {FILES[name]} s')
+        yield measure.failed(f'{name}.py', f'stopped after {max(seconds, 0):.0f} s')
     elif status:
         said = [line.strip() for line in errors if line.strip()]
         yield measure.failed(f'{name}.py', (said or [f'exit status {status}'])[-1])
+
+
+def _kill(process):
+    """Ends a process and those that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def read(path):

@@ -136,5 +136,5 @@ def work(settings):
 if __name__ == '__main__':
     measure.run(__doc__, rows, work, repeats=(5, 5, 'processes of each way'),
                 classes=(50_030, 300, 'K'), images=(2_498_771, 5000, 'N'),
-                batches=(200, 5, 'batches of a turn'),
-                limit=(30, 30, 'seconds that a peer may take to start'))
+                batches=(100, 5, 'batches of a turn'),
+                limit=(15, 15, 'seconds that a peer may take to start'))
