@@ -184,6 +184,6 @@ def large(folder, steps):
 
 if __name__ == '__main__':
     measure.run(__doc__, rows, repeats=(5, 5, 'turns of each way'),
-                images=(192, 64, 'files that are generated'), batches=(6, 1, 'batches of a turn'),
+                images=(192, 64, 'files that are generated'), batches=(12, 1, 'batches of a turn'),
                 threads=(2, 2, 'of each way'),
                 large=(0, 0, 'steps with 2.5 M paths: first batch and memory instead'))
