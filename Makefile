@@ -1,10 +1,11 @@
 # make demo   install, get Fashion-MNIST, train with CE and with BSCE, print one table
 # make test   install what the tests need, lint, run them
+# make bench  install what they are measured against, run the benchmarks: under 30 minutes
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test test-large lint clean
+.PHONY: demo test test-large lint bench clean
 
 demo: .venv/core
 	tools/get_fashion_mnist.sh .data
@@ -19,6 +20,9 @@ test-large: .venv/dev
 lint: .venv/dev
 	$(BIN)/ruff check .
 
+bench: .venv/dev .venv-peers/done
+	$(BIN)/python benchmarks/run.py $(if $(ONLY),--only=$(ONLY))
+
 .venv/core: setup.cfg constraints.txt
 	$(PYTHON) -m venv .venv || { echo "error: $(PYTHON) -m venv failed; expected Python 3.11 to 3.13 with the package python3-venv" >&2; exit 2; }
 	$(PIP) --editable .
@@ -28,5 +32,12 @@ lint: .venv/dev
 	$(PIP) --editable '.[dev]'
 	touch $@
 
+# PyTorch and what comes with it clash with TensorFlow's environment.
+.venv-peers/done: benchmarks/peers.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip --disable-pip-version-check install --quiet --requirement $< \
+		--extra-index-url https://download.pytorch.org/whl/cpu
+	touch $@
+
 clean:
-	rm -rf .venv runs
+	rm -rf .venv .venv-peers runs

@@ -3,11 +3,10 @@
   python benchmarks/augment.py
 
 Every way gets the same uint8 images from memory, in a parallel map of tf.data on two threads: one
-at a time; for MixUp and CutMix ours takes pairs and the others batches of 64. In turn; prints
-median and range. Needs the extra `augment`. Only ours depend on nothing but the seed.
+at a time; for MixUp and CutMix ours takes pairs and the others batches of 64. Needs the extra
+`augment`. Only ours depend on nothing but the seed.
 """
 
-import argparse
 import os
 import time
 
@@ -20,21 +19,15 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from official.vision.ops import augment as official  # noqa: E402
 
+from benchmarks import measure  # noqa: E402
 from bsce_tf.data import augment, mixing  # noqa: E402
 
 BATCH, CLASSES = 64, 1000
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
-    parser.add_argument('--size', type=int, default=160, help='side of the images in pixels')
-    parser.add_argument('--images', type=int, default=512, help='images of a run')
-    parser.add_argument('--repeats', type=int, default=5)
-    options = parser.parse_args()
-    print(f'{options.size} x {options.size}, {os.cpu_count()} cores, TensorFlow {tf.__version__}, '
-          f'{options.repeats} repeats in turn: median [range]')
+def rows(options):
     for title, ways in changes(options.size).items():
-        compare(title, ways, options)
+        yield from compare(title, ways, options)
 
 
 def changes(size):
@@ -97,20 +90,21 @@ def compare(title, ways, options):
     rng = np.random.default_rng(0)
     coarse = tf.constant(rng.integers(0, 256, (BATCH, 8, 8, 3)), tf.float32)
     images = tf.cast(tf.image.resize(coarse, (options.size, options.size)), tf.uint8)
-    datasets = {name: dataset(images, *way) for name, way in ways.items()}
-    rates = {name: [] for name in ways}
-    for _ in range(options.repeats):
-        for name, (runs, taken) in datasets.items():
-            iterator = iter(runs)
-            next(iterator)  # what starting costs is not counted
-            begin = time.perf_counter()
-            for _ in range(options.images // taken):
-                next(iterator)
-            rates[name].append(options.images / (time.perf_counter() - begin))
-    print(title)
-    for name, found in rates.items():
-        print(f'  {name:20} {np.median(found):7.0f} images/s [{min(found):.0f} to '
-              f'{max(found):.0f}]')
+
+    def turn(runs, taken):
+        iterator = iter(runs)
+        next(iterator)  # what starting costs is not counted
+        begin = time.perf_counter()
+        for _ in range(options.images // taken):
+            next(iterator)
+        return (time.perf_counter() - begin) / options.images
+
+    made = {name: dataset(images, *way) for name, way in ways.items()}
+    found = measure.alternate({name: lambda way=way: turn(*way) for name, way in made.items()},
+                              options.repeats)
+    for peer in list(ways)[1:]:
+        yield measure.row(f'{title}, {options.size} px', peer, found['bsce-tf'], found[peer],
+                          unit='s/image')
 
 
 def dataset(images, function, taken):
@@ -124,4 +118,6 @@ def dataset(images, function, taken):
 
 
 if __name__ == '__main__':
-    main()
+    measure.run(__doc__, rows, repeats=(5, 5, 'turns of each way'),
+                size=(160, 32, 'side of the images in pixels'),
+                images=(256, 128, 'images of a turn'))

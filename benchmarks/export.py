@@ -1,22 +1,17 @@
 """What an export costs and saves.
 
-  python benchmarks/export.py crops                     preparing five scales against one
-  python benchmarks/export.py forward resnet152         exported forward pass against model.predict
-  python benchmarks/export.py forward resnet152 --variants    and which optimisation brings what
-  python benchmarks/export.py tta resnet152             five scales against one, end to end
+  python benchmarks/export.py
 
-Exports run in a TensorFlow session, as TensorFlow Serving runs them. Random weights,
-statistics of BatchNorm too. In turn;
-prints the median and range of each and of the ratios of neighbouring runs. `crops` takes an 800 ×
-800 JPEG, decodes it and crops it, one image after another.
+Five scales of an 800 × 800 JPEG in one decode against a decode for each scale: crops alone, one
+image after another, and the whole exported graph; and the exported forward pass, BatchNorm folded,
+against `model.predict`. Exports run in a TensorFlow session, as TensorFlow Serving runs them.
+Random weights, statistics of BatchNorm too.
 """
 
-import argparse
 import functools
 import io
 import os
 import tempfile
-import time
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 os.environ.setdefault('CUDA_VISIBLE_DEVICES', '')
@@ -25,27 +20,20 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from PIL import Image  # noqa: E402
 
+from benchmarks import measure  # noqa: E402
 from bsce_tf.data import crops, decode  # noqa: E402
 from bsce_tf.evaluation import members  # noqa: E402
 from bsce_tf.models import backbones, classifier  # noqa: E402
-from bsce_tf.serving import fold, freeze, graph  # noqa: E402
+from bsce_tf.serving import fold, graph  # noqa: E402
 
-SIDE, SIZE, SCALES, ONE = 800, 331, (384, 412, 424, 436, 464), 436
+SIDE, SIZE, SCALES = 800, 331, (384, 412, 424, 436, 464)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
-    parser.add_argument('what', choices=('crops', 'forward', 'tta'))
-    parser.add_argument('backbone', nargs='?', default='resnet152')
-    parser.add_argument('--classes', type=int, default=1000)
-    parser.add_argument('--batch', type=int, default=5, help='crops of a forward pass')
-    parser.add_argument('--images', type=int, default=20, help='images of a run of `crops`')
-    parser.add_argument('--repeats', type=int, default=9)
-    parser.add_argument('--variants', action='store_true', help='of the exported forward pass')
-    options = parser.parse_args()
-    print(f'{os.cpu_count()} cores, TensorFlow {tf.__version__}, {options.repeats} repeats in '
-          'turn: median [range]')
-    {'crops': time_crops, 'forward': time_forward, 'tta': time_tta}[options.what](options)
+def rows(options):
+    yield time_crops(options)
+    for backbone in options.backbones:
+        yield time_forward(backbone, options)
+    yield time_tta(options.backbones[0], options)
 
 
 def time_crops(options):
@@ -57,41 +45,52 @@ def time_crops(options):
             image = decode.decode(data, 100_000_000)
             return crops.to_uint8(crops.centre_crops(image, scales, SIZE))
 
-        return lambda: [prepare() for _ in range(options.images)]
+        return prepare
 
-    compare({'five scales': way(SCALES), 'one scale': way((ONE,))}, options, options.images)
+    together, single = way(SCALES), [way((scale,)) for scale in SCALES]
+    found = measure.alternate({
+        'one': lambda: [together() for _ in range(options.images)],
+        'five': lambda: [way() for _ in range(options.images) for way in single]},
+        options.repeats)
+    return measure.row(f'crops of five scales of {options.images} JPEGs of {SIDE} px',
+                       'the same with a decode for each scale', found['one'], found['five'],
+                       '≤ 0.8')
 
 
-def time_forward(options):
-    member = made(options, (SIZE,))
+def time_forward(backbone, options):
+    member = made(backbone, options.classes, SCALES[:1])
     model = classifier_of(member)
     size = member.size
     batch = np.random.default_rng(0).integers(
         0, 256, (options.batch, 1, size, size, 3)).astype(np.uint8)
-    ways = {'model.predict': lambda: model.predict(batch[:, 0], options.batch, verbose=0)}
     folded = member._replace(body=fold.fold_batch_norms(member.body)[0])
-    kinds = {'export': (folded, False)}
-    if options.variants:
-        kinds.update({'frozen': (folded, True), 'as trained': (member, False),
-                      'frozen alone': (member, True)})
-    for name, (changed, frozen) in kinds.items():
-        ways[name] = forward_session(changed, frozen, batch)
-    own = ways['model.predict']()
-    difference = np.abs(ways['export']() - own).max() / np.abs(own).max()
-    print(f'{options.backbone}, {options.batch} crops of {size} x {size}; logits differ by '
-          f'{difference:.1e} of the largest')
-    compare(ways, options, options.batch)
+    export = forward_session(folded, batch)
+    own = model.predict(batch[:, 0], options.batch, verbose=0)
+    difference = np.abs(export() - own).max() / np.abs(own).max()
+    found = measure.alternate({
+        'export': export,
+        'own': lambda: model.predict(batch[:, 0], options.batch, verbose=0)},
+        options.repeats)
+    return measure.row(f'exported {backbone}, {options.batch} crops of {size} px', 'model.predict',
+                       found['export'], found['own'], '≥ 1.15',
+                       note=f'logits differ by {difference:.1e} of the largest')
 
 
-def time_tta(options):
+def time_tta(backbone, options):
     data = [photograph()]
-    ways = {}
-    for name, scales in (('five scales', SCALES), ('one scale', (ONE,))):
-        member = made(options, scales)
+
+    def way(scales):
+        member = made(backbone, options.classes, scales)
         member = member._replace(body=fold.fold_batch_norms(member.body)[0])
-        module = graph.Graph([part(member, False)], [str(k) for k in range(options.classes)])
-        ways[name] = functools.partial(session(module, module.signatures()), image_bytes=data)
-    compare(ways, options, 1)
+        module = graph.Graph([graph.Part(member)], [str(k) for k in range(options.classes)])
+        return functools.partial(session(module, module.signatures()), image_bytes=data)
+
+    together, single = way(SCALES), [way((scale,)) for scale in SCALES]
+    found = measure.alternate({'one': together,
+                               'five': lambda: [way() for way in single]},
+                              options.repeats)
+    return measure.row(f'{backbone} on five scales of a JPEG of {SIDE} px, end to end',
+                       'a request for each scale', found['one'], found['five'], '≤ 1.0')
 
 
 def photograph():
@@ -105,10 +104,10 @@ def photograph():
     return buffer.getvalue()
 
 
-def made(options, scales):
+def made(backbone, classes, scales):
     """A `Member` with random weights; scales in proportion to the backbone's native size."""
-    size = backbones.get(options.backbone).weights.size
-    model = classifier.build(options.backbone, options.classes, image_size=size)
+    size = backbones.get(backbone).weights.size
+    model = classifier.build(backbone, classes, image_size=size)
     rng = np.random.default_rng(0)
     for weight in model.weights:  # at first they are 0 and 1, which TensorFlow leaves out
         name = weight.path.rpartition('/')[2]
@@ -118,7 +117,7 @@ def made(options, scales):
             weight.assign(rng.uniform(0.8, 1.25, weight.shape))
     body, head = members.split(model)
     scales = tuple(round(scale * size / SIZE) for scale in scales)
-    return members.Member(options.backbone, body, head, scales, size, 'squash', False, 3, None)
+    return members.Member(backbone, body, head, scales, size, 'squash', False, 3, None)
 
 
 def classifier_of(member):
@@ -126,22 +125,10 @@ def classifier_of(member):
     return keras.Model(member.body.input, member.head(member.body.output))
 
 
-def part(member, frozen):
-    """As the export makes it."""
-    if not frozen:
-        return graph.Part(member)
-    shape = [None, len(member.scales), member.size, member.size, member.channels]
-    return graph.Part(member, *(
-        freeze.freeze(functools.partial(function, member), tf.TensorSpec(*spec))
-        for function, spec in ((members.features_of, (shape, tf.uint8)),
-                               (members.logits_of, ([None, shape[1], member.body.output.shape[-1]],
-                                                    tf.float32)))))
-
-
-def forward_session(member, frozen, batch):
+def forward_session(member, batch):
     """Function that gives the logits of crops, from an export of nothing else."""
     module = tf.Module()
-    module.part = part(member, frozen)
+    module.part = graph.Part(member)
     forward = tf.function(
         lambda crops: {'logits': module.part.logits(module.part.features(crops))},
         input_signature=[tf.TensorSpec([None, *module.part.shape], tf.uint8, name='crops')],
@@ -164,33 +151,8 @@ def session(module, signatures):
     return lambda **inputs: runner.run(outputs, {names[n]: x for n, x in inputs.items()})
 
 
-def compare(ways, options, count):
-    """Times the ways in turn and prints ratios of the first to the others.
-
-    CPU time too, which says more where others use the machine at the same time.
-    """
-    for way in ways.values():
-        way()
-        way()
-    found = {name: [] for name in ways}
-    for _ in range(options.repeats):
-        for name, way in ways.items():
-            begin = time.perf_counter(), time.process_time()
-            way()
-            found[name].append((time.perf_counter() - begin[0], time.process_time() - begin[1]))
-    found = {name: np.array(values).T for name, values in found.items()}
-    first, *others = found
-    for name, (wall, cpu) in found.items():
-        print(f'  {name:14} {spread(1000 * wall / count)} ms each, '
-              f'CPU {spread(1000 * cpu / count)}')
-    for name in others:
-        wall, cpu = found[first] / found[name]
-        print(f'  {first} / {name}: {spread(wall)}, CPU {spread(cpu)}')
-
-
-def spread(values):
-    return f'{np.median(values):.3g} [{np.min(values):.3g} to {np.max(values):.3g}]'
-
-
 if __name__ == '__main__':
-    main()
+    measure.run(__doc__, rows, repeats=(5, 5, 'turns of each way'),
+                lists={'backbones': (['resnet152'], ['resnet50'], 'names')},
+                classes=(1000, 10, 'K'), batch=(5, 1, 'crops of a forward pass'),
+                images=(10, 2, 'images of a turn of crops'))

@@ -1,20 +1,21 @@
 """How fast training crops are made from JPEG files, against what others do with them.
 
-  python benchmarks/input_pipeline.py            the rates below, on two threads
-  python benchmarks/input_pipeline.py --large    first batch and memory with 2.5 M paths
+  python benchmarks/input_pipeline.py                   the rates below, on two threads
+  python benchmarks/input_pipeline.py --large 10000     first batch and memory with 2.5 M paths
 
 Generates 800 × 800 JPEGs with texture (quality 80 to 95) and makes 331 × 331 crops of them, batches
 of 64. In turn: decoding alone (`tf.io.decode_jpeg`, the bound of all who decode whole images); this
 project's training pipeline, with bad-file handling, flips and sampling; the usual pipeline (decode,
-resize to 436 × 436, random crop, flip); and `keras.utils.image_dataset_from_directory`, which only
-resizes. Prints median and range of each and of the ratios of neighbouring runs.
+resize to 436 × 436, random crop, flip), both also with RandAugment, there of tf-models-official;
+`keras.utils.image_dataset_from_directory`, which only resizes; and timm's random resized crops and
+flips in two workers of PyTorch's DataLoader. From a new iterator's second batch on: an old one
+would fill its buffers in the time of the others.
 """
 
-import argparse
+import functools
 import io
 import os
 import pathlib
-import resource
 import tempfile
 import time
 
@@ -24,9 +25,11 @@ os.environ.setdefault('CUDA_VISIBLE_DEVICES', '')
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
+from official.vision.ops import augment as official  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from bsce_tf.data import pipeline  # noqa: E402
+from benchmarks import measure  # noqa: E402
+from bsce_tf.data import augment, pipeline  # noqa: E402
 from bsce_tf.data.bad_images import BadImages  # noqa: E402
 from bsce_tf.data.examples import Examples  # noqa: E402
 from bsce_tf.data.sampler import Sampler  # noqa: E402
@@ -35,62 +38,53 @@ SIDE, SIZE, SCALE, BATCH = 800, 331, 436, 64
 SCALES = (384, 412, 424, 436, 464)
 PATHS, CLASSES = 2_498_771, 50_030  # of AliProducts
 
+# Way of ours, way of theirs, what theirs is, aim.
+PAIRS = (('ours', 'decoding', 'tf.io.decode_jpeg alone', '≥ 0.75'),
+         ('ours', 'usual', 'decode, resize, crop, flip', '≥ 1.5'),
+         ('ours, RandAugment', 'usual, RandAugment',
+          'decode, resize, crop, flip, RandAugment of tf-models-official', '≥ 1.5'),
+         ('ours', 'keras', 'image_dataset_from_directory', '≥ 1.0'),
+         ('ours', 'torch', "timm's transforms in PyTorch's DataLoader", '≥ 2'))
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
-    parser.add_argument('--images', type=int, default=192, help='files that are generated')
-    parser.add_argument('--batches', type=int, default=12, help='batches of a run')
-    parser.add_argument('--repeats', type=int, default=7)
-    parser.add_argument('--threads', type=int, default=2)
-    parser.add_argument('--large', action='store_true', help='first batch and memory instead')
-    parser.add_argument('--steps', type=int, default=10_000, help='steps for --large')
-    options = parser.parse_args()
+
+def rows(options):
     tf.config.threading.set_inter_op_parallelism_threads(options.threads)
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     with tempfile.TemporaryDirectory() as folder:
         if options.large:
-            large(pathlib.Path(folder), options.steps)
+            large(pathlib.Path(folder), options.large)
         else:
-            rates(pathlib.Path(folder), options)
+            yield from rates(pathlib.Path(folder), options)
 
 
 def rates(folder, options):
     files = make(folder, options.images)
-    ways = {name: limited(dataset, options.threads) for name, dataset in (
-        ('decoding alone', decoding(files)), ('bsce-tf', ours(folder, files)),
-        ('usual', usual(files)), ('keras', keras_folder(folder)))}
-    found = {name: [] for name in ways}
-    for _ in range(options.repeats):
-        for name, way in ways.items():
-            found[name].append(rate(way, options.batches))
-    found = {name: np.array(values).T for name, values in found.items()}
-    print(f'{SIDE} x {SIDE} JPEGs to {SIZE} x {SIZE}, batches of {BATCH}, {options.threads} threads'
-          f' of {os.cpu_count()} cores, TensorFlow {tf.__version__}, {options.repeats} repeats in '
-          'turn: median [range]')
-    for name, values in found.items():
-        print(f'{name:16} {spread(values[0], ".0f")} images/s, '
-              f'{spread(values[1], ".0f")} in a second of one core')
-    for peer in ('decoding alone', 'usual', 'keras'):
-        wall, core = found['bsce-tf'] / found[peer]
-        print(f'bsce-tf / {peer:16} {spread(wall, ".2f")}, of one core {spread(core, ".2f")}')
+    datasets = {'ours': ours(folder, files), 'decoding': decoding(files), 'usual': usual(files),
+                'ours, RandAugment': ours(folder, files, policy='randaugment'),
+                'usual, RandAugment': usual(files, official.RandAugment(2, 9.0).distort),
+                'keras': keras_folder(folder)}
+    ways = {name: functools.partial(cost, limited(dataset, options.threads), options.batches)
+            for name, dataset in datasets.items()}
+    settings = {'kind': 'loader', 'folder': str(folder), 'size': SIZE, 'batch': BATCH,
+                'batches': options.batches, 'threads': options.threads}
+    peers = str(pathlib.Path(__file__).with_name('torch_peers.py'))
+    with measure.Worker(options.peer_python, peers, settings) as worker:
+        ways['torch'] = lambda: worker.turn()[0]
+        found = measure.alternate(ways, options.repeats)
+    for mine, other, peer, aim in PAIRS:
+        yield measure.row(f'{SIDE} px JPEGs to {SIZE} px crops, {options.threads} threads'
+                          f'{mine.removeprefix("ours")}', peer, found[mine], found[other], aim,
+                          's/image')
 
 
-def rate(way, batches):
-    """Images a second and images a second of one core, from a new iterator's second batch on.
-
-    An old one would fill its buffers in the time of the others.
-    """
+def cost(way, batches):
+    """Seconds an image."""
     iterator = iter(way)
     next(iterator)
-    begin, begin_core = time.perf_counter(), time.process_time()
+    begin = time.perf_counter()
     for _ in range(batches):
         next(iterator)
-    images = batches * BATCH
-    return images / (time.perf_counter() - begin), images / (time.process_time() - begin_core)
-
-
-def spread(values, form):
-    return f'{np.median(values):{form}} [{np.min(values):{form}} to {np.max(values):{form}}]'
+    return (time.perf_counter() - begin) / batches / BATCH
 
 
 def limited(dataset, threads):
@@ -108,20 +102,21 @@ def decoding(files):
     return mapped.batch(BATCH).prefetch(tf.data.AUTOTUNE)
 
 
-def ours(folder, files):
+def ours(folder, files, policy='none'):
     names = np.array([os.path.relpath(path, folder) for path in files], 'S')
     labels = np.array([int(name.split(b'/')[0]) for name in names])
     examples = Examples(labels, range(labels.max() + 1), paths=names, root=str(folder))
     bad = BadImages('skip', max_pixels=10**8)
     return pipeline.training(examples, Sampler(labels, examples.num_classes), batch_size=BATCH,
-                             size=SIZE, scales=SCALES, flip=True, bad=bad)
+                             size=SIZE, scales=SCALES, flip=True, bad=bad,
+                             augmentation=augment.Augmentation(policy=policy))
 
 
-def usual(files):
+def usual(files, change=lambda image: image):
     def example(path):
         image = tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
         image = tf.image.random_crop(tf.image.resize(image, (SCALE, SCALE)), (SIZE, SIZE, 3))
-        return tf.image.random_flip_left_right(image)
+        return change(tf.cast(tf.image.random_flip_left_right(image), tf.uint8))
 
     mapped = _endless(files).map(example, num_parallel_calls=tf.data.AUTOTUNE)
     return mapped.batch(BATCH).prefetch(tf.data.AUTOTUNE)
@@ -184,16 +179,11 @@ def large(folder, steps):
     for step in range(1, steps + 1):
         next(batches)
         if step % max(steps // 10, 1) == 0:
-            print(f'step {step:6}: {resident():.0f} MB')
-
-
-def resident():
-    """Memory of this process in MB."""
-    statm = pathlib.Path('/proc/self/statm')
-    if statm.exists():
-        return int(statm.read_text().split()[1]) * resource.getpagesize() / 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3  # the peak
+            print(f'step {step:6}: {measure.resident():.0f} MB')
 
 
 if __name__ == '__main__':
-    main()
+    measure.run(__doc__, rows, repeats=(5, 5, 'turns of each way'),
+                images=(192, 64, 'files that are generated'), batches=(12, 1, 'batches of a turn'),
+                threads=(2, 2, 'of each way'),
+                large=(0, 0, 'steps with 2.5 M paths: first batch and memory instead'))

@@ -4,15 +4,12 @@
 
 Writes random JPEG-sized files and packs them; then reads all of them in the same shuffled order
 through tf.data, in batches, in turn from the files (`tf.io.read_file` in a parallel map: the peer)
-and from the pack. Nothing is decoded. Prints median and range of both, and the median of the ratios
-of neighbouring runs. Both are in the system's file cache, the best case for files: on network
-storage every file costs a round trip of its own, which a shard pays once.
+and from the pack. Nothing is decoded. Both are in the system's file cache, the best case for files:
+on network storage every file costs a round trip of its own, which a shard pays once.
 """
 
-import argparse
 import os
 import pathlib
-import statistics
 import tempfile
 import time
 
@@ -21,38 +18,27 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
+from benchmarks import measure  # noqa: E402
 from bsce_tf.data import pack, sources  # noqa: E402
 from bsce_tf.data.examples import Examples  # noqa: E402
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
-    parser.add_argument('--images', type=int, default=4000)
-    parser.add_argument('--kilobytes', type=int, default=60, help='mean size of an image')
-    parser.add_argument('--batch', type=int, default=64)
-    parser.add_argument('--repeats', type=int, default=9)
-    options = parser.parse_args()
+def rows(options):
     with tempfile.TemporaryDirectory() as folder:
         examples = make(pathlib.Path(folder), options.images, options.kilobytes)
         pack.pack(examples, pathlib.Path(folder, 'packed', 'train'), 1024, progress=False)
         packed = sources.load('packed', root=os.path.join(folder, 'packed')).train
         order = np.random.default_rng(1).permutation(options.images)
-        ways = {'files': from_files(examples, order, options.batch),
-                'packed': from_pack(packed, order, options.batch)}
-        rates = {name: [] for name in ways}
-        sizes = {name: read(dataset)[1] for name, dataset in ways.items()}  # warms up
-        assert sizes['files'] == sizes['packed'], sizes
-        for _ in range(options.repeats):
-            for name, dataset in ways.items():
-                rates[name].append(options.images / read(dataset)[0])
-    print(f'{options.images} images of {options.kilobytes} kB, batches of {options.batch}, '
-          f'{os.cpu_count()} cores, {options.repeats} repeats in turn: median [range]')
-    for name, found in rates.items():
-        print(f'{name:8} {statistics.median(found):8.0f} images/s '
-              f'[{min(found):.0f} to {max(found):.0f}]')
-    ratios = [ours / peer for ours, peer in zip(rates['packed'], rates['files'], strict=True)]
-    print(f'packed / files: {statistics.median(ratios):.2f} [{min(ratios):.2f} to '
-          f'{max(ratios):.2f}]')
+        datasets = {'files': from_files(examples, order, options.batch),
+                    'packed': from_pack(packed, order, options.batch)}
+        sizes = {name: read(dataset)[1] for name, dataset in datasets.items()}  # warms up
+        if sizes['files'] != sizes['packed']:
+            raise RuntimeError(f'not the same bytes: {sizes}')
+        found = measure.alternate({name: lambda way=way: read(way)[0] / options.images
+                                   for name, way in datasets.items()}, options.repeats, warm=0)
+    yield measure.row(f'{options.images} images of {options.kilobytes} kB in random order, packed',
+                      'the same as files, in the file cache', found['packed'], found['files'],
+                      unit='s/image')
 
 
 def make(folder, images, kilobytes):
@@ -94,4 +80,6 @@ def read(dataset):
 
 
 if __name__ == '__main__':
-    main()
+    measure.run(__doc__, rows, repeats=(9, 5, 'turns of each way'),
+                images=(4000, 200, 'files that are generated'),
+                kilobytes=(60, 60, 'mean size of an image'), batch=(64, 64, 'images'))

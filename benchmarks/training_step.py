@@ -1,87 +1,100 @@
-"""What a training step costs here, against Keras's `fit` with its own loss and metric.
+"""What a training step costs here, against other loops.
 
-  python benchmarks/training_step.py              BSCE with class weights and mean top-1 error
-                                                  against sparse CE and accuracy; checkpoints;
-                                                  two replicas against one
-  python benchmarks/training_step.py --head       a head of 50,030 classes on features of PNASNet
+  python benchmarks/training_step.py
 
-Same network, same batch, float32, on this machine's cores; the ways take turns, and the ratio of a
-turn is of neighbouring measurements. Prints medians and ranges.
+BSCE with class weights and mean top-1 error against Keras's `fit` with sparse CE and accuracy, on
+the same network and batch; ResNet-50 against timm's on PyTorch; a checkpoint against
+`tf.train.Checkpoint`. Float32, with oneDNN as `main.py` sets it.
+`--replicas 2` adds two replicas on the same cores against one; `--head 64` prints what head, loss,
+metric and optimizer take at 50,030 classes on features of PNASNet, at that batch.
 """
 
-import argparse
 import os
 import pathlib
-import resource
-import statistics
+import sys
 import tempfile
-import time
+import types
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')  # as main.py
+os.environ.setdefault('CUDA_VISIBLE_DEVICES', '')
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
+from benchmarks import measure  # noqa: E402
 from bsce_tf import class_weights, losses, metrics  # noqa: E402
 from bsce_tf.models import classifier, heads  # noqa: E402
 from bsce_tf.training import checkpoint, optimizers, strategy  # noqa: E402
 from bsce_tf.training.state import State  # noqa: E402
 from bsce_tf.training.steps import Steps  # noqa: E402
 
+NETWORK = 'small_resnet'
 FEATURES, CLASSES = 4320, 50_030  # of PNASNet-5-Large, of AliProducts
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
-    parser.add_argument('--head', action='store_true', help='only the large head')
-    parser.add_argument('--backbone', default='small_resnet')
-    parser.add_argument('--size', type=int, default=28)
-    parser.add_argument('--batch', type=int, default=64)
-    parser.add_argument('--classes', type=int, default=1000)
-    parser.add_argument('--steps', type=int, default=100, help='steps of a turn')
-    parser.add_argument('--repeats', type=int, default=9)
-    options = parser.parse_args()
-    devices = strategy.create('mirrored', 2)  # divides the CPU before anything runs
+def rows(options):
+    devices = None
+    if options.replicas > 1:  # divides the CPU before anything runs
+        devices = strategy.create('mirrored', options.replicas)
     if options.head:
-        head()
-    else:
-        steps(options, devices)
+        head(options.head)
+        return
+    yield from steps(options, devices)
+    yield saving(options)
+    yield against_timm(options)
 
 
-def steps(options, two):
+def steps(options, devices):
+    data = batches(options)
+    one = tf.distribute.OneDeviceStrategy('CPU:0')
+    ways = {'fit': fit(options, data), 'ours': ours(options, data, one)}
+    if devices:
+        ways['replicas'] = ours(options, data, devices)
+    found = {name: np.array(cost) / options.steps
+             for name, cost in measure.alternate(ways, options.repeats).items()}
+    what = f'a step of {NETWORK}, {options.size} px, batch {options.batch}, K = 1,000'
+    yield measure.row(f'{what}: BSCE, class weights, mean top-1 error',
+                      'fit with sparse CE and accuracy', found['ours'], found['fit'], '≤ 1.02')
+    if devices:
+        yield measure.row(f'{what}: {options.replicas} replicas', 'one', found['replicas'],
+                          found['ours'])
+
+
+def against_timm(options):
+    """A step of ResNet-50; both in processes of their own, timm's with CE and without metric."""
+    size, batch = options.large, options.large_batch
+    peers = str(pathlib.Path(__file__).with_name('torch_peers.py'))
+    with measure.Worker(sys.executable, __file__, {'size': size, 'batch': batch}) as mine, \
+            measure.Worker(options.peer_python, peers, {
+                'kind': 'network', 'name': 'resnet50', 'size': size, 'batch': batch,
+                'train': True}) as theirs:
+        found = measure.alternate({'ours': lambda: mine.turn()[0] / batch,
+                                   'timm': lambda: theirs.turn()[0] / batch}, options.repeats)
+    return measure.row(f'training steps of ResNet-50, {size} px, batch {batch}', 'timm',
+                       found['ours'], found['timm'], '≥ 1.0', 's/image')
+
+
+def work(settings):
+    options = types.SimpleNamespace(backbone='resnet50', steps=1, **settings)
+    turn = ours(options, batches(options), tf.distribute.OneDeviceStrategy('CPU:0'))
+    turn()
+    turn()
+    measure.serve(turn)
+
+
+def batches(options):
+    """The same images and labels for ever."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 255, (options.batch, options.size, options.size, 3), np.uint8)
-    labels = rng.integers(0, options.classes, options.batch).astype('int32')
-    data = tf.data.Dataset.from_tensors((images, labels)).repeat()
-    one = tf.distribute.OneDeviceStrategy('CPU:0')
-    ways = {'keras fit': fit(options, data), 'bsce-tf': ours(options, data, one),
-            'bsce-tf, 2 replicas': ours(options, data, two)}
-    found = {name: [] for name in ways}
-    for way in ways.values():
-        way()
-    for _ in range(options.repeats):
-        for name, way in ways.items():
-            begin = time.perf_counter()
-            way()
-            found[name].append((time.perf_counter() - begin) / options.steps)
-    print(f'{options.backbone}, {options.size} px, batch {options.batch}, {options.classes} '
-          f'classes, {os.cpu_count()} cores, TensorFlow {tf.__version__}, {options.repeats} turns '
-          f'of {options.steps} steps: median [range]')
-    for name, seconds in found.items():
-        print(f'{name:20} {spread([1000 * s for s in seconds], ".2f")} ms a step')
-    for ours_, peer in (('bsce-tf', 'keras fit'), ('bsce-tf, 2 replicas', 'bsce-tf')):
-        ratios = [a / b for a, b in zip(found[ours_], found[peer], strict=True)]
-        print(f'{ours_} / {peer}: {spread(ratios, ".3f")}')
-    seconds = saving(options)
-    print(f'a checkpoint: {1000 * seconds:.0f} ms, {100 * seconds / 600:.3f} % of the default '
-          'interval of 10 minutes')
+    labels = rng.integers(0, 1000, options.batch).astype('int32')
+    return tf.data.Dataset.from_tensors((images, labels)).repeat()
 
 
 def build(options):
     keras.utils.set_random_seed(0)
-    return classifier.build(options.backbone, options.classes, image_size=options.size)
+    return classifier.build(getattr(options, 'backbone', NETWORK), 1000, image_size=options.size)
 
 
 def fit(options, data):
@@ -111,29 +124,31 @@ def ours(options, data, devices):
 def steps_of(options):
     model = build(options)
     classifier.synchronise_batch_norm(model)
-    counts = np.random.default_rng(0).integers(5, 8000, options.classes)
+    counts = np.random.default_rng(0).integers(5, 8000, 1000)
     return Steps(model, optimizers.make(model, 'sgd'),
-                 losses.by_name('bsce', class_weights.balanced(counts)), options.classes,
+                 losses.by_name('bsce', class_weights.balanced(counts)), 1000,
                  options.batch)
 
 
 def saving(options):
-    """Seconds of writing a checkpoint; the median of five."""
     with tf.distribute.OneDeviceStrategy('CPU:0').scope():
         made = steps_of(options)
-    seconds = []
+    tracked = tf.train.Checkpoint(variables=[getattr(v, 'value', v) for v in made.variables])
     with tempfile.TemporaryDirectory() as folder:
-        for total in range(5):
-            begin = time.perf_counter()
-            checkpoint.save(pathlib.Path(folder), State(total=total),
+        def save():
+            checkpoint.save(pathlib.Path(folder, 'ours'), State(total=1),
                             [v.numpy() for v in made.variables])
-            seconds.append(time.perf_counter() - begin)
-    return statistics.median(seconds)
+
+        found = measure.alternate(
+            {'ours': save, 'keras': lambda: tracked.write(os.path.join(folder, 'theirs'))},
+            options.repeats)
+    return measure.row(f'a checkpoint of {NETWORK}, checksummed and synced to disk',
+                       'tf.train.Checkpoint, neither', found['ours'], found['keras'])
 
 
-def head(batch=64, count=5):
-    """Time and memory of head, loss, metric and SGD with momentum at the paper's size."""
-    before = peak()
+def head(batch, count=5):
+    """Prints time and memory of head, loss, metric and SGD with momentum at the paper's size."""
+    before = measure.peak()
     inputs = keras.Input((FEATURES,))
     model = keras.Model(inputs, heads.head('linear', CLASSES)(inputs))
     counts = np.random.default_rng(0).integers(5, 8000, CLASSES)
@@ -154,23 +169,15 @@ def head(batch=64, count=5):
         metric.update_state(labels, logits)
         return value
 
-    step()
-    seconds = []
-    for _ in range(count):
-        begin = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - begin)
-    print(f'head {FEATURES} × {CLASSES}, batch {batch}: {spread(seconds, ".2f")} s a step, '
-          f'peak {peak():.1f} GB, {before:.1f} GB of it before')
-
-
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-
-
-def spread(values, form):
-    return f'{statistics.median(values):{form}} [{min(values):{form}} to {max(values):{form}}]'
+    seconds = measure.alternate({'step': step}, count)['step']
+    print(f'head {FEATURES} × {CLASSES}, batch {batch}: {np.median(seconds):.2f} s a step '
+          f'[{min(seconds):.2f} to {max(seconds):.2f}], peak {measure.peak() / 1e3:.1f} GB, '
+          f'{before / 1e3:.1f} GB of it before')
 
 
 if __name__ == '__main__':
-    main()
+    measure.run(__doc__, rows, work, repeats=(7, 5, 'turns of each way'),
+                size=(28, 28, 'pixels'), batch=(64, 16, 'images'),
+                steps=(50, 3, 'steps of a turn'), large=(160, 64, 'pixels of ResNet-50'),
+                large_batch=(16, 2, 'images of ResNet-50'), replicas=(1, 1, 'on the same cores'),
+                head=(0, 0, 'batch; only the large head'))
