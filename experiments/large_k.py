@@ -12,7 +12,6 @@ import statistics
 
 from absl import app
 
-from bsce_tf import files
 from configs import default
 from experiments import drawings, study
 
@@ -28,8 +27,9 @@ ARMS = {
     'sce, balanced sampling': {'loss.name': 'sce', 'sampler.gamma': 1.0},
 }
 STUDY = study.Study(
-    'large_k', {str(size): {'data.root': str(FOLDER / str(size))} for size in SIZES}, ARMS, 'ce',
-    {}, seeds=[0], rates=[0.1])
+    'large_k', 'Drawings of many classes',
+    {str(size): {'data.root': str(FOLDER / str(size))} for size in SIZES}, ARMS, 'ce', {},
+    seeds=[0], rates=[0.1])
 
 
 def get_config():
@@ -70,9 +70,7 @@ def main(_):
         drawings.write(FOLDER / condition, int(condition), drawings.LARGEST.value,
                        drawings.TEST_IMAGES.value, drawings.SEED.value)
     found = study.run(STUDY, get_config())
-    text = study.table(found, STUDY) + '\n' + growth(found)
-    files.write_text(pathlib.Path(f'{STUDY.output}.md'), text)
-    print(text)
+    study.write(found, STUDY, '\n' + growth(found))
 
 
 if __name__ == '__main__':

@@ -9,11 +9,9 @@ results/recipes.md.
 """
 
 import json
-import pathlib
 
 from absl import app
 
-from bsce_tf import files
 from configs import fashion_mnist
 from experiments import grid, study
 
@@ -34,8 +32,8 @@ ARMS = {
     'together': fashion_mnist.BEST,
 }
 VOTERS = ('together', 'stronger reverse term', 'square-root sampling')
-STUDY = study.Study('recipes', {'symmetric30': {}}, ARMS, 'ce', {}, seeds=[0, 1, 2],
-                    rates=[0.1], keep=True)
+STUDY = study.Study('recipes', 'Recipes, Fashion-MNIST', {'symmetric30': {}}, ARMS, 'ce', {},
+                    seeds=[0, 1, 2], rates=[0.1], keep=True)
 TTA, VOTE = 'together, TTA', 'vote of three'
 
 
@@ -57,9 +55,7 @@ def main(_):
     config = fashion_mnist.get_config()
     found = study.run(STUDY, config, after=lambda found, condition: found.vote(
         condition, VOTE, VOTERS, config))
-    text = study.table(found, STUDY) + extra_rows(found)
-    files.write_text(pathlib.Path(f'{STUDY.output}.md'), text)
-    print(text)
+    study.write(found, STUDY, extra_rows(found))
 
 
 if __name__ == '__main__':

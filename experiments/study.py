@@ -1,4 +1,4 @@
-"""What the programs of the tables share: flags, the runs of all conditions, a Markdown table.
+"""What the programs of the tables share: flags, the runs of all conditions, table and picture.
 
 Flags: --conditions and --seeds to run only some, --rates to choose from others, --output and --runs
 for other places. A program goes on where it was stopped, and a row that is in the CSV file is never
@@ -12,7 +12,7 @@ from typing import NamedTuple
 from absl import flags
 
 from bsce_tf import files
-from experiments import grid
+from experiments import grid, picture
 
 WHICH = flags.DEFINE_list('conditions', None, 'Only these conditions.')
 SEEDS = flags.DEFINE_list('seeds', None, 'Of data, weights and crops.')
@@ -26,6 +26,7 @@ class Study(NamedTuple):
 
     Attributes:
       name: of its files in results/.
+      title: of its picture.
       conditions: {name: {dotted name of a field: value}}.
       arms: {name: {dotted name of a field: value}}, to be compared within each condition.
       base: the arm that the others are compared with.
@@ -36,6 +37,7 @@ class Study(NamedTuple):
     """
 
     name: str
+    title: str
     conditions: dict
     arms: dict
     base: str
@@ -59,7 +61,7 @@ def make_grid(study):
 
 
 def run(study, config, after=None):
-    """Makes the rows that are missing, and the table after each condition.
+    """Makes the rows that are missing, table and picture after each condition.
 
     Args:
       study: a `Study`.
@@ -84,10 +86,18 @@ def run(study, config, after=None):
         found.run(condition, arms, config)
         if after is not None:
             after(found, condition)
-        text = table(found, study)
-        files.write_text(pathlib.Path(f'{study.output}.md'), text)
-        print(text)
+        write(found, study)
     return found
+
+
+def write(found, study, more=''):
+    """Writes and prints the table, with `more` below it, and the picture."""
+    text = table(found, study) + more
+    files.write_text(pathlib.Path(f'{study.output}.md'), text)
+    drawing = picture.draw(found, study, f'{study.title}: a dot a run')
+    if drawing:
+        files.write_text(pathlib.Path(f'{study.output}.svg'), drawing)
+    print(text)
 
 
 def table(found, study):

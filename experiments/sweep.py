@@ -5,7 +5,8 @@
 A is what log 0 is taken to be, α and β weigh the two parts of the loss, γ balances the sampler. For
 a hard label RCE is −A·(1 − p), so only the product β·|A| counts: A and β are two names of one knob,
 and each is shown with its product. γ is swept with SCE, as BSCE balances too. Writes
-results/sweep.csv, results/sweep.md and results/sweep.svg.
+results/sweep.csv, results/sweep.md and
+results/sweep_curves.svg.
 """
 
 import pathlib
@@ -42,7 +43,8 @@ def name_of(sweep, value):
 ARMS = {name_of(sweep, value): {field: value, **others}
         for sweep, (field, values, others) in SWEEPS.items() for value in values
         if name_of(sweep, value) not in _SAME}
-STUDY = study.Study('sweep', {'symmetric30': {}}, ARMS, BASE, {}, seeds=[0, 1], rates=[0.1])
+STUDY = study.Study('sweep', 'A, α, β and γ', {'symmetric30': {}}, ARMS, BASE, {}, seeds=[0, 1],
+                    rates=[0.1])
 
 
 def points(found, condition, sweep):
@@ -88,7 +90,7 @@ def main(_):
     def draw(found, condition):
         drawing = picture(found, condition)
         if drawing:
-            files.write_text(pathlib.Path(f'{STUDY.output}.svg'), drawing)
+            files.write_text(pathlib.Path(f'{STUDY.output}_curves.svg'), drawing)
     study.run(STUDY, fashion_mnist.get_config(), after=draw)
 
 

@@ -24,8 +24,9 @@ PAPER = {'small_resnet, ce': 0.2169, 'small_resnest, ce': 0.1584, 'small_pnasnet
          'small_pnasnet, bsce': 0.1407}  # AliProducts, Table 1 and 2, of the large networks
 ARMS = {f'{backbone}, {loss}': {'model.backbone': backbone, 'loss.name': loss, **changes}
         for backbone, changes in BACKBONES.items() for loss in LOSSES}
-STUDY = study.Study('table1', {'symmetric30': {}}, ARMS, 'small_resnet, ce', PAPER,
-                    seeds=[0, 1, 2], rates=[0.03], keep=True)
+STUDY = study.Study('table1', 'Backbones, Fashion-MNIST at 96 px', {'symmetric30': {}}, ARMS,
+                    'small_resnet, ce', PAPER, seeds=[0, 1, 2], rates=[0.03],
+                    keep=True)
 
 
 def get_config():

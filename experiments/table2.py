@@ -19,8 +19,9 @@ CONDITIONS = {
 }
 LOSSES = ('ce', 'bce', 'sce', 'bsce')
 PAPER = {'ce': 0.1530, 'bce': 0.1430, 'sce': 0.1492, 'bsce': 0.1407}  # AliProducts, Table 2
-STUDY = study.Study('table2', CONDITIONS, {loss: {'loss.name': loss} for loss in LOSSES}, 'ce',
-                    PAPER, seeds=[0, 1, 2, 3, 4], rates=[0.01, 0.03, 0.1])
+STUDY = study.Study('table2', 'Losses, Fashion-MNIST', CONDITIONS,
+                    {loss: {'loss.name': loss} for loss in LOSSES}, 'ce', PAPER,
+                    seeds=[0, 1, 2, 3, 4], rates=[0.01, 0.03, 0.1])
 
 
 def main(_):

@@ -23,7 +23,7 @@ PROGRAMS = (table1, table2, recipes, sweep, large_k)
 
 
 def made(tmp_path, **changes):
-    fields = {'name': 'table', 'conditions': {'plain': {}},
+    fields = {'name': 'table', 'title': 'Losses', 'conditions': {'plain': {}},
               'arms': {loss: {'loss.name': loss} for loss in ('ce', 'bsce')}, 'base': 'ce',
               'paper': {'ce': 0.25}, 'seeds': [3], 'rates': [0.01], 'keep': True}
     return study.Study(**{**fields, **changes})
@@ -58,6 +58,10 @@ def test_rows_are_made_once_shown_and_voted_on(smoke, places, monkeypatch):
         assert json.loads((folder / 'eval.json').read_text())['mean_top1_error'] == pytest.approx(
             float(rows[loss]['mean_top1_error']))
     assert '| 0.2500 |' in text
+    drawing = xml.etree.ElementTree.parse(places / 'table.svg')
+    assert len(drawing.findall('.//{http://www.w3.org/2000/svg}circle')) == 2
+    assert f'{float(rows["ce"]["mean_top1_error"]):.4f}' in drawing.find(
+        '{http://www.w3.org/2000/svg}desc').text
     assert found.errors('plain', 'both')[3] == pytest.approx(
         json.loads(rows['both']['by_scale'])['vote'], abs=1e-6)
 
