@@ -103,7 +103,7 @@ def write(found, study, more=''):
 def table(found, study):
     """Markdown of a `grid.Grid`: a row a condition and arm; what was not run says so."""
     paper = bool(study.paper)
-    lines = [f'| data | {study.name} | learning rate | mean top-1 error, test | head | medium '
+    lines = ['| data | arm | learning rate | mean top-1 error, test | head | medium '
              f'| tail | − {study.base}, 95 % interval | relative |'
              + (' paper, AliProducts |' if paper else ''),
              '|---|---|' + '---:|' * (7 + paper)]
