@@ -9,8 +9,8 @@ class-balanced stage; `configs/fashion_mnist.py:best` is what `experiments/recip
 
 from configs import default
 
-BEST = {'loss.log_zero': -9.21, 'model.head': 'cosine', 'augment.mixup': 0.2,
-        'schedule.name': 'cosine', 'averaging.ema': 0.998, 'averaging.select': 'ema'}
+BEST = {'loss.name': 'sce', 'sampler.gamma': 0.5, 'model.head': 'cosine',
+        'schedule.name': 'cosine'}
 
 
 def get_config(arguments=''):
