@@ -76,7 +76,10 @@ class Grid:
 
     def folder(self, condition, arm, seed):
         """Where the run of an arm at its chosen rate is, or was."""
-        return self.runs.joinpath(condition, arm, f'{self.chosen(condition, arm):g}', str(seed))
+        return self._place((condition, arm, f'{self.chosen(condition, arm):g}', str(seed)))
+
+    def _place(self, key):
+        return self.runs.joinpath(*(part.replace(',', '') for part in key))  # evaluate splits at ,
 
     def _row(self, condition, arm, changes, config, rate, seed):
         key = (condition, arm, f'{rate:g}', str(seed))
@@ -85,7 +88,7 @@ class Grid:
         settings = config.copy_and_resolve_references()
         settings.update_from_flattened_dict(
             {**changes, 'seed': seed, 'optimizer.learning_rate': rate})
-        folder, begin = self.runs.joinpath(*key), time.perf_counter()
+        folder, begin = self._place(key), time.perf_counter()
         keras.backend.clear_session()
         train.train(settings, folder)
         seconds = time.perf_counter() - begin

@@ -24,7 +24,7 @@ PROGRAMS = (table1, table2, recipes, sweep, large_k)
 
 def made(tmp_path, **changes):
     fields = {'name': 'table', 'title': 'Losses', 'conditions': {'plain': {}},
-              'arms': {loss: {'loss.name': loss} for loss in ('ce', 'bsce')}, 'base': 'ce',
+              'arms': {'ce': {'loss.name': 'ce'}, 'bsce, as is': {'loss.name': 'bsce'}}, 'base': 'ce',
               'paper': {'ce': 0.25}, 'seeds': [3], 'rates': [0.01], 'keep': True}
     return study.Study(**{**fields, **changes})
 
@@ -42,15 +42,15 @@ def test_rows_are_made_once_shown_and_voted_on(smoke, places, monkeypatch):
                         lambda config, folder: (trained.append(folder), original(config, folder)))
     for _ in range(2):
         found = study.run(made(places), smoke, after=lambda found, condition: found.vote(
-            condition, 'both', ('ce', 'bsce'), smoke))
+            condition, 'both', ('ce', 'bsce, as is'), smoke))
     assert len(trained) == 2
     with open(places / 'table.csv') as file:
         rows = {row['arm']: row for row in csv.DictReader(file)}
-    assert list(rows) == ['ce', 'bsce', 'both']
+    assert list(rows) == ['ce', 'bsce, as is', 'both']
     assert rows['ce']['seed'] == '3'
     assert rows['ce']['split'] == 'test'
     text = (places / 'table.md').read_text()
-    for loss in ('ce', 'bsce'):
+    for loss in ('ce', 'bsce, as is'):
         assert f'| {float(rows[loss]["mean_top1_error"]):.4f} (1) |' in text
         tta = json.loads(rows[loss]['by_scale'])['tta']
         assert json.loads(rows['both']['by_scale'])[loss] == pytest.approx(tta, abs=1e-6)
@@ -138,7 +138,7 @@ def test_table3_shows_means_over_seeds_of_the_chosen_rate(tmp_path):
                  by_scale=json.dumps(scales))
     text = table3.table([(made(tmp_path), found)])
     assert '| table: plain | ce | 0.4000 | 0.3000 | 0.4000 | 0.2000 | -0.1000 | 2 |' in text
-    assert '| table: plain | bsce | not run |' in text
+    assert '| table: plain | bsce, as is | not run |' in text
 
 
 def test_table4_shows_models_and_votes(tmp_path):
