@@ -24,7 +24,8 @@ PROGRAMS = (table1, table2, recipes, sweep, large_k)
 
 def made(tmp_path, **changes):
     fields = {'name': 'table', 'title': 'Losses', 'conditions': {'plain': {}},
-              'arms': {'ce': {'loss.name': 'ce'}, 'bsce, as is': {'loss.name': 'bsce'}}, 'base': 'ce',
+              'arms': {'ce': {'loss.name': 'ce'}, 'bsce, as is': {'loss.name': 'bsce'}},
+              'base': 'ce',
               'paper': {'ce': 0.25}, 'seeds': [3], 'rates': [0.01], 'keep': True}
     return study.Study(**{**fields, **changes})
 
