@@ -22,7 +22,7 @@ from bsce_tf.data import prepare, sources
 from bsce_tf.errors import RunError
 from bsce_tf.evaluation.audit import audit, rounds
 from configs import fashion_mnist
-from experiments import grid, rows
+from experiments import grid, rows, study
 from experiments.provenance import provenance
 
 KEY = ('condition', 'loss', 'seed')
@@ -34,6 +34,9 @@ CONDITIONS = {
 }
 LOSSES = ('ce', 'bsce')
 GROUPS = ('total', 'head', 'medium', 'tail')
+WITH = flags.DEFINE_list('losses', list(LOSSES), 'To train with.')
+FOLDS = flags.DEFINE_integer('folds', 5, 'audit.folds.', 2)
+EPOCHS = flags.DEFINE_integer('epochs', 0, 'Of every training; 0: those of the config.', 0)
 MEASURES = ('average_precision', 'precision', 'recall', 'wrong_dropped', 'right_dropped')
 
 
@@ -161,27 +164,16 @@ def _share(marks):
     return float(marks.mean()) if marks.size else float('nan')
 
 
-def define_flags():
-    """Defines the flags; not on import, as other experiments have flags of the same names."""
-    flags.DEFINE_list('conditions', list(CONDITIONS), 'Of the data; see CONDITIONS.')
-    flags.DEFINE_list('losses', list(LOSSES), 'To train with.')
-    flags.DEFINE_list('seeds', ['0', '1', '2'], 'Of data, weights and crops.')
-    flags.DEFINE_integer('folds', 5, 'audit.folds.')
-    flags.DEFINE_integer('epochs', 0, 'Of every training; 0: those of the config.')
-    flags.DEFINE_string('output', 'results/label_noise', 'The tables, without .csv and .md.')
-    flags.DEFINE_string('runs', 'runs/label_noise', 'Folder for files that are under way.')
-
-
 def main(_):
     """Runs what the flags name."""
-    chosen, config = flags.FLAGS, fashion_mnist.get_config()
-    config.audit.folds, config.audit.rounds = chosen.folds, 1
+    config = fashion_mnist.get_config()
+    config.audit.folds, config.audit.rounds = FOLDS.value, 1
     config.audit.duplicate_similarity = 0.0
-    config.epochs = chosen.epochs or config.epochs
-    run(config, chosen.output, chosen.runs, {name: CONDITIONS[name] for name in chosen.conditions},
-        chosen.losses, [int(seed) for seed in chosen.seeds])
+    config.epochs = EPOCHS.value or config.epochs
+    run(config, study.OUTPUT.value or 'results/label_noise', study.RUNS.value or 'runs/label_noise',
+        {name: CONDITIONS[name] for name in study.conditions(CONDITIONS)}, WITH.value,
+        [int(seed) for seed in study.SEEDS.value or (0, 1, 2)])
 
 
 if __name__ == '__main__':
-    define_flags()
     app.run(main)

@@ -47,7 +47,7 @@ def get_config():
 
 def growth(found):
     """Markdown: images, seconds and peak memory of the process as classes grow."""
-    lines = ['| classes | training images | seconds for 4,000 steps '
+    lines = ['', '| classes | training images | seconds for 4,000 steps '
              '| seconds a pass over the images | peak memory, MB |', '|---:|---:|---:|---:|---:|']
     config = get_config()
     seen = config.epochs * config.steps * config.batch_size
@@ -66,11 +66,10 @@ def growth(found):
 
 def main(_):
     """Draws what is missing and runs what the flags name."""
-    for condition in study.WHICH.value or STUDY.conditions:
+    for condition in study.conditions(STUDY.conditions):
         drawings.write(FOLDER / condition, int(condition), drawings.LARGEST.value,
                        drawings.TEST_IMAGES.value, drawings.SEED.value)
-    found = study.run(STUDY, get_config())
-    study.write(found, STUDY, '\n' + growth(found))
+    study.run(STUDY, get_config(), more=growth)
 
 
 if __name__ == '__main__':

@@ -12,14 +12,14 @@ STYLE = ('text{font:12px sans-serif;fill:#333}.title{font-weight:bold}.grid{stro
 _LEFT, _RIGHT, _ROW, _HEAD, _FOOT = 190, 620, 20, 26, 34
 
 
-def draw(found, study, name):
+def draw(found, study):
     """SVG of mean top-1 errors on the test set; '' where nothing was run.
 
     Args:
       found: a `grid.Grid`.
       study: a `study.Study`.
-      name: title of the picture.
     """
+    name = f'{study.title}: a dot a run'
     parts = {condition: {arm: list(found.errors(condition, arm).values()) for arm in study.arms}
              for condition in study.conditions}
     parts = {condition: {arm: errors for arm, errors in arms.items() if errors}

@@ -3,9 +3,9 @@
     python -m experiments.recipes [--seeds=0,1,2]
 
 The demo's data (Fashion-MNIST, imbalance 50, 30 % wrong labels), the same network and epochs, each
-recipe one change of the demo's BSCE but for the last, which is `configs/fashion_mnist.py:best`; it
-is shown with test-time augmentation and in a vote of three, too. Writes results/recipes.csv and
-results/recipes.md.
+recipe one change of the demo's BSCE (with SCE where the sampler balances). `together` is
+`configs/fashion_mnist.py:best`, shown with test-time augmentation and in a vote of three, too.
+Writes results/recipes.csv, .md and .svg.
 """
 
 import json
@@ -54,9 +54,8 @@ def extra_rows(found):
 def main(_):
     """Runs what the flags name."""
     config = fashion_mnist.get_config()
-    found = study.run(STUDY, config, after=lambda found, condition: found.vote(
+    study.run(STUDY, config, more=extra_rows, after=lambda found, condition: found.vote(
         condition, VOTE, VOTERS, config))
-    study.write(found, STUDY, extra_rows(found))
 
 
 if __name__ == '__main__':

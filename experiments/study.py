@@ -52,6 +52,16 @@ class Study(NamedTuple):
         return OUTPUT.value or f'results/{self.name}'
 
 
+def conditions(known):
+    """Those of the names `known` that --conditions asks for; ValueError for one that is not there.
+    """
+    chosen = WHICH.value or list(known)
+    unknown = [name for name in chosen if name not in known]
+    if unknown:
+        raise ValueError(f'--conditions: found {unknown[0]}; expected some of {", ".join(known)}.')
+    return chosen
+
+
 def make_grid(study):
     """The `grid.Grid` of a study, as the flags say."""
     return grid.Grid(
@@ -60,13 +70,14 @@ def make_grid(study):
         [int(seed) for seed in SEEDS.value or study.seeds], study.keep)
 
 
-def run(study, config, after=None):
+def run(study, config, after=None, more=None):
     """Makes the rows that are missing, table and picture after each condition.
 
     Args:
       study: a `Study`.
       config: ConfigDict that conditions and arms change.
       after: function of (grid, condition) to call when a condition's runs are there.
+      more: function of the grid that gives Markdown to put below the table.
 
     Returns:
       The `grid.Grid`.
@@ -74,30 +85,20 @@ def run(study, config, after=None):
     Raises:
       ValueError: for a condition that there is not.
     """
-    chosen = WHICH.value or list(study.conditions)
-    unknown = [name for name in chosen if name not in study.conditions]
-    if unknown:
-        raise ValueError(f'--conditions: found {unknown[0]}; expected some of '
-                         f'{", ".join(study.conditions)}.')
     found = make_grid(study)
-    for condition in chosen:
+    for condition in conditions(study.conditions):
         arms = {arm: {**study.conditions[condition], **changes}
                 for arm, changes in study.arms.items()}
         found.run(condition, arms, config)
         if after is not None:
             after(found, condition)
-        write(found, study)
+        text = table(found, study) + (more(found) if more else '')
+        files.write_text(pathlib.Path(f'{study.output}.md'), text)
+        drawing = picture.draw(found, study)
+        if drawing:
+            files.write_text(pathlib.Path(f'{study.output}.svg'), drawing)
+        print(text)
     return found
-
-
-def write(found, study, more=''):
-    """Writes and prints the table, with `more` below it, and the picture."""
-    text = table(found, study) + more
-    files.write_text(pathlib.Path(f'{study.output}.md'), text)
-    drawing = picture.draw(found, study, f'{study.title}: a dot a run')
-    if drawing:
-        files.write_text(pathlib.Path(f'{study.output}.svg'), drawing)
-    print(text)
 
 
 def table(found, study):
