@@ -32,12 +32,14 @@ class Grid:
       rates: learning rates to choose from.
       seeds: for each chosen arm; the first one also chooses.
       keep: whether the runs' files stay.
+      same: {arm: (name of another table beside `output`, its arm)} of runs that are alike in
+        everything: a row that is there is taken from there.
     """
 
-    def __init__(self, output, runs, rates, seeds, keep=False):
+    def __init__(self, output, runs, rates, seeds, keep=False, same=None):
         """See the class."""
         self.output, self.runs = pathlib.Path(output), pathlib.Path(runs)
-        self.rates, self.seeds, self.keep = rates, seeds, keep
+        self.rates, self.seeds, self.keep, self.same = rates, seeds, keep, same or {}
         self.rows = rows.read(self.output, KEY)
 
     def run(self, condition, arms, config):
@@ -83,7 +85,7 @@ class Grid:
 
     def _row(self, condition, arm, changes, config, rate, seed):
         key = (condition, arm, f'{rate:g}', str(seed))
-        if key in self.rows:
+        if key in self.rows or self._taken(key):
             return
         settings = config.copy_and_resolve_references()
         settings.update_from_flattened_dict(
@@ -98,6 +100,16 @@ class Grid:
                   settings.epochs, seconds)
         if not self.keep:
             shutil.rmtree(folder)
+
+    def _taken(self, key):
+        condition, arm, *rest = key
+        if arm not in self.same:
+            return False
+        table, other = self.same[arm]
+        row = rows.read(self.output.with_name(f'{table}.csv'), KEY).get((condition, other, *rest))
+        if row:
+            self._write({**row, 'arm': arm})
+        return bool(row)
 
     def vote(self, condition, name, arms, config):
         """Makes the rows of an arm that is the top-1 vote of others, whose runs were kept.
@@ -127,14 +139,16 @@ class Grid:
                       time.perf_counter() - begin)
 
     def _add(self, key, split, validation_error, result, by_scale, epochs, seconds):
-        row = {
+        self._write({
             **dict(zip(KEY, key, strict=True)), 'split': split,
             'validation_error': validation_error,
             **{name: result[name] for name in tables.COLUMNS},
             'by_scale': json.dumps({scale: round(found['mean_top1_error'], 6)
                                     for scale, found in by_scale.items()}),
             'epochs': epochs, 'seconds': round(seconds, 1),
-            'peak_mb': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, **provenance()}
+            'peak_mb': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, **provenance()})
+
+    def _write(self, row):
         self.runs.mkdir(parents=True, exist_ok=True)
         self.rows = rows.add(self.output, KEY, row, self.runs / '.lock')
 

@@ -34,7 +34,8 @@ ARMS = {
 }
 VOTERS = ('together', 'together, balanced sampling', 'cosine head')
 STUDY = study.Study('recipes', 'Recipes, Fashion-MNIST', {'symmetric30': {}}, ARMS, 'ce', {},
-                    seeds=[0, 1, 2], rates=[0.1], keep=True)
+                    seeds=[0, 1, 2], rates=[0.1], keep=True,
+                    same={'ce': ('table2', 'ce'), 'bsce': ('table2', 'bsce')})
 TTA, VOTE = 'together, TTA', 'vote of three'
 
 

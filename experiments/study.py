@@ -34,6 +34,7 @@ class Study(NamedTuple):
       seeds: list of whole numbers.
       rates: list of learning rates.
       keep: whether the runs' files stay.
+      same: {arm: (another table, its arm)} of the same runs, see `grid.Grid`.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Study(NamedTuple):
     seeds: list
     rates: list
     keep: bool = False
+    same: dict = {}
 
     @property
     def output(self):
@@ -67,7 +69,7 @@ def make_grid(study):
     return grid.Grid(
         f'{study.output}.csv', RUNS.value or f'runs/{study.name}',
         [float(rate) for rate in RATES.value or study.rates],
-        [int(seed) for seed in SEEDS.value or study.seeds], study.keep)
+        [int(seed) for seed in SEEDS.value or study.seeds], study.keep, study.same)
 
 
 def run(study, config, after=None, more=None):

@@ -111,6 +111,33 @@ def test_two_processes_fill_one_table(smoke, tmp_path):
         ('x', arm, '0.1', '0') for arm in ('ce', 'bsce', 'sce')}
 
 
+def test_a_run_of_another_table_is_taken_from_there(smoke, tmp_path, monkeypatch):
+    monkeypatch.setattr(grid.train, 'train', lambda *_: pytest.fail('trained'))
+    result = dict.fromkeys(grid.tables.COLUMNS, 0.25)
+    first = grid.Grid(tmp_path / 'first.csv', tmp_path / 'runs', [0.1], [0])
+    first._add(('x', 'bsce', '0.1', '0'), 'test', 0.1, result, {}, 1, 2.0)
+    second = grid.Grid(tmp_path / 'second.csv', tmp_path / 'runs', [0.1], [0],
+                       same={'A = -4': ('first', 'bsce')})
+    second.run('x', {'A = -4': {}}, smoke)
+    assert second.errors('x', 'A = -4') == {0: 0.25}
+    assert rows.read(tmp_path / 'second.csv', grid.KEY)['x', 'A = -4', '0.1', '0']['commit'] == (
+        first.rows['x', 'bsce', '0.1', '0']['commit'])
+
+
+@pytest.mark.parametrize('program', [recipes, sweep])
+def test_runs_taken_from_another_table_have_the_same_config(program):
+    others = {other.STUDY.name: other.STUDY for other in PROGRAMS}
+    for arm, (table, other) in program.STUDY.same.items():
+        configs = []
+        for changes in (program.STUDY.conditions['symmetric30'], program.STUDY.arms[arm]), (
+                others[table].conditions['symmetric30'], others[table].arms[other]):
+            config = program.fashion_mnist.get_config()
+            for change in changes:
+                config.update_from_flattened_dict(change)
+            configs.append(config.to_dict())
+        assert configs[0] == configs[1], arm
+
+
 def test_an_unknown_condition_is_named(places, smoke):
     with flagsaver.flagsaver(conditions=['plane']), pytest.raises(
             ValueError, match='found plane; expected some of plain'):
