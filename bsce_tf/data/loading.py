@@ -1,5 +1,7 @@
 """Parts of an input pipeline: reading, catching bad images, batches; see `pipeline`."""
 
+import os
+
 import numpy as np
 import tensorflow as tf
 
@@ -110,8 +112,9 @@ def chunk(size, most=MOST):
 
 
 def parallel(dataset, function):
-    """`dataset.map`, in parallel and in order."""
-    return dataset.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    """`dataset.map`, on all cores that this process may use, and in order."""
+    return dataset.map(function, num_parallel_calls=len(os.sched_getaffinity(0)),
+                       deterministic=True)
 
 
 def batches(chunks, size, chunk, drop_remainder=True):
@@ -122,9 +125,15 @@ def batches(chunks, size, chunk, drop_remainder=True):
 
 
 def finished(batches):
-    """Batches that are made ahead, and not cut up over workers by TensorFlow."""
-    options = tf.data.Options()  # workers make their own slices
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    """Batches that are made ahead, and not cut up over workers by TensorFlow.
+
+    Without autotuning: an iterator that goes waits for the tuner, which sleeps up to a minute
+    (TensorFlow 2.20), so that a run ended half a minute after its last step.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    policy = tf.data.experimental.AutoShardPolicy.OFF  # workers make their own slices
+    options.experimental_distribute.auto_shard_policy = policy
     return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 

@@ -142,7 +142,7 @@ class SavedModel:
         encoded = dataclasses.replace(examples, images=None, paths=None, root='',
                                       records=_records(examples))
         numbers = tf.data.Dataset.range(start, len(examples)).batch(batch_size).map(lambda i: (i,))
-        for indices, data in loading.read_records(numbers, encoded).prefetch(2):
+        for indices, data in loading.finished(loading.read_records(numbers, encoded)):
             yield self._answers(encoded, indices.numpy(), data.numpy(), bad)
 
     def _answers(self, examples, indices, data, bad):

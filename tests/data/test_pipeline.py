@@ -68,6 +68,13 @@ def test_nothing_depends_on_batch_start_or_worker(files):
     assert_same(second, [part[12:] for part in whole])
 
 
+def test_no_tuner_delays_the_end(files):
+    kinds = (pipeline.training(files, sampler(files), batch_size=8, size=SIZE, scales=SCALES,
+                               seed=5),
+             pipeline.evaluation(files, batch_size=8, size=SIZE, scale=40))
+    assert [batches.options().autotune.enabled for batches in kinds] == [False, False]
+
+
 def test_records_give_what_files_give(files):
     one, other = (run(examples, 16, 8) for examples in (files, packed(files)))
     assert_same(one, other)
