@@ -32,8 +32,8 @@ class Grid:
       rates: learning rates to choose from.
       seeds: for each chosen arm; the first one also chooses.
       keep: whether the runs' files stay.
-      same: {arm: (name of another table beside `output`, its arm)} of runs that are alike in
-        everything: a row that is there is taken from there.
+      same: {(condition, arm): (name of a table beside `output`, its arm)} of runs that give the
+        same: a row that is there is taken from there.
     """
 
     def __init__(self, output, runs, rates, seeds, keep=False, same=None):
@@ -42,18 +42,19 @@ class Grid:
         self.rates, self.seeds, self.keep, self.same = rates, seeds, keep, same or {}
         self.rows = rows.read(self.output, KEY)
 
-    def run(self, condition, arms, config):
+    def run(self, condition, arms, config, more_seeds=()):
         """Makes the rows that a condition lacks.
 
         Args:
           condition: name.
           arms: {name: {dotted name of a field: value}}.
           config: ConfigDict that the arms change.
+          more_seeds: besides those of all conditions.
         """
         for arm, changes in arms.items():
             for rate in self.rates:
                 self._row(condition, arm, changes, config, rate, self.seeds[0])
-        for seed in self.seeds[1:]:  # seed by seed, so that a stop leaves pairs
+        for seed in (*self.seeds[1:], *more_seeds):  # seed by seed, so that a stop leaves pairs
             for arm, changes in arms.items():
                 self._row(condition, arm, changes, config, self.chosen(condition, arm), seed)
 
@@ -66,11 +67,14 @@ class Grid:
         return float(min(found, key=lambda row: float(row['validation_error']))['learning_rate'])
 
     def rows_of(self, condition, arm):
-        """{seed: row} of an arm at its chosen rate; empty while not all rates are tried."""
+        """{seed: row}, all that there are, of an arm at its chosen rate.
+
+        Empty while not all rates are tried.
+        """
         rate = self.chosen(condition, arm)
-        name = NO_RATE if rate is None else f'{rate:g}'
-        keys = {seed: (condition, arm, name, str(seed)) for seed in self.seeds}
-        return {seed: self.rows[key] for seed, key in keys.items() if key in self.rows}
+        wanted = condition, arm, NO_RATE if rate is None else f'{rate:g}'
+        found = {int(key[-1]): row for key, row in self.rows.items() if key[:-1] == wanted}
+        return dict(sorted(found.items()))
 
     def errors(self, condition, arm, column='mean_top1_error'):
         """{seed: test error} of an arm at its chosen rate."""
@@ -103,9 +107,9 @@ class Grid:
 
     def _taken(self, key):
         condition, arm, *rest = key
-        if arm not in self.same:
+        if (condition, arm) not in self.same:
             return False
-        table, other = self.same[arm]
+        table, other = self.same[condition, arm]
         row = rows.read(self.output.with_name(f'{table}.csv'), KEY).get((condition, other, *rest))
         if row:
             self._write({**row, 'arm': arm})

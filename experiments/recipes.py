@@ -35,7 +35,7 @@ ARMS = {
 VOTERS = ('together', 'together, balanced sampling', 'cosine head')
 STUDY = study.Study('recipes', 'Recipes, Fashion-MNIST', {'symmetric30': {}}, ARMS, 'ce', {},
                     seeds=[0, 1, 2], rates=[0.1], keep=True,
-                    same={'ce': ('table2', 'ce'), 'bsce': ('table2', 'bsce')})
+                    same={('symmetric30', loss): ('table2', loss) for loss in ('ce', 'bsce')})
 TTA, VOTE = 'together, TTA', 'vote of three'
 
 

@@ -34,7 +34,8 @@ class Study(NamedTuple):
       seeds: list of whole numbers.
       rates: list of learning rates.
       keep: whether the runs' files stay.
-      same: {arm: (another table, its arm)} of the same runs, see `grid.Grid`.
+      same: {(condition, arm): (table, its arm)} of runs that give the same, see `grid.Grid`.
+      more_seeds: {condition: list} of seeds besides.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Study(NamedTuple):
     rates: list
     keep: bool = False
     same: dict = {}
+    more_seeds: dict = {}
 
     @property
     def output(self):
@@ -91,7 +93,8 @@ def run(study, config, after=None, more=None):
     for condition in conditions(study.conditions):
         arms = {arm: {**study.conditions[condition], **changes}
                 for arm, changes in study.arms.items()}
-        found.run(condition, arms, config)
+        found.run(condition, arms, config,
+                  () if SEEDS.value else study.more_seeds.get(condition, ()))
         if after is not None:
             after(found, condition)
         text = table(found, study) + (more(found) if more else '')

@@ -44,11 +44,11 @@ ARMS = {name_of(sweep, value): {field: value, **others}
         for sweep, (field, values, others) in SWEEPS.items() for value in values
         if name_of(sweep, value) not in _SAME}
 STUDY = study.Study('sweep', 'A, α, β and γ', {'symmetric30': {}}, ARMS, BASE, {}, seeds=[0, 1],
-                    rates=[0.1], same={
+                    rates=[0.1], same={('symmetric30', arm): there for arm, there in {
                         BASE: ('table2', 'bsce'), 'γ = 0': ('table2', 'sce'),
                         'A = -9.21': ('recipes', 'stronger reverse term'),
                         'γ = 0.5': ('recipes', 'square-root sampling'),
-                        'γ = 1': ('recipes', 'balanced sampling')})
+                        'γ = 1': ('recipes', 'balanced sampling')}.items()})
 
 
 def points(found, condition, sweep):

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from absl.testing import flagsaver
 
+from bsce_tf import class_weights
+from bsce_tf.data import split
 from experiments import (
     grid,
     large_k,
@@ -117,7 +119,7 @@ def test_a_run_of_another_table_is_taken_from_there(smoke, tmp_path, monkeypatch
     first = grid.Grid(tmp_path / 'first.csv', tmp_path / 'runs', [0.1], [0])
     first._add(('x', 'bsce', '0.1', '0'), 'test', 0.1, result, {}, 1, 2.0)
     second = grid.Grid(tmp_path / 'second.csv', tmp_path / 'runs', [0.1], [0],
-                       same={'A = -4': ('first', 'bsce')})
+                       same={('x', 'A = -4'): ('first', 'bsce')})
     second.run('x', {'A = -4': {}}, smoke)
     assert second.errors('x', 'A = -4') == {0: 0.25}
     assert rows.read(tmp_path / 'second.csv', grid.KEY)['x', 'A = -4', '0.1', '0']['commit'] == (
@@ -127,15 +129,21 @@ def test_a_run_of_another_table_is_taken_from_there(smoke, tmp_path, monkeypatch
 @pytest.mark.parametrize('program', [recipes, sweep])
 def test_runs_taken_from_another_table_have_the_same_config(program):
     others = {other.STUDY.name: other.STUDY for other in PROGRAMS}
-    for arm, (table, other) in program.STUDY.same.items():
+    for (condition, arm), (table, other) in program.STUDY.same.items():
         configs = []
-        for changes in (program.STUDY.conditions['symmetric30'], program.STUDY.arms[arm]), (
-                others[table].conditions['symmetric30'], others[table].arms[other]):
+        for changes in (program.STUDY.conditions[condition], program.STUDY.arms[arm]), (
+                others[table].conditions[condition], others[table].arms[other]):
             config = program.fashion_mnist.get_config()
             for change in changes:
                 config.update_from_flattened_dict(change)
             configs.append(config.to_dict())
         assert configs[0] == configs[1], arm
+
+
+def test_balanced_classes_have_no_weights():
+    labels = np.repeat(np.arange(10), 6000)  # the condition `clean`, before its validation part
+    train, _ = split.stratified_split(labels, 10, 0.1)
+    assert set(class_weights.balanced(np.bincount(labels[train]))) == {1.0}
 
 
 def test_an_unknown_condition_is_named(places, smoke):
