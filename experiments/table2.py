@@ -21,7 +21,7 @@ LOSSES = ('ce', 'bce', 'sce', 'bsce')
 PAPER = {'ce': 0.1530, 'bce': 0.1430, 'sce': 0.1492, 'bsce': 0.1407}  # AliProducts, Table 2
 STUDY = study.Study('table2', 'Losses, Fashion-MNIST', CONDITIONS,
                     {loss: {'loss.name': loss} for loss in LOSSES}, 'ce', PAPER,
-                    seeds=[0, 1, 2], rates=[0.03, 0.1], more_seeds={'symmetric30': [3, 4]},
+                    seeds=[0, 1, 2], rates=[0.03, 0.1, 0.3], more_seeds={'symmetric30': [3, 4]},
                     same={('clean', 'bce'): ('table2', 'ce'),  # all weights are 1
                           ('clean', 'bsce'): ('table2', 'sce')})
 
