@@ -1,4 +1,4 @@
-"""Errors of many rankings over one pass through a set: two vectors of length K a ranking."""
+"""Errors of many rankings over one pass through a set: `[K, 3]` a ranking."""
 
 import math
 
@@ -33,13 +33,13 @@ class Counts:
 
     def __init__(self, names, num_classes):
         self.names = list(names)
-        self._right = np.zeros([len(self.names), 2, num_classes])
-        self._total = np.zeros(num_classes)
+        # images whose label is not among the five best, is among them, is the best
+        self._counts = np.zeros([len(self.names), num_classes, 3])
 
     @property
     def images(self):
         """How many images count so far."""
-        return self._total.sum()
+        return self._counts[0].sum()
 
     def update(self, hit, labels, weights):
         """Counts a batch.
@@ -49,14 +49,15 @@ class Counts:
           labels: int `[n]`.
           weights: `[n]`; 0 for images that do not count.
         """
-        np.add.at(self._total, labels, weights)
-        for by_class, found in zip(self._right.reshape(-1, len(self._total)),
-                                   hit.reshape(len(hit), -1).T, strict=True):
-            np.add.at(by_class, labels, weights * found)
+        for counts, (best, five) in zip(self._counts, hit.transpose(1, 2, 0), strict=True):
+            np.add.at(counts.reshape(-1), 3 * labels + best + five, weights)
 
     def errors(self, train_counts):
         """{name: `metrics.summary`}, with None for NaN; see there for `train_counts`."""
-        return {name: {key: None if isinstance(value, float) and math.isnan(value) else value
-                       for key, value in metrics.summary(first, self._total, train_counts,
-                                                         five).items()}
-                for name, (first, five) in zip(self.names, self._right, strict=True)}
+        found = {}
+        for name, counts in zip(self.names, self._counts, strict=True):
+            errors = metrics.summary(counts[:, 2], counts.sum(axis=-1), train_counts,
+                                     counts[:, 1:].sum(axis=-1))
+            found[name] = {key: None if isinstance(value, float) and math.isnan(value) else value
+                           for key, value in errors.items()}
+        return found
