@@ -81,7 +81,10 @@ def _hard_labels(y_true, y_pred):
 
 
 def _hard(y_true, y_pred, alpha, beta, class_weights, log_zero, from_logits):
-    ce = ops.sparse_categorical_crossentropy(y_true, y_pred, from_logits=from_logits)
+    if from_logits and keras.backend.backend() == 'tensorflow':
+        ce = _cross_entropy(y_true, y_pred)
+    else:
+        ce = ops.sparse_categorical_crossentropy(y_true, y_pred, from_logits=from_logits)
     if class_weights is None:
         balanced = alpha * ce
     else:
@@ -90,6 +93,33 @@ def _hard(y_true, y_pred, alpha, beta, class_weights, log_zero, from_logits):
         return balanced
     missed = -ops.expm1(-ce)  # 1 − p(y), exact where p(y) is near 1
     return balanced + (-beta * log_zero) * missed
+
+
+def _cross_entropy(labels, logits):
+    """−log softmax(logits)[label], `[...]`, taking one exponential of each logit.
+
+    TensorFlow's own takes two, one for the sum and one for the gradient, and they are most of its
+    time on a CPU. Compilers fuse what JAX and PyTorch do, so there it would gain nothing.
+    """
+    import tensorflow as tf  # which Keras has loaded
+
+    shape, classes = tf.shape(labels), logits.shape[-1]
+    labels = tf.reshape(labels, [-1])
+    at = tf.stack([tf.range(tf.size(labels)), labels], axis=-1)
+
+    @tf.custom_gradient
+    def of_rows(logits):
+        largest = tf.reduce_max(logits, axis=-1, keepdims=True)
+        powers = tf.exp(logits - largest)
+        total = tf.reduce_sum(powers, axis=-1)
+
+        def gradient(upstream):
+            spread = powers * (upstream / total)[:, None]
+            return tf.tensor_scatter_nd_sub(spread, at, upstream)
+
+        return tf.math.log(total) - (tf.gather_nd(logits, at) - largest[:, 0]), gradient
+
+    return tf.reshape(of_rows(tf.reshape(logits, [-1, classes])), shape)
 
 
 def _soft(q, y_pred, alpha, beta, class_weights, log_zero, from_logits):
