@@ -9,6 +9,7 @@ by name.
 import keras
 
 from bsce_tf.models import input_shape as shapes
+from bsce_tf.models.batch_norm import FusedBatchNormalization
 from bsce_tf.models.weights import Weights
 
 EPSILON = 1e-3
@@ -30,7 +31,7 @@ def convolve(x, filters, size, stride, name, padding='same'):
 
 def normalise(x, name):
     """BatchNorm; shape unchanged."""
-    return keras.layers.BatchNormalization(momentum=0.9, epsilon=EPSILON, name=name)(x)
+    return FusedBatchNormalization(momentum=0.9, epsilon=EPSILON, name=name)(x)
 
 
 def relu(x, name):

@@ -12,6 +12,7 @@ import operator
 import keras
 
 from bsce_tf.models import input_shape as shapes
+from bsce_tf.models.batch_norm import FusedBatchNormalization
 from bsce_tf.models.grouped_convolution import GroupedConv2D
 from bsce_tf.models.weights import Weights
 
@@ -81,7 +82,7 @@ def convolve(x, filters, size, name, *, strides=1, use_bias=False):
 
 def normalise(x, name, *, relu=True, gamma='ones'):
     """BatchNorm and, unless `relu` is false, ReLU; shape unchanged."""
-    x = keras.layers.BatchNormalization(
+    x = FusedBatchNormalization(
         momentum=0.9, epsilon=EPSILON, gamma_initializer=gamma, name=name)(x)
     return keras.layers.ReLU(name=f'{name}.relu')(x) if relu else x
 

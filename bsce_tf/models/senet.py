@@ -12,6 +12,7 @@ import dataclasses
 import keras
 
 from bsce_tf.models import input_shape as shapes
+from bsce_tf.models.batch_norm import FusedBatchNormalization
 from bsce_tf.models.grouped_convolution import GroupedConv2D
 from bsce_tf.models.weights import Weights
 
@@ -49,7 +50,7 @@ def convolve(x, filters, size, name, *, stride=1, groups=1):
 
 def normalise(x, name, *, relu=True):
     """BatchNorm and, unless `relu` is false, ReLU; shape unchanged."""
-    x = keras.layers.BatchNormalization(momentum=0.9, epsilon=EPSILON, name=name)(x)
+    x = FusedBatchNormalization(momentum=0.9, epsilon=EPSILON, name=name)(x)
     return keras.layers.ReLU(name=f'{name}.relu')(x) if relu else x
 
 

@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from bsce_tf.models.batch_norm import FusedBatchNormalization
 from bsce_tf.models.weights import Weights
 
 
@@ -42,7 +43,7 @@ def _block(x, width, stride, name):
 def _convolution(x, width, size, stride, name):
     x = layers.Conv2D(width, size, stride, padding='same', use_bias=False,
                       kernel_initializer='he_normal', name=f'{name}_conv')(x)
-    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f'{name}_bn')(x)
+    return FusedBatchNormalization(momentum=0.9, epsilon=1e-5, name=f'{name}_bn')(x)
 
 
 def normalisation(size):
