@@ -20,5 +20,16 @@ def provenance():
             + ('+changes' if changed else ''),
             'tensorflow': tf.__version__, 'keras': keras.__version__,
             'python': platform.python_version(),
-            'machine': f'{platform.machine()}, {os.cpu_count()} CPUs',
+            'machine': f'{_processor()}, {os.cpu_count()} CPUs',
             'time': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')}
+
+
+def _processor():
+    """Its kind, its name where Linux tells, and whether it has AVX-512, on which speed depends."""
+    found = {}
+    if os.path.exists('/proc/cpuinfo'):
+        with open('/proc/cpuinfo', encoding='utf-8') as file:
+            found = {key.strip(): value.strip() for key, _, value in
+                     (line.partition(':') for line in file)}
+    vectors = ', AVX-512' if 'avx512f' in found.get('flags', '').split() else ''
+    return f'{platform.machine()} {found.get("model name", "")}'.strip() + vectors
