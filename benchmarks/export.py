@@ -153,6 +153,6 @@ def session(module, signatures):
 
 if __name__ == '__main__':
     measure.run(__doc__, rows, repeats=(5, 5, 'turns of each way'),
-                lists={'backbones': (['resnet152'], ['resnet50'], 'names')},
+                lists={'backbones': (['resnet152', 'pnasnet5large'], ['resnet50'], 'names')},
                 classes=(1000, 10, 'K'), batch=(5, 1, 'crops of a forward pass'),
                 images=(10, 2, 'images of a turn of crops'))
