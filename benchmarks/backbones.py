@@ -84,5 +84,6 @@ if __name__ == '__main__':
     measure.run(__doc__, rows, work, repeats=(5, 5, 'turns of each way'),
                 lists={'forward': (['pnasnet5large', 'resnest269', 'senet154', 'resnet152'],
                                    ['resnest50'], 'networks'),
-                       'train': (['senet154', 'resnest50', 'pnasnet5large'], ['resnet50'], 'networks')},
+                       'train': (['senet154', 'resnest50', 'pnasnet5large'], ['resnet50'],
+                                 'networks')},
                 batch=(4, 1, 'images'), size=(0, 96, 'pixels; 0: the native size'))

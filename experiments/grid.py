@@ -29,16 +29,17 @@ class Grid:
     Args:
       output: CSV file of the rows.
       runs: folder for the runs' files; a run is deleted there when its row is written.
-      rates: learning rates to choose from.
+      arms: their names.
+      rates: learning rates to choose from; one that not all arms have tried is none of them.
       seeds: for each chosen arm; the first one also chooses.
       keep: whether the runs' files stay.
       same: {(condition, arm): (name of a table beside `output`, its arm)} of runs that give the
         same: a row that is there is taken from there.
     """
 
-    def __init__(self, output, runs, rates, seeds, keep=False, same=None):
+    def __init__(self, output, runs, arms, rates, seeds, keep=False, same=None):
         """See the class."""
-        self.output, self.runs = pathlib.Path(output), pathlib.Path(runs)
+        self.output, self.runs, self.arms = pathlib.Path(output), pathlib.Path(runs), list(arms)
         self.rates, self.seeds, self.keep, self.same = rates, seeds, keep, same or {}
         self.rows = rows.read(self.output, KEY)
 
@@ -59,17 +60,19 @@ class Grid:
                 self._row(condition, arm, changes, config, self.chosen(condition, arm), seed)
 
     def chosen(self, condition, arm):
-        """The learning rate of an arm, or None while not all are tried."""
-        found = [self.rows.get((condition, arm, f'{rate:g}', str(self.seeds[0])))
-                 for rate in self.rates]
-        if None in found:
-            return None
-        return float(min(found, key=lambda row: float(row['validation_error']))['learning_rate'])
+        """The learning rate of an arm, or None while all arms have tried none."""
+        tried = [rate for rate in self.rates
+                 if all(self._first(condition, other, rate) for other in (*self.arms, arm))]
+        return min(tried, default=None, key=lambda rate: float(
+            self._first(condition, arm, rate)['validation_error']))
+
+    def _first(self, condition, arm, rate):
+        return self.rows.get((condition, arm, f'{rate:g}', str(self.seeds[0])))
 
     def rows_of(self, condition, arm):
         """{seed: row}, all that there are, of an arm at its chosen rate.
 
-        Empty while not all rates are tried.
+        Empty while there is none.
         """
         rate = self.chosen(condition, arm)
         wanted = condition, arm, NO_RATE if rate is None else f'{rate:g}'

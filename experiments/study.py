@@ -69,7 +69,7 @@ def conditions(known):
 def make_grid(study):
     """The `grid.Grid` of a study, as the flags say."""
     return grid.Grid(
-        f'{study.output}.csv', RUNS.value or f'runs/{study.name}',
+        f'{study.output}.csv', RUNS.value or f'runs/{study.name}', study.arms,
         [float(rate) for rate in RATES.value or study.rates],
         [int(seed) for seed in SEEDS.value or study.seeds], study.keep, study.same)
 

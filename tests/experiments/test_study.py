@@ -81,13 +81,15 @@ def fill(found, condition, arm, rate, errors, validation=0.5, **more):
 
 
 def test_the_rate_is_chosen_on_validation_and_differences_are_paired(tmp_path):
-    found = grid.Grid(tmp_path / 'a.csv', tmp_path, [0.01, 0.1], [0, 1, 2])
+    found = grid.Grid(tmp_path / 'a.csv', tmp_path, ['ce', 'bsce'], [0.01, 0.1], [0, 1, 2])
     fill(found, 'x', 'ce', 0.01, {0: 0.1}, 0.5)
     assert found.chosen('x', 'ce') is None
     assert found.errors('x', 'ce') == {}
     fill(found, 'x', 'ce', 0.1, {0: 0.3, 1: 0.32, 2: 0.28}, 0.4)
     fill(found, 'x', 'bsce', 0.01, {0: 0.2, 1: 0.25, 2: 0.2}, 0.3)
     fill(found, 'x', 'bsce', 0.1, {0: 0.15}, 0.9)
+    found.rates.append(1.0)
+    fill(found, 'x', 'ce', 1.0, {0: 0.1}, 0.1)  # which bsce has not tried
     assert (found.chosen('x', 'ce'), found.chosen('x', 'bsce')) == (0.1, 0.01)
     ce, bsce = found.errors('x', 'ce'), found.errors('x', 'bsce')
     assert grid.summary(ce) == '0.3000 ± 0.0200 (3)'
@@ -105,7 +107,7 @@ def test_the_rate_is_chosen_on_validation_and_differences_are_paired(tmp_path):
 
 def test_two_processes_fill_one_table(smoke, tmp_path):
     result = dict.fromkeys(grid.tables.COLUMNS, 0.5)
-    first, second = (grid.Grid(tmp_path / 'a.csv', tmp_path / 'runs', [0.1], [0])
+    first, second = (grid.Grid(tmp_path / 'a.csv', tmp_path / 'runs', ['bsce'], [0.1], [0])
                      for _ in range(2))
     for found, arm in ((first, 'ce'), (second, 'bsce'), (first, 'sce')):
         found._add(('x', arm, '0.1', '0'), 'test', 0.1, result, {}, 1, 2.0)
@@ -116,9 +118,9 @@ def test_two_processes_fill_one_table(smoke, tmp_path):
 def test_a_run_of_another_table_is_taken_from_there(smoke, tmp_path, monkeypatch):
     monkeypatch.setattr(grid.train, 'train', lambda *_: pytest.fail('trained'))
     result = dict.fromkeys(grid.tables.COLUMNS, 0.25)
-    first = grid.Grid(tmp_path / 'first.csv', tmp_path / 'runs', [0.1], [0])
+    first = grid.Grid(tmp_path / 'first.csv', tmp_path / 'runs', ['bsce'], [0.1], [0])
     first._add(('x', 'bsce', '0.1', '0'), 'test', 0.1, result, {}, 1, 2.0)
-    second = grid.Grid(tmp_path / 'second.csv', tmp_path / 'runs', [0.1], [0],
+    second = grid.Grid(tmp_path / 'second.csv', tmp_path / 'runs', ['A = -4'], [0.1], [0],
                        same={('x', 'A = -4'): ('first', 'bsce')})
     second.run('x', {'A = -4': {}}, smoke)
     assert second.errors('x', 'A = -4') == {0: 0.25}
@@ -166,7 +168,7 @@ def test_arms_change_fields_that_exist(program, smoke):
 
 
 def test_table3_shows_means_over_seeds_of_the_chosen_rate(tmp_path):
-    found = grid.Grid(tmp_path / 'a.csv', tmp_path, [0.01, 0.1], [0, 1])
+    found = grid.Grid(tmp_path / 'a.csv', tmp_path, ['ce'], [0.01, 0.1], [0, 1])
     for rate, validation, errors in ((0.01, 0.9, (0.9,)), (0.1, 0.2, (0.3, 0.5))):
         for seed, error in enumerate(errors):
             scales = {'28': error, '30': error - 0.1, '32': error, 'tta': error - 0.2}
@@ -178,7 +180,7 @@ def test_table3_shows_means_over_seeds_of_the_chosen_rate(tmp_path):
 
 
 def test_table4_shows_models_and_votes(tmp_path):
-    found = grid.Grid(tmp_path / 'a.csv', tmp_path, [0.1], [0, 1])
+    found = grid.Grid(tmp_path / 'a.csv', tmp_path, table4.ARMS, [0.1], [0, 1])
     for seed in (0, 1):
         parts = {**dict.fromkeys(table4.ARMS, 0.5), 'vote': 0.2 + 0.1 * seed, 'mean': 0.1}
         found.rows['symmetric30', table4.NAME, grid.NO_RATE, str(seed)] = row(
@@ -189,7 +191,7 @@ def test_table4_shows_models_and_votes(tmp_path):
 
 
 def test_the_sweep_is_drawn(tmp_path):
-    found = grid.Grid(tmp_path / 'a.csv', tmp_path, [0.03], [0, 1])
+    found = grid.Grid(tmp_path / 'a.csv', tmp_path, sweep.ARMS, [0.03], [0, 1])
     assert sweep.picture(found, 'symmetric30') is None
     for i, arm in enumerate(sweep.ARMS):
         fill(found, 'symmetric30', arm, 0.03, {0: 0.2 + 0.01 * i, 1: 0.21 + 0.01 * i})
