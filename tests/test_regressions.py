@@ -49,7 +49,7 @@ def test_the_loss_goes_over_the_logits_in_four_operations(name, any_order_of_sum
              for output in operation.outputs if output.shape.rank == 2 and output.shape[1] == K
              and output.consumers()  # what nobody reads does not run
              and operation.type not in ('Placeholder', 'Reshape', 'IdentityN')]  # no copies
-    # Each can write where the one before it did. One exponential; no one-hot labels.
+    # One exponential, no one-hot labels. All but the last write where the one before it did.
     assert large == ['Sub', 'Exp', 'Mul', 'TensorScatterSub']
     assert len(graph.get_operations()) <= 101
 
