@@ -8,6 +8,7 @@ import statistics
 import time
 
 import keras
+from scipy import stats
 
 from bsce_tf.evaluation import evaluate, tables
 from bsce_tf.training import train, workdir
@@ -171,7 +172,6 @@ def summary(errors):
 
 def difference(errors, others):
     """Mean of errors − others over the seeds of both, with its 95 % interval (Student's t)."""
-    from scipy import stats
     pairs = [errors[seed] - others[seed] for seed in errors if seed in others]
     if not pairs:
         return 'not run'

@@ -41,7 +41,7 @@ MEASURES = ('average_precision', 'precision', 'recall', 'wrong_dropped', 'right_
 
 
 def run(config, output, runs, conditions, losses, seeds):
-    """Makes the rows that are missing and writes both tables after each.
+    """Makes the rows that are missing, and the table of all that there are after each.
 
     Args:
       config: ConfigDict that conditions and losses change.
@@ -63,9 +63,9 @@ def run(config, output, runs, conditions, losses, seeds):
                 folder = runs.joinpath(*key)
                 row = {**dict(zip(KEY, key, strict=True)), **_row(settings, folder)}
                 found = rows.add(table, KEY, row, runs / '.lock')
-                files.write_text(table.with_suffix('.md'), markdown(found, conditions, losses))
+                files.write_text(table.with_suffix('.md'), markdown(found))
                 shutil.rmtree(folder)
-    print(markdown(rows.read(table, KEY), conditions, losses))
+    print(markdown(rows.read(table, KEY)))
 
 
 def measures(scores, listed, dropped, labels, true):
@@ -121,19 +121,20 @@ def true_labels(config):
     return train, source.labels[train.numbers]
 
 
-def markdown(found, conditions, losses):
+def markdown(found):
     """A row a condition and loss: means over the seeds, with their standard deviation."""
     lines = ['Means over seeds ± standard deviation (number of seeds). Total: all images; tail: '
              'those whose given class is among the third of the classes with the fewest images.',
-             '', '| data | loss | average precision | tail | precision | recall | tail, recall '
-             '| wrong labels dropped | right labels dropped: head | medium | tail '
-             '| mean top-1 error before | after |',
-             '|---|---|' + '---:|' * 11]
-    columns = ('average_precision_total', 'average_precision_tail', 'precision_total',
-               'recall_total', 'recall_tail', 'wrong_dropped_total', 'right_dropped_head',
-               'right_dropped_medium', 'right_dropped_tail', 'error_before', 'error_after')
-    for condition in conditions:
-        for loss in losses:
+             '', '| data | loss | wrong labels | estimated | average precision | tail | precision '
+             '| recall | tail, recall | wrong labels dropped | right labels dropped: head '
+             '| medium | tail | mean top-1 error before | after |',
+             '|---|---|' + '---:|' * 13]
+    columns = ('noise', 'estimated_noise', 'average_precision_total', 'average_precision_tail',
+               'precision_total', 'recall_total', 'recall_tail', 'wrong_dropped_total',
+               'right_dropped_head', 'right_dropped_medium', 'right_dropped_tail', 'error_before',
+               'error_after')
+    for condition in CONDITIONS:
+        for loss in LOSSES:
             mine = [row for key, row in found.items() if key[:2] == (condition, loss)]
             cells = [grid.summary({row['seed']: float(row[name]) for row in mine})
                      for name in columns]
