@@ -1,10 +1,12 @@
 """Files that appear complete or not at all."""
 
 import contextlib
+import errno
 import json
 import os
 import pathlib
 import re
+import shutil
 
 
 @contextlib.contextmanager
@@ -22,6 +24,15 @@ def replacing(path):
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_space(folder, size):
+    """Raises OSError if fewer than `size` bytes are free where `folder` is.
+
+    For writers that do not survive a disk that fills up, as HDF5's.
+    """
+    if shutil.disk_usage(folder).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 def is_leftover(path):

@@ -14,6 +14,7 @@ from bsce_tf.errors import InputError, RunError
 from bsce_tf.training.state import State
 
 _PATTERN = re.compile(r'step-\d{10}\.h5')
+_OVERHEAD = 2**12  # bytes of a data set besides its values
 
 
 def save(folder, state, arrays, keep=2):
@@ -31,6 +32,7 @@ def save(folder, state, arrays, keep=2):
     path = folder / name_of(state.total)
     try:
         folder.mkdir(exist_ok=True)
+        files.check_space(folder, space(arrays))
         with files.replacing(path) as temporary, h5py.File(temporary, 'w') as file:
             text = json.dumps(vars(state))
             file['state'], file['checksum'] = text, zlib.crc32(text.encode())
@@ -43,6 +45,11 @@ def save(folder, state, arrays, keep=2):
                        'and the same command goes on from there.') from error
     for old in names(folder)[:-keep]:
         (folder / old).unlink()
+
+
+def space(arrays):
+    """Bytes that an HDF5 file of arrays takes, at most."""
+    return sum(np.asarray(array).nbytes + _OVERHEAD for array in arrays) + 2**20
 
 
 def name_of(total):

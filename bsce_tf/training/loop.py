@@ -123,6 +123,7 @@ class Loop:
             return
         best[kind] = {'error': error, 'stage': self.state.stage, 'epoch': epoch}
         if self.chief:
+            files.check_space(self.folder, checkpoint.space(self.steps.model.get_weights()))
             with files.replacing(self.folder / workdir.KINDS[kind]) as temporary:
                 self.steps.model.save_weights(temporary)
             files.write_json(self.folder / workdir.BEST, best)
@@ -134,8 +135,10 @@ class Loop:
           RunError: if a weight is not finite, or the file cannot be written.
         """
         arrays = [v.numpy() for v in self.steps.variables]
+        # Of a scaled loss sums may overflow; the optimizer then leaves their step out.
+        sums = {id(variable) for variable in self.steps.sums}
         for variable, array in zip(self.steps.variables, arrays, strict=True):
-            if not np.isfinite(array).all():
+            if id(variable) not in sums and not np.isfinite(array).all():
                 raise RunError(f'weights: found {variable.path} not finite at step '
                                f'{self.state.total}; expected finite numbers: try a lower '
                                'optimizer.learning_rate or optimizer.clip_norm. The checkpoint '

@@ -27,6 +27,7 @@ class Steps:
       accumulate: steps whose mean gradient makes one update.
 
     Attributes:
+      sums: variables of the gradients that are accumulated; may be infinite with a scaled loss.
       loss_mean, error: `keras.metrics.Mean` and `MeanTop1Error` of the steps since `reset`.
       val_loss, val_error: the same of the last evaluation.
     """
@@ -41,8 +42,8 @@ class Steps:
         self.error, self.val_error = (metrics.MeanTop1Error(num_classes) for _ in range(2))
         optimizer.build(model.trainable_variables)
         self.accumulate = accumulate
-        self._sums = [keras.Variable(tf.zeros(v.shape, v.dtype), trainable=False, name=f'sum_{i}')
-                      for i, v in enumerate(model.trainable_variables)] if accumulate > 1 else []
+        self.sums = [keras.Variable(tf.zeros(v.shape, v.dtype), trainable=False, name=f'sum_{i}')
+                     for i, v in enumerate(model.trainable_variables)] if accumulate > 1 else []
         gradients = self._gradients
         if jit_compile:  # only then: BatchNorm cannot cross replicas in a function of its own
             gradients = tf.function(gradients, jit_compile=True, autograph=False)
@@ -60,7 +61,7 @@ class Steps:
     def variables(self):
         """All that a step changes, in a fixed order."""
         ema = self.ema.variables if self.ema is not None else []
-        return [*self.model.variables, *self.optimizer.variables, *ema, *self._sums,
+        return [*self.model.variables, *self.optimizer.variables, *ema, *self.sums,
                 *self.loss_mean.variables, *self.error.variables]
 
     def train(self, batch, number=0, save=False, stop=False):
@@ -107,16 +108,16 @@ class Steps:
             grads = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM,
                                                                    grads)
             if update:
-                if self._sums:
+                if self.sums:
                     grads = [(g + s.value) / self.accumulate
-                             for g, s in zip(grads, self._sums, strict=True)]
+                             for g, s in zip(grads, self.sums, strict=True)]
                 self.optimizer.apply(grads, self.model.trainable_variables)
             self.loss_mean.update_state(losses)
             self.error.update_state(labels, logits)
             return tf.concat([tf.reduce_sum(losses)[None] / self.batch_size, flags], 0), grads
 
         found, grads = self.strategy.run(of_replica, (*batch, flags))
-        for part, grad in zip(self._sums, grads, strict=False):
+        for part, grad in zip(self.sums, grads, strict=False):
             if update:
                 extended.update(part.value, lambda v: v.assign(tf.zeros_like(v)))
             else:

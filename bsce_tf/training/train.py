@@ -9,7 +9,7 @@ from absl import logging
 from bsce_tf import class_weights, losses
 from bsce_tf.data import augment, bad_images, pipeline, prepare
 from bsce_tf.data.sampler import Sampler
-from bsce_tf.errors import InputError, RunError
+from bsce_tf.errors import InputError, PreemptedError, RunError
 from bsce_tf.models import classifier
 from bsce_tf.training import (
     averaging,
@@ -56,6 +56,7 @@ def train(config, folder, data=None):
     set_up(config)
     folder = workdir.check(folder, config.to_dict())
     data = data or prepare.load(**config.data, seed=config.seed)
+    workdir.check_data(folder, data.train)
     with _lost_workers(devices), Terminated() as terminated:
         state, arrays = _restored(folder / workdir.CHECKPOINTS, devices)
         if state.stage == len(parts) - 1 and state.epoch >= parts[-1].epochs:
@@ -69,6 +70,9 @@ def train(config, folder, data=None):
             with devices.scope():
                 _train_stage(config, parts[number], folder, data, state, arrays, devices,
                              terminated)
+        if terminated():  # after the last step, which asks for it, too
+            raise PreemptedError(f'{folder}: told to stop (SIGTERM); all epochs are done and '
+                                 'saved. The same command goes on with what follows.')
 
 
 def set_up(config):

@@ -91,6 +91,22 @@ def claim(workdir, config):
     return folder
 
 
+def check_data(folder, examples):
+    """Raises InputError if what `folder` holds was begun with another training set.
+
+    Class ids would mean something else, or validation images have been trained on.
+    """
+    path = folder / DATA
+    if not path.exists():
+        return
+    there = _json(path)
+    if there.get('fingerprint') != records.fingerprint(examples):
+        raise InputError(f'{path}: begun with other training data: {there.get("images")} images of '
+                         f'{len(there.get("counts", ()))} classes there, {len(examples)} of '
+                         f'{examples.num_classes} now; expected the same images and labels, or '
+                         'another --workdir.')
+
+
 def _unusable(folder, error):
     return InputError(f'--workdir: {folder}: {error.strerror or error}; expected a folder that can '
                       'be read and written.')

@@ -1,10 +1,12 @@
 import resource
+import shutil
 import signal
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from bsce_tf import files
 from bsce_tf.errors import InputError, RunError
 from bsce_tf.training import checkpoint
 from bsce_tf.training.state import State
@@ -61,6 +63,19 @@ def test_a_full_disk_loses_nothing(tmp_path):
         signal.signal(signal.SIGXFSZ, handler)
     assert [p.name for p in tmp_path.iterdir()] == ['step-0000000001.h5']
     assert checkpoint.load(tmp_path)[1].total == 1
+
+
+def test_a_disk_with_too_little_space_is_not_written_to(tmp_path, monkeypatch):
+    arrays = [np.zeros(1000)] * 400
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(files.shutil, 'disk_usage', lambda _: usage._replace(free=3_200_000))
+    with pytest.raises(RunError, match='cannot be written: No space left on device; the check'):
+        checkpoint.save(tmp_path, State(total=2), arrays)
+    assert not list(tmp_path.iterdir())
+    monkeypatch.undo()
+    checkpoint.save(tmp_path, State(total=2), arrays)
+    size = (tmp_path / checkpoint.name_of(2)).stat().st_size
+    assert 3_200_000 < size <= checkpoint.space(arrays)
 
 
 def test_arrays_of_another_network_are_refused():

@@ -1,16 +1,20 @@
 import csv
 import importlib
 import json
+import os
 import shutil
+import signal
 
 import h5py
 import numpy as np
 import pytest
 
-from bsce_tf.errors import InputError, RunError
+from bsce_tf.data import prepare
+from bsce_tf.errors import InputError, PreemptedError, RunError
 from bsce_tf.evaluation.evaluate import evaluate
 from bsce_tf.models import classifier
 from bsce_tf.training import checkpoint, workdir
+from bsce_tf.training.loop import Loop
 from bsce_tf.training.train import train
 from experiments import demo
 
@@ -237,3 +241,52 @@ def test_the_demo_ends_with_a_table_and_can_be_repeated(tmp_path, capsys):
     shutil.rmtree(tmp_path / 'bsce')
     demo.run(smoke(), tmp_path)
     assert (tmp_path / 'table.md').read_text() == table
+
+
+def test_other_training_data_are_refused_and_nothing_is_overwritten(tmp_path):
+    config = smoke(epochs=2)
+    data = prepare.load(**config.data, seed=config.seed)
+    names = list(data.train.class_names)
+    train(smoke(epochs=2), tmp_path / 'run', data)
+    before = {path.name: path.read_bytes() for path in (tmp_path / 'run').glob('*.json')}
+    shutil.copytree(tmp_path / 'run', tmp_path / 'stopped')
+    for name in checkpoint.names(tmp_path / 'stopped' / 'checkpoints')[1:]:
+        (tmp_path / 'stopped' / 'checkpoints' / name).unlink()
+    labels = data.train.labels.copy()
+    labels[0] = (labels[0] + 1) % len(names)
+    for other in (data.train.subset(np.arange(len(data.train)), labels),
+                  data.train.subset(np.arange(len(data.train) - 1))):
+        with pytest.raises(InputError, match=rf'data.json: begun with other .* {len(other)} of '):
+            train(config, tmp_path / 'stopped', data._replace(train=other))
+    after = {path.name: path.read_bytes() for path in (tmp_path / 'stopped').glob('*.json')}
+    assert after == before
+
+
+def test_sigterm_after_the_last_step_is_not_lost(tmp_path, monkeypatch):
+    config = smoke(epochs=1)
+    original = Loop._keep_best
+
+    def told_to_stop(*arguments):
+        original(*arguments)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Loop, '_keep_best', told_to_stop)
+    with pytest.raises(PreemptedError, match='all epochs are done and saved'):
+        train(config, tmp_path)
+    train(config, tmp_path)
+    assert len(rows_of(tmp_path)) == 1
+
+
+def test_sums_of_a_scaled_loss_may_overflow(tmp_path, monkeypatch):
+    config = smoke(epochs=1)
+    config.optimizer.accumulate = 2
+    save = Loop.save
+
+    def overflown(loop):
+        if loop.state.epoch:  # after the last step, which would use them
+            loop.steps.sums[0].assign(loop.steps.sums[0] + np.inf)
+        save(loop)
+
+    monkeypatch.setattr(Loop, 'save', overflown)
+    train(config, tmp_path)
+    assert any(np.isinf(array).any() for array in checkpoint.load(tmp_path / 'checkpoints')[2])

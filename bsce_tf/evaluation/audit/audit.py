@@ -72,6 +72,7 @@ def audit(config, folder):
     duplicates.check(config.audit.duplicate_similarity)
     data, given, before = load(config)
     folder = workdir.claim(folder, claimed(config))
+    workdir.check_data(folder, data.train)
     workdir.describe(folder, data.train)
     sparse = (judges.by_model(config, folder, data, before) if config.audit.model
               else judges.by_folds(config, folder, data))

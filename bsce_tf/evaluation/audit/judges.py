@@ -1,7 +1,6 @@
 """Probabilities of every training image from networks that were not trained on it."""
 
 import hashlib
-import json
 
 import keras
 import numpy as np
@@ -115,12 +114,6 @@ def features(config, folder, train):
 
 
 def _train(config, folder, data):
-    described = folder / workdir.DATA
-    if described.exists():
-        there = json.loads(described.read_text(encoding='utf-8'))['fingerprint']
-        if there != records.fingerprint(data.train):
-            raise InputError(f'{described}: the run was trained on other images; expected those of '
-                             'this audit. Choose another --workdir.')
     keras.backend.clear_session()
     train.train(config, folder, data)
 
