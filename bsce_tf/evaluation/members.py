@@ -54,14 +54,14 @@ def load(folder, scales=()):
     return of_run(workdir.read(folder), scales)
 
 
-def of_run(run, scales=()):
-    """As `load`, of a `workdir.Run`."""
+def of_run(run, scales=(), policy=None):
+    """As `load`, of a `workdir.Run`; in the precision `policy`, if that is given."""
     image = run.config.image
     scales = tuple(dict.fromkeys(scales or run.config.tta.scales or image.scales))
     if min(scales) < image.size:
         raise InputError(f'tta.scales: found {min(scales)}; expected at least image.size of '
                          f'{run.folder}, which is {image.size}.')
-    with precision(run.config.precision):
+    with precision(policy or run.config.precision):
         model = train.make_model(run.config, len(run.class_names), run.data['channels'])
         classifier.load_weights(model, run.weights)
         body, head = split(model)

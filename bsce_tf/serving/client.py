@@ -103,4 +103,5 @@ def _say(error, status):
 
 
 if __name__ == '__main__':
+    sys.stdout.reconfigure(errors='surrogateescape')  # names of files need not be text
     sys.exit(main())

@@ -64,7 +64,7 @@ def export(config, folder):
 def _load(folder, scales):
     runs = [workdir.read(path) for path in run_config.folders(folder)]
     members.check_runs(runs)
-    return [members.of_run(run, scales) for run in runs]
+    return [members.of_run(run, scales, 'float32') for run in runs]
 
 
 def _parts(parts, optimise, frozen):

@@ -8,7 +8,8 @@ import shutil
 import tensorflow as tf
 
 from bsce_tf import files
-from bsce_tf.errors import InputError
+from bsce_tf.data import decode
+from bsce_tf.errors import InputError, RunError
 
 WARM_UP = 'assets.extra/tf_serving_warmup_requests'
 MODELS, BATCHING = 'models.config', 'batching.config'
@@ -55,6 +56,7 @@ def write_version(base, name, write):
 
     Raises:
       InputError: if there is a file where a folder should be.
+      RunError: if TensorFlow cannot write.
     """
     folder = pathlib.Path(base) / name
     for path in (folder, *folder.parents):
@@ -78,6 +80,8 @@ def write_version(base, name, write):
             else:  # otherwise another export took this number
                 _sync(folder)
                 return version, result
+    except tf.errors.OpError as error:
+        raise RunError(f'{temporary}: {error.message}; nothing was exported.') from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -97,7 +101,7 @@ def write_warm_up(place, name, images):
     """
     from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-    decoded = tf.io.decode_image(images[0], channels=3, expand_animations=False)
+    decoded = decode.decode(tf.constant(images[0]))
     path = pathlib.Path(place) / WARM_UP
     path.parent.mkdir()
     with tf.io.TFRecordWriter(str(path)) as writer:

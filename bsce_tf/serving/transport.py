@@ -158,6 +158,7 @@ def _again(attempt, retries):
 
 
 def _refused(url, status, message):
+    message = str(message)  # a gateway's need not be text
     found = _BAD_IMAGE.search(message)
     if found:
         raise BadImageError(found[0])

@@ -138,6 +138,7 @@ def test_another_model_is_not_found(double, paths, capsys):
     (200, {'predictions': [{'class_names': ['a'], 'scores': ['b']}]}, 'an answer that is not'),
     (200, {'predictions': [{'class_names': ['a', 'b'], 'scores': [1.0]}]}, 'an answer that is not'),
     (200, [1], 'an answer that is not one of a model'),
+    (401, {'error': {'code': 401, 'message': 'who?'}}, "HTTP 401: {'code': 401, 'message'"),
     (500, b'', 'HTTP 500: Internal Server Error'),
     (400, {'error': 'Missing input\nimage_bytes'}, 'HTTP 400: Missing input image_bytes')])
 def test_strange_answers_end_in_one_line(double, paths, capsys, status, body, message):

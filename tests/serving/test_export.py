@@ -10,13 +10,17 @@ import pytest
 import tensorflow as tf
 from google.protobuf import text_format
 from PIL import Image
+from tensorflow.core.framework import types_pb2
+from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
+from bsce_tf.data import decode
 from bsce_tf.errors import InputError, RunError
 from bsce_tf.evaluation import members
 from bsce_tf.serving import export, fold, freeze, publish
-from tests.serving.exported import LIBRARIES, ask_c_api, pictures, smoke
+from bsce_tf.training.train import train
+from tests.serving.exported import LIBRARIES, ask_c_api, encoded, pictures, smoke
 
 
 def decoded(data):
@@ -159,6 +163,29 @@ def test_warm_up_requests_are_ones_that_the_model_answers(single):
         assert all(len(x) == len(*inputs.values()) for x in answer.values())
         seen.add(request.model_spec.signature_name)
     assert seen == {'serving_default', 'predict_images', 'features'}
+
+
+def test_a_transparent_webp_may_come_first(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (20, 30, 4), np.uint8)
+    data = encoded(picture, 'WEBP', lossless=True)
+    (tmp_path / 'model').mkdir()
+    publish.write_warm_up(tmp_path / 'model', 'm', [data])
+    logs = [prediction_log_pb2.PredictionLog.FromString(record.numpy())
+            for record in tf.data.TFRecordDataset(str(tmp_path / 'model' / publish.WARM_UP))]
+    images = tf.make_ndarray(logs[-1].predict_log.request.inputs['images'])
+    np.testing.assert_array_equal(images, decode.decode(tf.constant(data))[None])
+
+
+@pytest.mark.parametrize('optimise', [True, False])
+def test_a_run_in_mixed_precision_is_exported_in_float32(tmp_path, optimise):
+    config = smoke(precision='mixed_bfloat16', batch_size=16)
+    train(config, tmp_path / 'run')
+    config.export.optimise = optimise
+    version = export.export(config, tmp_path / 'run')
+    saved = saved_model_pb2.SavedModel.FromString((version / 'saved_model.pb').read_bytes())
+    types = {node.attr['T'].type for function in saved.meta_graphs[0].graph_def.library.function
+             for node in function.node_def if node.op in ('Conv2D', 'MatMul')}
+    assert types == {types_pb2.DT_FLOAT}
 
 
 def test_versions_count_up_and_the_servers_files_stay(runs, tmp_path, single):
