@@ -11,7 +11,7 @@ from absl import logging
 
 from bsce_tf import files
 from bsce_tf.data import decode, image_check, records
-from bsce_tf.errors import InputError
+from bsce_tf.errors import InputError, RunError
 
 ACTIONS = ('skip', 'stop')
 
@@ -34,7 +34,7 @@ class BadImages:
       seed: of the choice of other images.
 
     Attributes:
-      error: the `InputError` that stopped the run, or None.
+      error: the `InputError` or `RunError` that stopped the run, or None.
 
     Raises:
       InputError: if a setting is out of range.
@@ -66,7 +66,7 @@ class BadImages:
 
     @contextlib.contextmanager
     def raising(self):
-        """Turns TensorFlow's error into the `InputError` that caused it: put it around `fit`."""
+        """Turns TensorFlow's error into the `error` that caused it: put it around `fit`."""
         try:
             yield
         except tf.errors.OpError:
@@ -141,7 +141,11 @@ class BadImages:
         self._rows[name] = reason
         logging.warning('%s: bad image %s: %s', examples.origin, name, reason)
         if self._report:
-            self._write_report()
+            try:
+                self._write_report()
+            except OSError as error:
+                raise self._stop(f'{self._report}: {error.strerror or error}; expected a file '
+                                 'that can be written.', RunError) from error
         if self.on_error == 'stop':
             raise self._stop(f'{examples.origin}: {name}: {reason}; data.on_error = skip would '
                              'take another image.')
@@ -151,8 +155,8 @@ class BadImages:
                 f'{examples.origin}: found {bad} bad images of {len(examples)}; expected at most '
                 f'data.max_bad_fraction = {self.max_fraction}; the last is {name}: {reason}.')
 
-    def _stop(self, message):
-        self.error = self.error or InputError(message)
+    def _stop(self, message, kind=InputError):
+        self.error = self.error or kind(message)
         return self.error
 
     def _read_report(self):
@@ -163,7 +167,8 @@ class BadImages:
 
     def _write_report(self):
         with (files.replacing(self._report) as temporary,
-              open(temporary, 'w', newline='', encoding='utf-8') as file):
+              open(temporary, 'w', newline='', encoding='utf-8',
+                   errors='backslashreplace') as file):  # names need not be UTF-8
             writer = csv.writer(file, lineterminator='\n')
             writer.writerow(('path', 'reason'))
             writer.writerows(sorted(self._rows.items()))

@@ -51,8 +51,8 @@ def view_of(member, scales=None):
                 member.channels)
 
 
-def batches(examples, views, batch_size, bad=None, start=0, full=False):
-    """Every image from `start` on once, in order; the last batch may be short.
+def batches(examples, views, batch_size, bad=None, start=0, full=False, end=None):
+    """Every image from `start` to `end` once, in order; the last batch may be short.
 
     Args:
       examples: an `Examples`.
@@ -62,6 +62,7 @@ def batches(examples, views, batch_size, bad=None, start=0, full=False):
       start: first image, a multiple of `batch_size`; so batches are the same whatever it is.
       full: whether all batches are full: where the images end, the last one comes again with weight
         0. Needed with several replicas, of which none may get an empty part.
+      end: the image after the last one; None: all.
 
     Returns:
       Dataset of `Batch`.
@@ -95,8 +96,9 @@ def batches(examples, views, batch_size, bad=None, start=0, full=False):
 
     size = batch_size if full else min(batch_size, len(examples))
     chunk = loading.chunk(size, min(max(_CHUNK_BYTES // (3 * side * side), 1), loading.MOST))
-    whole, last = -(-(len(examples) - start) // size), len(examples) - 1
-    numbers = tf.data.Dataset.range(start, start + whole * size if full else len(examples)).batch(
+    end = len(examples) if end is None else end
+    whole, last = -(-(end - start) // size), end - 1
+    numbers = tf.data.Dataset.range(start, start + whole * size if full else end).batch(
         chunk).map(lambda i: (tf.cast(i <= last, tf.float32), tf.minimum(i, last)))
     chunks = loading.parallel(loading.read_records(numbers, examples), chunk_of)
     joined = chunks if chunk == size else chunks.unbatch().batch(size)

@@ -189,9 +189,9 @@ def _report(run, split, candidates, errors):
         result['weights'] = kinds
         rows += [((candidate.member.run.best['kind'], *candidate.scales), errors[i, row])
                  for i, candidate in mine.items() for row in candidate.scales if i != place]
-    _write(run.folder, workdir.EVALUATION, result, ('weights', 'scale'), rows)
     print(f'{run.folder}: mean top-1 error {result["mean_top1_error"]:.4f} on the {split} set\n'
           f'{tables.markdown(("weights", "scale"), rows)}')
+    _write(run.folder, workdir.EVALUATION, result, ('weights', 'scale'), rows)
     return result
 
 
@@ -204,8 +204,8 @@ def _report_ensemble(folder, runs, split, errors):
     rows = [((model['folder'], model['backbone']), model) for model in models]
     rows += [((f'top-1 vote of {len(runs)}', ''), errors[VOTE]),
              ((f'mean probability of {len(runs)}', ''), errors[MEAN])]
-    _write(folder, ENSEMBLE, result, ('model', 'backbone'), rows)
     print(f'{folder / ENSEMBLE}:\n{tables.markdown(("model", "backbone"), rows)}')
+    _write(folder, ENSEMBLE, result, ('model', 'backbone'), rows)
     return result
 
 

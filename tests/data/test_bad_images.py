@@ -11,7 +11,7 @@ from bsce_tf.data import pipeline, records
 from bsce_tf.data.bad_images import BadImages
 from bsce_tf.data.examples import Examples
 from bsce_tf.data.sampler import Sampler
-from bsce_tf.errors import InputError
+from bsce_tf.errors import InputError, RunError
 from tests.data.pictures import encoded, picture
 
 GOOD = encoded(picture(64, 64))
@@ -145,3 +145,21 @@ def test_other_errors_pass_unchanged():
 def test_bad_settings_are_named(options, field):
     with pytest.raises(InputError, match=field):
         BadImages(**options)
+
+
+def test_a_name_that_is_not_text_is_listed(examples, tmp_path):
+    names = examples.subset([0, 20])
+    odd = Examples(names.labels, 'ab', paths=np.array([b'm\xfcll.jpg', b'good10.jpg'], 'S'),
+                   root=str(tmp_path))
+    bad = skipping(tmp_path)
+    parts = list(pipeline.evaluation(odd, batch_size=2, size=32, scale=36, bad=bad))
+    assert [int(weight) for part in parts for weight in part[2]] == [0, 1]
+    rows = list(csv.DictReader((tmp_path / 'bad_images.csv').open(encoding='utf-8')))
+    assert len(rows) == 1
+    assert 'No such file' in rows[0]['reason']
+
+
+def test_a_list_that_cannot_be_written_is_named(examples, tmp_path):
+    bad = skipping(tmp_path, report=tmp_path / 'gone' / 'bad_images.csv')
+    with pytest.raises(RunError, match='gone.bad_images.csv: No such file'), bad.raising():
+        list(pipeline.evaluation(examples, batch_size=10, size=32, scale=36, bad=bad))

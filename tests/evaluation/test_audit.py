@@ -11,9 +11,11 @@ import tensorflow as tf
 from report_page import check
 
 from bsce_tf.data import prepare, records, sources
+from bsce_tf.data.bad_images import BadImages
+from bsce_tf.data.examples import Examples
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import members
-from bsce_tf.evaluation.audit import audit, judges, rounds
+from bsce_tf.evaluation.audit import audit, forward, judges, rounds
 from bsce_tf.evaluation.report.report import report
 from bsce_tf.models import classifier
 from bsce_tf.training import train, workdir
@@ -181,6 +183,41 @@ def test_a_folder_of_other_folds_is_refused(cleaned):
         audit.audit(settings(**{'audit.folds': 3}), folder)
     with pytest.raises(InputError, match='strategy: an audit runs on one machine'):
         audit.audit(settings(strategy='multiworker'), folder)
+
+
+def test_a_folder_of_other_images_is_refused_and_stays(cleaned, tmp_path, monkeypatch):
+    folder = tmp_path / 'audit'
+    shutil.copytree(cleaned / 'round-1' / 'audit', folder)
+    before = (folder / 'data.json').read_bytes()
+    load = audit.load
+
+    def without_the_last(config):
+        data, given, everything = load(config)
+        part = data.train.subset(np.arange(len(data.train) - 1))
+        return data._replace(train=part), given[:-1], everything
+
+    monkeypatch.setattr(audit, 'load', without_the_last)
+    with pytest.raises(InputError, match='data.json: begun with other training data: 144 images of '
+                       '6 classes there, 143 of 6 now'):
+        audit.audit(settings(), folder)
+    assert (folder / 'data.json').read_bytes() == before
+
+
+def test_bad_images_are_counted_over_all_parts(cleaned, tmp_path, monkeypatch):
+    monkeypatch.setattr(forward, '_PART', 16)
+    rng = np.random.default_rng(0)
+    names = [f'{i}.png' for i in range(33)]
+    for name in names[:-1]:
+        pixels = rng.integers(0, 256, (30, 30, 3), np.uint8)
+        tf.io.write_file(str(tmp_path / name), tf.io.encode_png(pixels))
+    (tmp_path / names[-1]).write_bytes(b'no image')  # alone in the last part
+    images = Examples(np.arange(33) % 6, 'abcdef', paths=np.array(names, 'S'), root=str(tmp_path))
+    member = members.load(cleaned / 'round-0' / 'train')
+    found = forward.collect(
+        tmp_path / 'parts', {}, member, tf.distribute.get_strategy(), images, 5,
+        BadImages('skip', 0.05), lambda member, features, labels: {'labels': labels}, 'test')
+    np.testing.assert_array_equal(found['good'], [True] * 32 + [False])
+    np.testing.assert_array_equal(found['labels'], images.labels)
 
 
 def test_rounds_go_on_each_from_what_the_last_one_left(cleaned, monkeypatch):

@@ -41,6 +41,18 @@ def test_pairs_are_those_of_a_comparison_of_all(inverted, monkeypatch):
     assert (np.diff(cosines) <= 0).all()
 
 
+@pytest.mark.parametrize('inverted', [False, True])
+def test_the_same_image_twice_is_found_at_a_cosine_of_1(inverted, monkeypatch):
+    if inverted:
+        monkeypatch.setattr(duplicates, '_EXACT', 100)
+    features = _features()
+    features[-100:] = features[:100]
+    first, second, cosines = duplicates.pairs(features.astype(np.float16), np.ones(600, bool), 1.0)
+    assert set(zip(first.tolist(), second.tolist(), strict=True)) >= {
+        (i, 500 + i) for i in range(100)}
+    assert cosines == pytest.approx(1.0, abs=1e-6)
+
+
 def test_bad_images_take_no_part():
     features, good = _features(), np.ones(600, bool)
     good[:10] = False

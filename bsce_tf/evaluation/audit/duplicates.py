@@ -20,6 +20,7 @@ NEIGHBOURS = 10  # that are looked at of each image
 _EXACT = 20_000  # up to so many images all pairs are compared
 _QUERIES = 2**13  # images that are looked up at once
 _PROBES = 16  # cells that are searched for the neighbours of an image
+_ROUNDING = 1e-3  # of a cosine of two vectors of length 1 in float16
 _SAMPLE = 64  # images a cell of which the cells are made
 
 
@@ -67,13 +68,13 @@ def pairs(features, good, similarity):
         queries = vectors[begin:begin + _QUERIES].astype(np.float32)
         cosines, others = index.search(queries, count)
         rows = np.arange(begin, begin + len(queries))[:, None]
-        wanted = (others >= 0) & (others != rows) & (cosines >= similarity)
+        wanted = (others >= 0) & (others != rows) & (cosines >= similarity - _ROUNDING)
         a, b = np.broadcast_to(rows, others.shape)[wanted], others[wanted]
         found.append(np.stack([np.minimum(a, b), np.maximum(a, b)], axis=1))
     both = np.unique(np.concatenate(found), axis=0)
     exact = _cosines(vectors, both)
     order = np.argsort(-exact, kind='stable')
-    order = order[exact[order] >= similarity]
+    order = order[exact[order] >= similarity - 1e-6]  # of float32
     first, second = chosen[both[order]].T
     return first, second, exact[order]
 
@@ -125,7 +126,9 @@ def _cosines(vectors, both):
     found = np.empty(len(both), np.float32)
     for begin in range(0, len(both), _QUERIES):
         first, second = vectors[both[begin:begin + _QUERIES].T].astype(np.float32)
-        found[begin:begin + _QUERIES] = np.minimum((first * second).sum(axis=1), 1.0)
+        lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+        cosines = (first * second).sum(axis=1) / np.maximum(lengths, 1e-12)
+        found[begin:begin + _QUERIES] = np.minimum(cosines, 1.0)
     return found
 
 

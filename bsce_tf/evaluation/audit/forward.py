@@ -41,22 +41,21 @@ def collect(folder, made_of, member, devices, examples, batch_size, bad, compute
     with tqdm(total=len(examples), unit='image', desc=title, disable=None) as progress:
         for first in range(0, len(examples), _PART):
             path = folder / f'{first // _PART:05d}.npz'
-            indices = np.arange(first, min(first + _PART, len(examples)))
+            end = min(first + _PART, len(examples))
             if not path.exists():
-                found = _arrays(member, devices, examples.subset(indices), batch_size, bad,
-                                compute)
+                found = _arrays(member, devices, examples, first, end, batch_size, bad, compute)
                 with files.replacing(path) as temporary:
                     np.savez(temporary, **found)
             with np.load(path) as file:
                 parts.append(dict(file))
-            progress.update(len(indices))
+            progress.update(end - first)
     return {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])}
 
 
-def _arrays(member, devices, examples, batch_size, bad, compute):
+def _arrays(member, devices, examples, first, end, batch_size, bad, compute):
     dataset = devices.experimental_distribute_dataset(
-        batches.batches(examples, [batches.view_of(member)], batch_size, bad,
-                        full=devices.num_replicas_in_sync > 1))
+        batches.batches(examples, [batches.view_of(member)], batch_size, bad, first,
+                        full=devices.num_replicas_in_sync > 1, end=end))
 
     def replica(batch):
         crops, = batch.crops

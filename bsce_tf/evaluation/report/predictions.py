@@ -84,8 +84,11 @@ def of_run(run, examples):
     found = _cached(path, mark, len(examples))
     if found is None:
         found = _predict(run, examples)
-        with files.replacing(path) as temporary:
-            np.savez_compressed(temporary, mark=np.array(mark), **found._asdict())
+        try:
+            with files.replacing(path) as temporary:
+                np.savez_compressed(temporary, mark=np.array(mark), **found._asdict())
+        except OSError as error:  # an archive may be read-only; the report does without
+            logging.warning('%s: %s; the next report makes it anew.', path, error)
     return found
 
 

@@ -75,7 +75,10 @@ def read(folder, name):
             raise InputError('the training images or labels are others than those of the audit')
         with np.load(folder / audit.SCORES) as arrays:
             scores = dict(arrays)
-    except (InputError, OSError, ValueError) as error:
+        if len(scores['score']) != len(train):
+            raise InputError(f'{audit.SCORES} is of {len(scores["score"])} images and not of '
+                             f'{len(train)}')
+    except (InputError, OSError, KeyError, ValueError) as error:
         logging.warning('%s: its data cannot be read: %s', folder, error)
         train = None
         note = element('p', f'Images cannot be shown: {error}', class_='note')
