@@ -31,7 +31,8 @@ class Grid:
       output: CSV file of the rows.
       runs: folder for the runs' files; a run is deleted there when its row is written.
       arms: their names.
-      rates: learning rates to choose from; one that not all arms have tried is none of them.
+      rates: learning rates to choose from; of several, one that not all arms have tried is none
+        of them.
       seeds: for each chosen arm; the first one also chooses.
       keep: whether the runs' files stay.
       same: {(condition, arm): (name of a table beside `output`, its arm)} of runs that give the
@@ -61,9 +62,13 @@ class Grid:
                 self._row(condition, arm, changes, config, self.chosen(condition, arm), seed)
 
     def chosen(self, condition, arm):
-        """The learning rate of an arm, or None while all arms have tried none."""
+        """The learning rate of an arm, or None while there is none that all arms have tried.
+
+        Where there is one rate there is no choice that the others would have to have, too.
+        """
+        others = self.arms if len(self.rates) > 1 else ()
         tried = [rate for rate in self.rates
-                 if all(self._first(condition, other, rate) for other in (*self.arms, arm))]
+                 if all(self._first(condition, other, rate) for other in (*others, arm))]
         return min(tried, default=None, key=lambda rate: float(
             self._first(condition, arm, rate)['validation_error']))
 

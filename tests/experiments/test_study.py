@@ -105,6 +105,13 @@ def test_the_rate_is_chosen_on_validation_and_differences_are_paired(tmp_path):
     assert grid.difference({0: 0.2}, ce) == '-0.1000 (1)'
 
 
+def test_of_one_rate_no_other_arm_need_have_tried_it(tmp_path):
+    found = grid.Grid(tmp_path / 'a.csv', tmp_path, ['ce', 'bsce'], [0.1], [0, 1])
+    fill(found, 'x', 'ce', 0.1, {0: 0.3})
+    assert (found.chosen('x', 'ce'), found.chosen('x', 'bsce')) == (0.1, None)
+    assert found.errors('x', 'ce') == {0: 0.3}
+
+
 def test_two_processes_fill_one_table(smoke, tmp_path):
     result = dict.fromkeys(grid.tables.COLUMNS, 0.5)
     first, second = (grid.Grid(tmp_path / 'a.csv', tmp_path / 'runs', ['bsce'], [0.1], [0])
