@@ -167,8 +167,7 @@ class BadImages:
 
     def _write_report(self):
         with (files.replacing(self._report) as temporary,
-              open(temporary, 'w', newline='', encoding='utf-8',
-                   errors='backslashreplace') as file):  # names need not be UTF-8
+              open(temporary, 'w', newline='', encoding='utf-8') as file):
             writer = csv.writer(file, lineterminator='\n')
             writer.writerow(('path', 'reason'))
             writer.writerows(sorted(self._rows.items()))

@@ -64,8 +64,9 @@ class Files:
                 with open(path, 'rb') as file:
                     images.append(file.read())
             except OSError as error:
-                raise InputError(f'{os.fsdecode(path)}: {error.strerror}; expected an image '
-                                 'file.') from error
+                # 'replace': the message goes into logs and tables, which are text
+                raise InputError(f'{path.decode("utf-8", "replace")}: {error.strerror}; expected '
+                                 'an image file.') from error
         return images
 
 
