@@ -20,14 +20,14 @@ MODES = {
     'evaluate': ('bsce_tf.evaluation.evaluate:evaluate',),
     'predict': ('bsce_tf.evaluation.predict:predict',),
     'export': ('bsce_tf.serving.export:export',),
-    'audit': ('bsce_tf.evaluation.audit.audit:audit',),
-    'clean_train': ('bsce_tf.evaluation.audit.rounds:clean_train',),
-    'report': ('bsce_tf.evaluation.report.report:report',),
-    'models': ('bsce_tf.models.listing:run',),
+    'audit': ('bsce_tf.audit.audit:audit',),
+    'clean_train': ('bsce_tf.audit.rounds:clean_train',),
+    'report': ('bsce_tf.report.report:report',),
+    'models': ('bsce_tf.models.overview:run',),
     'convert': ('bsce_tf.models.convert:run',),
-    'inspect': ('bsce_tf.data.inspect:run',),
-    'verify': ('bsce_tf.data.verify:run',),
-    'pack': ('bsce_tf.data.pack:run',),
+    'inspect': ('bsce_tf.catalogue.inspect:run',),
+    'verify': ('bsce_tf.catalogue.verify:run',),
+    'pack': ('bsce_tf.catalogue.pack:run',),
 }
 
 def main(arguments):

@@ -19,7 +19,7 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-from bsce_tf.evaluation.audit import cleaning, confident, streaming
+from bsce_tf.audit import cleaning, confident, top_probabilities
 
 IMAGES, CLASSES, TOP_K = 2_500_000, 50_030, 20
 _SPREAD = 8  # random classes that get a part
@@ -59,14 +59,15 @@ def _labels(images, classes):
 def _stream(labels, true, classes, batch):
     """(`Sparse`, seconds to make the rows, seconds to keep what is kept)."""
     rng = np.random.default_rng(1)
-    found = streaming.empty(len(labels), TOP_K)
+    found = top_probabilities.empty(len(labels), TOP_K)
     making = keeping = 0.0
     for first in range(0, len(labels), batch):
         at = slice(first, min(first + batch, len(labels)))
         begin = time.perf_counter()
         rows = _rows(rng, true[at], classes)
         middle = time.perf_counter()
-        for values, new in zip(found, streaming.reduce(rows, labels[at], TOP_K), strict=True):
+        best = top_probabilities.reduce(rows, labels[at], TOP_K)
+        for values, new in zip(found, best, strict=True):
             values[at] = new
         making += middle - begin
         keeping += time.perf_counter() - middle

@@ -20,7 +20,7 @@ import tensorflow as tf  # noqa: E402
 from official.vision.ops import augment as official  # noqa: E402
 
 from benchmarks import measure  # noqa: E402
-from bsce_tf.data import augment, mixing  # noqa: E402
+from bsce_tf.data.images import augment, mixing  # noqa: E402
 
 BATCH, CLASSES = 64, 1000
 

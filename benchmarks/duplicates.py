@@ -18,7 +18,7 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-from bsce_tf.evaluation.audit import duplicates
+from bsce_tf.audit import duplicates
 
 SIMILARITY = 0.98
 _COPIES = 20  # one image in so many is a copy

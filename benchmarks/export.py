@@ -21,7 +21,7 @@ import tensorflow as tf  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from benchmarks import measure  # noqa: E402
-from bsce_tf.data import crops, decode  # noqa: E402
+from bsce_tf.data.images import crops, decode  # noqa: E402
 from bsce_tf.evaluation import members  # noqa: E402
 from bsce_tf.models import backbones, classifier  # noqa: E402
 from bsce_tf.serving import fold, graph  # noqa: E402

@@ -23,8 +23,8 @@ import numpy as np  # noqa: E402
 
 from benchmarks import index, measure  # noqa: E402
 from bsce_tf import files  # noqa: E402
-from bsce_tf.evaluation.report.axes import Axis, chart  # noqa: E402
-from bsce_tf.evaluation.report.markup import element, join  # noqa: E402
+from bsce_tf.report.axes import Axis, chart  # noqa: E402
+from bsce_tf.report.markup import element, join  # noqa: E402
 
 SIZES = ((10_000, 10), (50_000, 100), (250_000, 1000), (1_000_000, 10_000),
          (index.IMAGES, index.CLASSES))

@@ -29,9 +29,10 @@ from official.vision.ops import augment as official  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from benchmarks import measure  # noqa: E402
-from bsce_tf.data import augment, pipeline  # noqa: E402
+from bsce_tf.data import pipeline  # noqa: E402
 from bsce_tf.data.bad_images import BadImages  # noqa: E402
 from bsce_tf.data.examples import Examples  # noqa: E402
+from bsce_tf.data.images import augment
 from bsce_tf.data.sampler import Sampler  # noqa: E402
 
 SIDE, SIZE, SCALE, BATCH = 800, 331, 436, 64

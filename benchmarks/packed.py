@@ -19,7 +19,8 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from benchmarks import measure  # noqa: E402
-from bsce_tf.data import pack, sources  # noqa: E402
+from bsce_tf.catalogue import pack
+from bsce_tf.data import sources  # noqa: E402
 from bsce_tf.data.examples import Examples  # noqa: E402
 
 

@@ -8,8 +8,8 @@ import importlib
 __version__ = '0.1.0'
 
 _SUBMODULES = (
-    'class_weights', 'data', 'errors', 'evaluation', 'losses', 'metrics', 'models', 'serving',
-    'training',
+    'audit', 'catalogue', 'class_weights', 'data', 'errors', 'evaluation', 'fields', 'losses',
+    'metrics', 'models', 'report', 'serving', 'training',
 )
 
 

@@ -20,7 +20,8 @@ import string
 import numpy as np
 from absl import app, flags
 
-from bsce_tf.data import pack, records
+from bsce_tf.catalogue import pack
+from bsce_tf.data import records
 from bsce_tf.data.examples import Examples
 
 CLASSES = flags.DEFINE_integer('classes', 1000, 'K.', 2)

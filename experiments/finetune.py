@@ -17,8 +17,9 @@ import keras
 from absl import app, flags
 
 from bsce_tf import files, losses, metrics
-from bsce_tf.data import fashion_mnist, pipeline, split
+from bsce_tf.data import pipeline, split
 from bsce_tf.data.sampler import Sampler
+from bsce_tf.data.sources import fashion_mnist
 from bsce_tf.models import classifier
 from experiments.provenance import provenance
 

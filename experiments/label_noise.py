@@ -18,9 +18,9 @@ import numpy as np
 from absl import app, flags
 
 from bsce_tf import files, metrics
+from bsce_tf.audit import audit, rounds
 from bsce_tf.data import prepare, sources
 from bsce_tf.errors import RunError
-from bsce_tf.evaluation.audit import audit, rounds
 from configs import fashion_mnist
 from experiments import grid, rows, study
 from experiments.provenance import provenance

@@ -2,8 +2,8 @@
 
 import statistics
 
-from bsce_tf.evaluation.report.axes import Axis
-from bsce_tf.evaluation.report.markup import element, short
+from bsce_tf.report.axes import Axis
+from bsce_tf.report.markup import element, short
 
 STYLE = ('text{font:12px sans-serif;fill:#333}.title{font-weight:bold}.grid{stroke:#ccc}'
          '.dot{fill:#2563eb;fill-opacity:.6}.mean{stroke:#b91c1c;stroke-width:2}'

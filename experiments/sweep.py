@@ -15,8 +15,8 @@ import statistics
 from absl import app
 
 from bsce_tf import files
-from bsce_tf.evaluation.report.axes import Axis, chart
-from bsce_tf.evaluation.report.markup import element, join
+from bsce_tf.report.axes import Axis, chart
+from bsce_tf.report.markup import element, join
 from configs import fashion_mnist
 from experiments import study
 

@@ -15,7 +15,7 @@ strategy.create('mirrored', 2)  # the devices have to be divided before TensorFl
 
 
 # Files that take longest are begun first, so that no worker is left with one at the end.
-SLOW = ('training', 'evaluation', 'serving', 'experiments')
+SLOW = ('training', 'evaluation', 'audit', 'report', 'serving', 'experiments')
 
 
 def pytest_collection_modifyitems(items):

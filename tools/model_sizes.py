@@ -11,19 +11,20 @@ import sys
 import keras
 
 from bsce_tf import files
-from bsce_tf.models import listing
+from bsce_tf.models import overview
 from bsce_tf.models.backbones import BACKBONES
 
 
 def main(names):
-    sizes = json.loads(listing.SIZES.read_text(encoding='utf-8')) if listing.SIZES.exists() else {}
+    path = overview.SIZES
+    sizes = json.loads(path.read_text(encoding='utf-8')) if path.exists() else {}
     for name in names or BACKBONES:
         row = BACKBONES[name]
-        size = listing.measure(row.build((row.weights.size, row.weights.size, 3)))
+        size = overview.measure(row.build((row.weights.size, row.weights.size, 3)))
         sizes[name] = {'parameters': size['parameters'], 'gmac': round(size['gmac'], 4)}
         print(name, sizes[name], flush=True)
         keras.backend.clear_session()
-    files.write_json(listing.SIZES, {name: sizes[name] for name in BACKBONES if name in sizes})
+    files.write_json(path, {name: sizes[name] for name in BACKBONES if name in sizes})
 
 
 if __name__ == '__main__':

@@ -9,11 +9,12 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from bsce_tf import files
-from bsce_tf.data import decode, image_check, records
+from bsce_tf import fields, files
+from bsce_tf.data import records
+from bsce_tf.data.images import check, decode
 from bsce_tf.errors import InputError, RunError
 
-ACTIONS = ('skip', 'stop')
+ACTIONS = fields.choices('data.on_error')
 
 
 class BadImages:
@@ -132,7 +133,7 @@ class BadImages:
                 decode.decode(tf.constant(data), self.max_pixels)
             return None
         except tf.errors.OpError as error:
-            return image_check.reason(data, self.max_pixels) or error.message
+            return check.reason(data, self.max_pixels) or error.message
 
     def _note(self, examples, key, reason):
         name = examples.name(key[1])

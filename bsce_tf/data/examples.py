@@ -1,6 +1,7 @@
 """Examples: what every source returns and everything after it takes."""
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 
@@ -107,3 +108,11 @@ class Examples:
         else:
             parts['records'] = self.records.subset(indices)
         return dataclasses.replace(self, **parts)
+
+
+class Splits(NamedTuple):
+    """What a source returns: training images and, where it has them, validation and test images."""
+
+    train: Examples
+    validation: Examples | None
+    test: Examples | None

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from bsce_tf.data import decode
+from bsce_tf.data.images import decode
 from bsce_tf.errors import InputError
 
 MOST = 64  # images that share the cost of catching errors, at most

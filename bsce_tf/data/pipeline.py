@@ -4,11 +4,13 @@ import dataclasses
 
 import tensorflow as tf
 
-from bsce_tf.data import augment, crops, loading, mixing
+from bsce_tf import fields
+from bsce_tf.data import loading
 from bsce_tf.data.bad_images import BadImages
+from bsce_tf.data.images import augment, crops, mixing
 from bsce_tf.errors import InputError
 
-CROPS = ('multi_scale', 'random_resized')
+CROPS = fields.choices('image.crop')
 
 # Streams of random numbers, one for each use; a new use goes to the end, so that old runs stay.
 _MOST_STREAMS = 16

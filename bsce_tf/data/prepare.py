@@ -3,6 +3,7 @@
 import dataclasses
 
 from bsce_tf.data import clean_list, corrupt, label_map, sources, split
+from bsce_tf.data.examples import Splits
 from bsce_tf.errors import InputError
 
 
@@ -27,7 +28,7 @@ def load(source, *, validation_fraction=0.1, imbalance=1.0, noise=0.0, noise_kin
       **fields: of the source.
 
     Returns:
-      `sources.Splits`, with a validation set.
+      `examples.Splits`, with a validation set.
 
     Raises:
       InputError: if a number is out of range, the sets have different classes, or what the source
@@ -47,7 +48,7 @@ def load(source, *, validation_fraction=0.1, imbalance=1.0, noise=0.0, noise_kin
         train, validation = train.subset(kept), train.subset(held_out)
     if audited:
         train = clean_list.apply(train, audited)
-    return sources.Splits(train, validation, test)
+    return Splits(train, validation, test)
 
 
 def _corrupted(train, source, imbalance, noise, noise_kind, seed):

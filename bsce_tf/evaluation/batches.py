@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from bsce_tf.data import crops, loading
+from bsce_tf.data import loading
 from bsce_tf.data.bad_images import BadImages
+from bsce_tf.data.images import crops
 from bsce_tf.evaluation import members
 
 _CHUNK_BYTES = 32 * 2**20  # crops that a thread makes at once

@@ -5,8 +5,9 @@ import pathlib
 
 import numpy as np
 
-from bsce_tf.data import csv_file, folder, prepare, records
+from bsce_tf.data import prepare, records
 from bsce_tf.data.examples import Examples
+from bsce_tf.data.sources import csv_file, folder
 from bsce_tf.errors import InputError
 
 _TABLES = ('.csv', '.tsv', '.jsonl', '.ndjson', '.parquet')

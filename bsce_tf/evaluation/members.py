@@ -10,7 +10,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from bsce_tf.data import crops
+from bsce_tf.data.images import crops
 from bsce_tf.errors import InputError
 from bsce_tf.models import classifier
 from bsce_tf.training import train, workdir

@@ -6,7 +6,7 @@ import keras
 
 from bsce_tf import files
 from bsce_tf.errors import InputError
-from bsce_tf.models import backbones, checkpoint, classifier, convert_timm
+from bsce_tf.models import backbones, classifier, convert_timm, weight_files
 
 SUFFIXES = ('.safetensors', '.pth')
 _NO_HEAD = 2  # classes of the head that is made where the checkpoint has none
@@ -35,7 +35,7 @@ def run(config, workdir):
     if folder.exists() and not folder.is_dir():
         raise InputError(f'--workdir: {folder} is a file; expected a folder.')
     row = backbones.get(name)
-    state = checkpoint.read(source)
+    state = weight_files.read(source)
     side = row.weights.size
     arrays = convert_timm.convert(row.build((side, side, 3)), state, source,
                                   modules=row.modules())

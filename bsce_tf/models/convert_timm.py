@@ -11,7 +11,7 @@ import numpy as np
 from absl import logging
 
 from bsce_tf.errors import InputError
-from bsce_tf.models import checkpoint
+from bsce_tf.models import weight_files
 
 HEAD = 'head'  # our classifier's layer
 HEAD_MODULES = ('last_linear', 'fc', '_fc', 'classifier', 'head.fc', 'head')  # theirs, by network
@@ -51,7 +51,7 @@ def load(model, path, *, modules=None):
     Args:
         model: a built Keras model, a backbone with or without a layer 'head'. Changed only if
             the whole checkpoint fits.
-        path: `.safetensors` or `.pth` file; see `checkpoint.read`.
+        path: `.safetensors` or `.pth` file; see `weight_files.read`.
         modules: {layer name: PyTorch module path} for layers that are named otherwise.
 
     Returns:
@@ -60,7 +60,7 @@ def load(model, path, *, modules=None):
     Raises:
         InputError: an unreadable file, a key missing or left over, a wrong shape.
     """
-    arrays = convert(model, checkpoint.read(path), str(path), modules=modules)
+    arrays = convert(model, weight_files.read(path), str(path), modules=modules)
     return assign(model, arrays, str(path))
 
 
@@ -69,7 +69,7 @@ def convert(model, state, source, *, modules=None):
 
     Args:
         model: a built Keras model.
-        state: {key: array} as `checkpoint.read` gives it.
+        state: {key: array} as `weight_files.read` gives it.
         source: the file's name, for messages.
         modules: as for `load`.
 

@@ -3,10 +3,11 @@
 import keras
 from keras import layers, ops
 
+from bsce_tf import fields
 from bsce_tf.errors import InputError
 
-POOLINGS = ('avg', 'max', 'gem')
-HEADS = ('linear', 'cosine', 'tau')
+POOLINGS = fields.choices('model.pooling')
+HEADS = fields.choices('model.head')
 _TINY = 1e-12  # below it a squared length counts as zero
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from bsce_tf import files
 from bsce_tf.errors import InputError
-from bsce_tf.models import checkpoint, convert_timm
+from bsce_tf.models import convert_timm, weight_files
 
 _TIMEOUT = 30  # seconds without an answer
 _SHA256 = re.compile('[0-9a-f]{64}')
@@ -52,7 +52,7 @@ def load(model, weights, *, modules=None, fetch=None):
         else:
             path = pathlib.Path(temporary) / weights.filename
             _download(weights, path, published, fetch or _fetch)
-        state = checkpoint.read(path)
+        state = weight_files.read(path)
         arrays = convert_timm.convert(model, state, weights.filename, modules=modules)
         report = convert_timm.assign(model, arrays, weights.filename)
         with files.replacing(converted) as unfinished:

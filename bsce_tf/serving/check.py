@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from bsce_tf.data import decode
+from bsce_tf.data.images import decode
 from bsce_tf.errors import RunError
 from bsce_tf.evaluation import ensemble, members
 

@@ -7,7 +7,7 @@ import functools
 
 import tensorflow as tf
 
-from bsce_tf.data import decode
+from bsce_tf.data.images import decode
 from bsce_tf.evaluation import ensemble, members
 
 _PARALLEL = 4  # images of a request that are decoded at a time: each may be large

@@ -8,7 +8,7 @@ import shutil
 import tensorflow as tf
 
 from bsce_tf import files
-from bsce_tf.data import decode
+from bsce_tf.data.images import decode
 from bsce_tf.errors import InputError, RunError
 
 WARM_UP = 'assets.extra/tf_serving_warmup_requests'

@@ -5,7 +5,8 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from bsce_tf.data import image_check, prepare, records
+from bsce_tf.data import prepare, records
+from bsce_tf.data.images import check
 from bsce_tf.errors import InputError
 
 COUNT = 6
@@ -30,7 +31,7 @@ def load(run, place='', max_pixels=0):
     where, candidates = _in_folder(place) if place else _of_run(run)
     images, reason = [], 'none found'
     for data in candidates:
-        found = image_check.reason(data, max_pixels)
+        found = check.reason(data, max_pixels)
         if found is None:
             images.append(data)
         reason = found or reason

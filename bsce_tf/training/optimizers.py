@@ -4,7 +4,9 @@ import math
 
 import keras
 
-NAMES = ('sgd', 'adamw')
+from bsce_tf import fields
+
+NAMES = fields.choices('optimizer.name')
 
 
 class _Factored:

@@ -3,7 +3,9 @@
 import math
 from typing import NamedTuple
 
-NAMES = ('plateau', 'constant', 'cosine', 'step')
+from bsce_tf import fields
+
+NAMES = fields.choices('schedule.name')
 
 
 class Schedule(NamedTuple):

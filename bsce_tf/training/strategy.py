@@ -7,11 +7,12 @@ import re
 
 import tensorflow as tf
 
+from bsce_tf import fields
 from bsce_tf.errors import InputError
 
 _MOST_TASKS = 1024  # on a node
 _CPU = '/job:localhost/replica:0/task:0/device:CPU:0'
-NAMES = ('auto', 'one', 'mirrored', 'multiworker')
+NAMES = fields.choices('strategy')
 
 
 def create(name='auto', replicas=0):

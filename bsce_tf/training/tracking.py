@@ -2,11 +2,11 @@
 
 import importlib
 
-from bsce_tf import files
+from bsce_tf import fields, files
 from bsce_tf.errors import InputError
 from bsce_tf.training import workdir
 
-NAMES = ('none', 'mlflow', 'wandb')
+NAMES = fields.choices('tracking')
 
 
 class Tracking:

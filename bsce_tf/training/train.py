@@ -7,7 +7,8 @@ import tensorflow as tf
 from absl import logging
 
 from bsce_tf import class_weights, losses
-from bsce_tf.data import augment, bad_images, pipeline, prepare
+from bsce_tf.data import bad_images, pipeline, prepare
+from bsce_tf.data.images import augment
 from bsce_tf.data.sampler import Sampler
 from bsce_tf.errors import InputError, PreemptedError, RunError
 from bsce_tf.models import classifier
@@ -41,7 +42,7 @@ def train(config, folder, data=None):
     Args:
       config: ConfigDict with the fields of configs/default.py, checked.
       folder: path, missing, empty or of the same run.
-      data: a `sources.Splits` with a validation set, to train on instead of what `config.data`
+      data: a `examples.Splits` with a validation set, to train on instead of what `config.data`
         tells; the same again when a run goes on.
 
     Raises:

@@ -4,8 +4,9 @@ import struct
 import numpy as np
 import pytest
 
-from bsce_tf.data import fashion_mnist, prepare, sources
+from bsce_tf.data import prepare, sources
 from bsce_tf.data.examples import Examples
+from bsce_tf.data.sources import fashion_mnist
 from bsce_tf.errors import InputError
 
 IMAGES = np.zeros((4, 8, 8, 3), np.uint8)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bsce_tf.data import crops, pipeline, records
-from bsce_tf.data.augment import Augmentation
+from bsce_tf.data import pipeline, records
 from bsce_tf.data.examples import Examples
+from bsce_tf.data.images import crops
+from bsce_tf.data.images.augment import Augmentation
 from bsce_tf.data.sampler import Sampler
 from bsce_tf.errors import InputError
 from tests.data.pictures import encoded, picture

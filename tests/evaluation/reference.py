@@ -4,7 +4,8 @@ import functools
 
 import numpy as np
 
-from bsce_tf.data import crops, generated
+from bsce_tf.data.images import crops
+from bsce_tf.data.sources import generated
 from bsce_tf.evaluation import members
 
 

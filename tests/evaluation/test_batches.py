@@ -3,8 +3,9 @@ import threading
 import numpy as np
 import pytest
 
-from bsce_tf.data import generated, pipeline, records
+from bsce_tf.data import pipeline, records
 from bsce_tf.data.examples import Examples
+from bsce_tf.data.sources import generated
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation.batches import View, batches
 from tests.data.pictures import encoded, picture

@@ -5,7 +5,8 @@ import shutil
 import numpy as np
 import pytest
 
-from bsce_tf.data import generated, prepare
+from bsce_tf.data import prepare
+from bsce_tf.data.sources import generated
 from bsce_tf.errors import InputError, RunError
 from bsce_tf.evaluation.evaluate import evaluate
 from bsce_tf.training import workdir

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from bsce_tf.data import generated
+from bsce_tf.data.sources import generated
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import predictors
 from bsce_tf.evaluation.predict import predict

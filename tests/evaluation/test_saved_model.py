@@ -9,7 +9,7 @@ from PIL import Image
 
 from bsce_tf.errors import InputError, RunError
 from bsce_tf.evaluation.predict import predict
-from tests.evaluation.conftest import smoke
+from tests.trained_runs import smoke
 
 CLASSES = ['rouge', 'green', 'blau, hell']
 
@@ -118,7 +118,7 @@ def test_images_in_memory(models, colours):
     predict(config, folder)
     rows = rows_of(folder / 'p.csv')
     assert len(rows) == 48
-    from bsce_tf.data import generated
+    from bsce_tf.data.sources import generated
     means = generated.load().test.images.mean((1, 2)) / 255
     for row, mean in zip(rows, means, strict=True):
         assert row['class_1'] == CLASSES[mean.argmax()]

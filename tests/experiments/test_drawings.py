@@ -1,6 +1,6 @@
 import numpy as np
 
-from bsce_tf.data import packed
+from bsce_tf.data.sources import packed
 from experiments import drawings
 
 

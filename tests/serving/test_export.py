@@ -15,7 +15,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from bsce_tf.data import decode
+from bsce_tf.data.images import decode
 from bsce_tf.errors import InputError, RunError
 from bsce_tf.evaluation import members
 from bsce_tf.serving import export, fold, freeze, publish

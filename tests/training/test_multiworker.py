@@ -20,7 +20,7 @@ from bsce_tf.training.train import train
 
 # A server that has imported everything makes a new process in no time.
 SERVER = multiprocessing.get_context('forkserver')
-SERVER.set_forkserver_preload(['bsce_tf.training.train', 'bsce_tf.data.generated'])
+SERVER.set_forkserver_preload(['bsce_tf.training.train', 'bsce_tf.data.sources.generated'])
 
 
 def config_of(**fields):

@@ -1,0 +1,147 @@
+"""Probabilities of every training image from networks that were not trained on it."""
+
+import hashlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from bsce_tf.audit import duplicates, forward, top_probabilities
+from bsce_tf.data import label_map, records
+from bsce_tf.errors import InputError
+from bsce_tf.evaluation import members
+from bsce_tf.training import strategy, train, workdir
+
+HELD_OUT, FEATURES = 'held_out', 'features'  # folders of what the networks gave
+
+
+def fold_of(labels, num_classes, folds, seed):
+    """int64 `[N]`: the fold that holds each image out; −1 for the only image of a class.
+
+    Every class gives each fold the same number of images, or one more or less, and none of them
+    all. A class with one image cannot be learnt without it, so that one is never judged.
+
+    Args:
+      labels: int `[N]`.
+      num_classes: K.
+      folds: k ≥ 2.
+      seed: of the choice.
+
+    Raises:
+      InputError: if there are fewer than k images to hold out.
+    """
+    order = np.random.default_rng(seed).permutation(len(labels))
+    order = order[np.argsort(labels[order], kind='stable')]
+    order = order[np.bincount(labels, minlength=num_classes)[labels[order]] > 1]
+    if len(order) < folds:
+        raise InputError(f'audit.folds: found {folds}, and {len(order)} images of classes that '
+                         'have several; expected at most as many folds as images.')
+    fold = np.full(len(labels), -1)
+    fold[order] = np.arange(len(order)) % folds
+    return fold
+
+
+def by_folds(config, folder, data):
+    """`top_probabilities.Sparse` of the training images of `data`, by cross-validation.
+
+    Trains a run of `config` in `folder`/fold-0 and so on, each without the images that it judges:
+    it sees neither their labels nor them, and its weights are chosen on the validation set. Runs
+    and probabilities that are there are not made again.
+
+    Args:
+      config: ConfigDict.
+      folder: pathlib.Path.
+      data: a `examples.Splits`.
+
+    Raises:
+      InputError: if a fold's folder is of other data; and what `train.train` raises.
+    """
+    labels, size = data.train.labels, data.train.num_classes
+    fold = fold_of(labels, size, config.audit.folds, config.seed)
+    settings = config.copy_and_resolve_references()
+    with settings.unlocked():
+        del settings.audit  # what is done with the probabilities changes no run
+    found = top_probabilities.empty(len(labels), min(config.audit.top_k, size))
+    for number in range(config.audit.folds):
+        place = folder / f'fold-{number}'
+        kept, held_out = (np.flatnonzero(fold != number), np.flatnonzero(fold == number))
+        _train(settings, place, data._replace(train=data.train.subset(kept)))
+        part = _judged(config, workdir.read(place), place / HELD_OUT, data.train.subset(held_out),
+                       f'fold {number}')
+        for values, new in zip(found, part, strict=True):
+            values[held_out] = new
+    return found
+
+
+def by_model(config, folder, data, before):
+    """`top_probabilities.Sparse` of the training images of `data`, by the run `config.audit.model`.
+
+    Args:
+      config: ConfigDict.
+      folder: pathlib.Path, for the probabilities.
+      data: a `examples.Splits`.
+      before: `Examples`, the training images of `config.data` before an audit's list chose.
+
+    Raises:
+      InputError: if the run was trained on one of these sets, or has other classes.
+    """
+    run = workdir.read(config.audit.model)
+    for examples in (data.train, before):
+        if run.data['fingerprint'] == records.fingerprint(examples):
+            raise InputError(f'audit.model: {run.folder} was trained on the same images; expected '
+                             "a run on others, or '' for audit.folds.")
+    label_map.check(data.train.class_names, run.class_names, data.train.origin,
+                    run.folder / workdir.CLASSES)
+    return _judged(config, run, folder / HELD_OUT, data.train, run.folder.name)
+
+
+def features(config, folder, train):
+    """(features of the training images, float16 `[N, d]`; which are good, bool `[N]`).
+
+    As `duplicates.projected` gives them, by the run that judges or that of the first fold; whether
+    it was trained on an image does not matter here.
+
+    Args:
+      config: ConfigDict.
+      folder: pathlib.Path of the audit.
+      train: the `Examples`.
+    """
+    run = workdir.read(config.audit.model or folder / 'fold-0')
+    found = _collect(config, run, folder / FEATURES, train,
+                     lambda member, features, labels: {'features': duplicates.projected(features)},
+                     'features', {'width': duplicates.WIDTH})
+    return found['features'], found['good']
+
+
+def _train(config, folder, data):
+    keras.backend.clear_session()
+    train.train(config, folder, data)
+
+
+def _judged(config, run, folder, examples, title):
+    size = len(run.class_names)
+    top_k = min(config.audit.top_k, size)
+
+    def compute(member, features, labels):
+        probabilities = tf.nn.softmax(members.logits_of(member, features))
+        best, classes = tf.math.top_k(probabilities, top_k)
+        return {'classes': classes, 'probabilities': best,
+                'given': tf.gather(probabilities, labels, batch_dims=1)}
+
+    found = _collect(config, run, folder, examples, compute, title, {'top_k': top_k})
+    given = np.where(found['good'], found['given'], np.nan).astype(np.float32)
+    return top_probabilities.Sparse(found['classes'], found['probabilities'], given)
+
+
+def _collect(config, run, folder, examples, compute, title, about):
+    devices = strategy.of_this_machine(config.strategy, config.replicas)
+    scales = tuple(config.tta.scales) or (run.config.image.eval_scale,)
+    with devices.scope():
+        member = members.of_run(run, scales)
+    with open(run.weights, 'rb') as file:
+        weights = hashlib.file_digest(file, 'sha256').hexdigest()
+    made_of = {'images': records.fingerprint(examples), 'weights': weights,
+               'scales': list(scales), **about}
+    bad = train.bad_images_of(config, run.folder)
+    return forward.collect(folder, made_of, member, devices, examples, config.batch_size, bad,
+                           compute, title)

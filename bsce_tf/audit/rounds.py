@@ -1,0 +1,104 @@
+"""clean_train(config, workdir): audit, clean, train again, as often as asked, with a table."""
+
+import csv
+import io
+import json
+
+import keras
+
+from bsce_tf import files
+from bsce_tf.audit import audit
+from bsce_tf.data import clean_list
+from bsce_tf.evaluation import evaluate
+from bsce_tf.training import train, workdir
+
+TABLE = 'rounds.csv'
+COLUMNS = ('round', 'training_images', 'listed', 'dropped', 'relabelled', 'noise',
+           'validation_error', 'split', 'mean_top1_error', 'head_error', 'medium_error',
+           'tail_error')
+
+
+def clean_train(config, folder):
+    """Trains without cleaning, then audits, cleans and trains again `audit.rounds` times.
+
+    Leaves round-0/train, then round-i/audit and round-i/train for i = 1, 2, …, each as
+    `audit.audit` and `train.train` leave it, and after every round rounds.csv and rounds.md. Each
+    round audits what the one before has left. Validation and test images are those of the config in
+    every round. A call that was stopped goes on, and `audit.rounds` may be raised later.
+
+    Args:
+      config: ConfigDict with the fields of configs/default.py, checked.
+      folder: path, missing, empty or of the same rounds.
+
+    Returns:
+      List of rows, dicts of `COLUMNS`: estimated noise of the labels that the round audited, mean
+      top-1 errors on the validation set and on `split`. Numbers of an audit are None in round 0.
+
+    Raises:
+      InputError, RunError: as `audit.audit`, `train.train` and `evaluate.evaluate`.
+    """
+    audit.check_machine(config)
+    fields = config.to_dict()
+    fields['audit'].pop('rounds')
+    folder = workdir.claim(folder, fields)
+    clean, rows = config.data.clean, []
+    before, _ = clean_list.places(clean)
+    for number in range(config.audit.rounds + 1):
+        place = folder / f'round-{number}'
+        done = (place / 'train' / workdir.EVALUATION).exists()
+        if number:
+            if not done:
+                audit.audit(_with(config, clean), place / 'audit')
+            clean = ','.join(filter(None, (before, str(place / 'audit' / audit.CLEANED))))
+        if not done:
+            _train(_with(config, clean), place / 'train')
+        rows.append(_row(number, place))
+        _write(folder, rows)
+    print(_markdown(rows), end='')
+    return rows
+
+
+def _with(config, clean):
+    settings = config.copy_and_resolve_references()
+    settings.data.clean = clean
+    return settings
+
+
+def _train(config, folder):
+    with config.unlocked():
+        del config.audit  # how the list was made changes nothing in what is trained on it
+    keras.backend.clear_session()
+    train.train(config, folder)
+    evaluate.evaluate(config, folder)
+
+
+def _row(number, place):
+    told = json.loads((place / 'audit' / audit.SUMMARY).read_text()) if number else {}
+    result = json.loads((place / 'train' / workdir.EVALUATION).read_text())
+    data = json.loads((place / 'train' / workdir.DATA).read_text())
+    best = json.loads((place / 'train' / workdir.BEST).read_text())
+    return {'round': number, 'training_images': data['images'],
+            **{name: told.get(name) for name in ('listed', 'dropped', 'relabelled', 'noise')},
+            'validation_error': best[result['kind']]['error'],
+            **{name: result[name] for name in COLUMNS[7:]}}
+
+
+def _write(folder, rows):
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator='\n')
+    writer.writeheader()
+    writer.writerows(rows)
+    files.write_text(folder / TABLE, text.getvalue())
+    files.write_text((folder / TABLE).with_suffix('.md'), _markdown(rows))
+
+
+def _markdown(rows):
+    lines = ['| round | training images | listed | dropped | relabelled | estimated noise '
+             f'| mean top-1 error, validation | {rows[0]["split"]} |', '|' + '---:|' * 8]
+    for row in rows:
+        counts = [row[name] for name in COLUMNS[1:5]]
+        rates = [row[name] for name in ('noise', 'validation_error', 'mean_top1_error')]
+        cells = [str(row['round']), *('–' if count is None else f'{count:,}' for count in counts),
+                 *('–' if rate is None else f'{rate:.4f}' for rate in rates)]
+        lines.append(f'| {" | ".join(cells)} |')
+    return '\n'.join(lines) + '\n'

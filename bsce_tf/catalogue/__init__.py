@@ -1,0 +1,1 @@
+"""What one does to data before training: inspect, verify, pack."""

@@ -1,0 +1,148 @@
+"""Packs any source into a few large ArrayRecord files, for storage where small files are slow.
+
+A pack is a folder:
+  shard-00000-of-00012.array_record   encoded images, unchanged
+  shard-00000-of-00012.npy            (label, size, CRC-32) of each image
+  labels.npy names.npy checksums.npy  the same of all shards together
+  class_names.json
+  pack.json                           written last: a folder without it is not finished
+"""
+
+import json
+import pathlib
+import zlib
+
+import numpy as np
+from absl import logging
+from tqdm import tqdm
+
+from bsce_tf import files
+from bsce_tf.data import label_map, records, sources
+from bsce_tf.data.sources import packed
+from bsce_tf.errors import InputError
+
+_BATCH = 64  # images read at once
+_FACTS = np.dtype([('label', '<i4'), ('size', '<i8'), ('checksum', '<u4')])
+
+
+def run(config, workdir):
+    """Mode `pack`: every split of `config.data` into `workdir/packed/<split>`.
+
+    `--config.data.source=packed --config.data.root=<workdir>/packed` then reads them.
+    """
+    folder = pathlib.Path(workdir) / 'packed'
+    splits = sources.load(config.data.source, **sources.fields(config.data))
+    for split, examples in splits._asdict().items():
+        if examples is not None:
+            pack(examples, folder / split, config.data.shard_images)
+
+
+def pack(examples, folder, shard_images=4096, progress=True):
+    """Writes one split, or goes on where an earlier call was killed.
+
+    A shard gets its name when all of its images are in it and have been read back: their number,
+    labels and bytes equal those of the source. Existing shards of the same data are kept.
+
+    Args:
+      examples: an `Examples` with paths or records.
+      folder: where to write; made if it is missing.
+      shard_images: images in a shard, at least 1.
+      progress: whether to show a progress bar.
+
+    Raises:
+      InputError: if the folder holds a pack of other data, an image cannot be read, or array_record
+        is missing.
+    """
+    if shard_images < 1:
+        raise InputError(f'data.shard_images: found {shard_images}; expected at least 1.')
+    folder = pathlib.Path(folder)
+    reader = records.of(examples)
+    plan = {'format': 1, 'images': len(examples), 'shard_images': shard_images,
+            'fingerprint': records.fingerprint(examples)}
+    if _begin(folder, plan):
+        logging.info('%s: already packed.', folder)
+        return
+    names = packed.shard_names(len(examples), shard_images)
+    parts = []
+    with tqdm(total=len(examples), desc=f'pack {folder.name}', unit='image',
+              disable=not progress) as bar:
+        for number, name in enumerate(names):
+            first = number * shard_images
+            chosen = np.arange(first, min(first + shard_images, len(examples)))
+            parts.append(_shard(folder / name, reader, examples.labels, chosen))
+            bar.update(len(chosen))
+    _finish(folder, examples, plan, np.concatenate(parts))
+
+
+def _begin(folder, plan):
+    """Makes the folder and its plan; whether the pack is finished already."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ('pack.json', 'plan.json'):
+        path = folder / name
+        if path.exists():
+            found = json.loads(path.read_text(encoding='utf-8'))
+            if any(found.get(key) != value for key, value in plan.items()):
+                raise InputError(f'{path}: a pack of other data or with other shards; expected an '
+                                 'empty folder, or one of this data.')
+            if name == 'pack.json':
+                return True
+    for left in folder.glob('.*.array_record'):  # of a process that was killed
+        left.unlink()
+    files.write_json(folder / 'plan.json', plan)
+    return False
+
+
+def _shard(path, reader, labels, chosen):
+    """Writes one shard unless it is there; its facts, `[n]` of `_FACTS`."""
+    side = path.with_suffix('.npy')
+    if path.exists() and side.exists():
+        facts = np.load(side)
+        if len(facts) == len(chosen) and (facts['label'] == labels[chosen]).all():
+            return facts
+        raise InputError(f'{side}: does not belong to this data; expected an empty folder.')
+    facts = np.zeros(len(chosen), _FACTS)
+    facts['label'] = labels[chosen]
+    with files.replacing(path) as temporary:
+        writer = packed.array_record_module().ArrayRecordWriter(str(temporary),
+                                                         'group_size:1,uncompressed')
+        try:
+            for first in range(0, len(chosen), _BATCH):
+                images = reader.read(chosen[first:first + _BATCH])
+                for i, image in enumerate(images, first):
+                    facts['size'][i], facts['checksum'][i] = len(image), zlib.crc32(image)
+                    writer.write(image)
+        finally:
+            writer.close()
+        _check(path, temporary, facts)
+        with files.replacing(side) as beside:  # first: a shard with its name has its facts
+            np.save(beside, facts)
+    return facts
+
+
+def _check(path, written, facts):
+    """Reads a shard back and compares it with what was put in."""
+    shard = packed.array_record_module().ArrayRecordReader(str(written))
+    if shard.num_records() != len(facts):
+        raise InputError(f'{path}: {shard.num_records()} images read back; expected {len(facts)}. '
+                         'Is the disk full?')
+    for first in range(0, len(facts), _BATCH):
+        numbers = list(range(first, min(first + _BATCH, len(facts))))
+        for i, image in zip(numbers, shard.read(numbers), strict=True):
+            if len(image) != facts['size'][i] or zlib.crc32(image) != facts['checksum'][i]:
+                raise InputError(f'{path}: image {i} differs from its source when read back; '
+                                 'expected the same bytes. Is the disk sound?')
+    shard.close()
+
+
+def _finish(folder, examples, plan, facts):
+    if len(facts) != len(examples) or (facts['label'] != examples.labels).any():
+        raise InputError(f'{folder}: labels of the shards differ from those of '
+                         f'{examples.origin}; expected an empty folder to start with.')
+    arrays = {'labels': examples.labels, 'names': records.names(examples),
+              'checksums': facts['checksum']}
+    for name, values in arrays.items():
+        with files.replacing(folder / f'{name}.npy') as temporary:
+            np.save(temporary, values)
+    label_map.save(folder / 'class_names.json', examples.class_names)
+    files.write_json(folder / 'pack.json', plan | {'bytes': int(facts['size'].sum())})
+

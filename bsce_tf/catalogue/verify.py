@@ -1,0 +1,217 @@
+"""Decodes every image once and lists the bad ones, so that none ends a training run.
+
+Worker processes judge the images, because a decoder that crashes must not take the run with it: a
+file that kills its worker is itself found bad. Verdicts go to a journal as they come, and a second
+call goes on where the first was interrupted.
+"""
+
+import concurrent.futures
+import json
+import multiprocessing
+import os
+import pathlib
+
+import numpy as np
+from absl import logging
+from tqdm import tqdm
+
+from bsce_tf import files
+from bsce_tf.data import clean_list, records, sources
+from bsce_tf.data.images import headers
+from bsce_tf.errors import InputError
+
+_CHUNK = 32  # images in a task
+_CRASH = 'decoder crashed: its process was killed'
+
+
+def run(config, workdir):
+    """Mode `verify`: judges every split of `config.data`.
+
+    Writes `bad_images.csv` (path, reason), `clean_train.csv` and so on for every split, and
+    `verify.json` (counts, and files whose ending is not that of their format) into `workdir`.
+    `--config.data.clean=<workdir>` then leaves bad images out, whatever the source.
+    """
+    workdir = pathlib.Path(workdir)
+    workdir.mkdir(parents=True, exist_ok=True)
+    splits = sources.load(config.data.source, **sources.fields(config.data))
+    splits = {split: found for split, found in splits._asdict().items() if found is not None}
+    summary, bad, kept, journals = {}, [], {}, []
+    for split, examples in splits.items():
+        reader = records.of(examples)
+        limit = config.data.max_pixels
+        journals.append(_journal(workdir, split, examples, limit))
+        verdicts, endings = verify(reader, limit, journals[-1], title=split)
+        bad += [(bytes(reader.names[i]), verdicts[i]) for i in sorted(verdicts)]
+        kept[split] = np.setdiff1d(np.arange(len(examples)), sorted(verdicts))
+        summary[split] = {'images': len(examples), 'bad': len(verdicts), 'wrong_endings': endings}
+        print(f'{split}: {len(examples)} images, {len(verdicts)} bad, {len(endings)} with the '
+              'ending of another format (these are fine).')
+    clean_list.write_rows(workdir / 'bad_images.csv', ('path', 'reason'), bad)
+    for split, examples in splits.items():
+        clean_list.write(workdir / f'clean_{split}.csv', examples, kept[split])
+    files.write_json(workdir / 'verify.json', summary)
+    for journal in journals:  # the next call is to judge anew
+        journal.unlink()
+    for name, reason in bad[:10]:
+        print(f'  {os.fsdecode(name)}: {reason}')
+    print(f'{len(bad)} bad images in {workdir / "bad_images.csv"}; leave them out by '
+          f'--config.data.clean={workdir}')
+
+
+def verify(reader, max_pixels, journal, title='verify', processes=None, progress=True):
+    """Judges the images of one reader.
+
+    Args:
+      reader: a `records.Records`.
+      max_pixels: the most pixels of an image; 0 for no limit.
+      journal: file of verdicts so far; verdicts are added, and those in it are not made again.
+      title: of the progress bar.
+      processes: worker processes; None: one for each core.
+      progress: whether to show a progress bar with an estimate of the time left.
+
+    Returns:
+      Dict of index → reason of the bad images, and a list of [name, format] of those images whose
+      ending is that of another format.
+    """
+    bad, endings, done = _read_journal(journal, len(reader))
+    chunks = (numbers for first in range(0, len(reader), _CHUNK)
+              if (numbers := [i for i in range(first, min(first + _CHUNK, len(reader)))
+                              if not done[i]]))
+    with (open(journal, 'a', encoding='utf-8') as log,
+          tqdm(total=len(reader), initial=int(done.sum()), desc=title, unit='image',
+               smoothing=0.05, disable=not progress) as bar):
+        for numbers, found in _judge_all(reader, chunks, max_pixels, processes or os.cpu_count()):
+            judged = list(zip(numbers, found, strict=True))
+            entry = {'first': numbers[0], 'last': numbers[-1],
+                     'bad': {i: reason for i, (reason, _) in judged if reason},
+                     'endings': [[reader.names[i].decode('utf-8', 'replace'), kind]
+                                 for i, (_, kind) in judged if kind]}
+            log.write(json.dumps(entry) + '\n')
+            log.flush()
+            bad.update(entry['bad'])
+            endings += entry['endings']
+            bar.update(len(numbers))
+            bar.set_postfix(bad=len(bad))
+    return bad, endings
+
+
+def _judge_all(reader, chunks, max_pixels, processes):
+    """Yields (numbers, verdicts) of every chunk of an iterator, as they are ready."""
+    suspects = []
+    while True:
+        with _pool(reader, max_pixels, processes) as pool:
+            pool.submit(_judge, []).result()  # a worker that cannot start is no fault of an image
+            tasks = {}
+            broken = False
+            while not broken:
+                while len(tasks) < 4 * processes and (chunk := next(chunks, None)):
+                    tasks[pool.submit(_judge, chunk)] = chunk
+                if not tasks:
+                    break
+                ready, _ = concurrent.futures.wait(
+                    tasks, return_when=concurrent.futures.FIRST_COMPLETED)
+                for task in ready:
+                    try:
+                        found = task.result()
+                    except concurrent.futures.process.BrokenProcessPool:
+                        broken = True  # one of the tasks under way did it
+                        continue
+                    yield tasks.pop(task), found
+            suspects += tasks.values()
+        if not broken:
+            break
+    for chunk in suspects:
+        yield from _judge_apart(reader, chunk, max_pixels)
+
+
+def _judge_apart(reader, chunk, max_pixels):
+    """The verdicts of images among which one may crash its process: one by one."""
+    numbers = list(chunk)
+    while numbers:
+        with _pool(reader, max_pixels, 1) as pool:
+            pool.submit(_judge, []).result()
+            for number in list(numbers):
+                try:
+                    found = pool.submit(_judge, [number]).result()
+                except concurrent.futures.process.BrokenProcessPool:
+                    yield [numbers.pop(0)], [(_CRASH, '')]
+                    break
+                yield [numbers.pop(0)], found
+
+
+def _pool(reader, max_pixels, processes):
+    # A fork of this process would hang in TensorFlow's threads; a fork of a server that has only
+    # imported it does not, and costs no second import.
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(['bsce_tf.data.images.check'])
+    return concurrent.futures.ProcessPoolExecutor(
+        processes, context, initializer=_start, initargs=(reader, max_pixels))
+
+
+_worker = {}
+
+
+def _start(reader, max_pixels):
+    """Prepares a worker process."""
+    os.environ['CUDA_VISIBLE_DEVICES'] = ''  # decoding takes no GPU
+    os.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libjpeg reports each bad file there, unnamed
+    from bsce_tf.data.images import check
+    _worker.update(reader=reader, max_pixels=max_pixels, reason=check.reason)
+
+
+def _judge(numbers):
+    """(reason or None, format if the ending is of another one, else '') of each image."""
+    return [_judge_one(number) for number in numbers]
+
+
+def _judge_one(number):
+    reader = _worker['reader']
+    try:
+        image = reader.read([number])[0]
+    except InputError as error:
+        cause = error.__cause__  # the path is in another column
+        return cause.strerror if isinstance(cause, OSError) else str(error), ''
+    reason = _worker['reason'](image, _worker['max_pixels'])
+    if reason:
+        return reason, ''
+    kind = headers.read(image).format
+    return None, kind if _ending_differs(bytes(reader.names[number]), kind) else ''
+
+
+_ENDINGS = {b'.jpg': 'JPEG', b'.jpeg': 'JPEG', b'.jpe': 'JPEG', b'.jfif': 'JPEG', b'.png': 'PNG',
+            b'.gif': 'GIF', b'.bmp': 'BMP', b'.webp': 'WebP'}
+
+
+def _ending_differs(name, kind):
+    return _ENDINGS.get(os.path.splitext(name)[1].lower(), kind) != kind
+
+
+def _journal(workdir, split, examples, max_pixels):
+    """The journal of a split, begun anew if it is of other data."""
+    path = workdir / f'verify_{split}.jsonl'
+    head = json.dumps({'fingerprint': records.fingerprint(examples), 'max_pixels': max_pixels})
+    if path.exists():
+        with open(path, encoding='utf-8') as file:
+            if file.readline().strip() == head:
+                return path
+        logging.warning('%s: verdicts on other data; starting anew.', path)
+    files.write_text(path, head + '\n')
+    return path
+
+
+def _read_journal(path, images):
+    bad, endings, done = {}, [], np.zeros(images, bool)
+    if not os.path.exists(path):
+        return bad, endings, done
+    with open(path, 'rb+') as file:
+        for line in iter(file.readline, b''):
+            if not line.endswith(b'\n'):  # cut off when the process was killed
+                file.truncate(file.tell() - len(line))
+                break
+            entry = json.loads(line)
+            if 'first' in entry:
+                done[entry['first']:entry['last'] + 1] = True
+                bad.update({int(i): reason for i, reason in entry['bad'].items()})
+                endings += entry['endings']
+    return bad, endings, done

@@ -1,0 +1,1 @@
+"""What is done to one image: decode, crop, augment, check."""

@@ -1,0 +1,56 @@
+"""The table of sources: name → loader."""
+
+import importlib
+import inspect
+
+from bsce_tf.data import clean_list
+from bsce_tf.data.examples import Splits
+from bsce_tf.errors import InputError
+
+SOURCES = {
+    'aliproducts': 'bsce_tf.data.sources.aliproducts:load',
+    'csv': 'bsce_tf.data.sources.csv_file:load',
+    'folder': 'bsce_tf.data.sources.folder:load',
+    'tfds': 'bsce_tf.data.sources.tfds:load',
+    'tfrecord': 'bsce_tf.data.sources.tfrecord:load',
+    'packed': 'bsce_tf.data.sources.packed:load',
+    'fashion_mnist': 'bsce_tf.data.sources.fashion_mnist:load',
+    'generated': 'bsce_tf.data.sources.generated:load',
+}
+
+# Fields of `config.data` that sources take, each as far as it means something to it.
+FIELDS = ('root', 'train', 'validation', 'test', 'classes', 'cache', 'dataset', 'image_column',
+          'label_column', 'clean')
+
+
+def fields(data):
+    """The fields of `config.data` (any mapping) that `load` takes, as keyword arguments."""
+    return {name: data[name] for name in FIELDS if name in data}
+
+
+def load(name, *, clean='', **fields):
+    """Loads a source by its name.
+
+    Args:
+      name: a key of `SOURCES`.
+      clean: clean lists to choose images by, see `clean_list.places`; empty for none. The list of
+        an audit chooses training images by their labels here; `prepare.load` applies it later.
+      **fields: those of `FIELDS` that were set; what they mean is told by each source's `load`,
+        which gets those that it names.
+
+    Returns:
+      `Splits`.
+
+    Raises:
+      InputError: if the name is unknown, or what the source says of its own input.
+    """
+    if name not in SOURCES:
+        raise InputError(f"data.source: found '{name}'; expected one of {', '.join(SOURCES)}.")
+    module, function = SOURCES[name].split(':')
+    loader = getattr(importlib.import_module(module), function)
+    known = inspect.signature(loader).parameters
+    splits = loader(**{field: value for field, value in fields.items() if field in known})
+    if clean:
+        for place in filter(None, clean_list.places(clean)):
+            splits = Splits(**clean_list.apply_all(splits._asdict(), place))
+    return splits

@@ -1,0 +1,101 @@
+"""AliProducts and data of its shape: JSON lists beside folders of images.
+
+`train.json` holds `{"images": [{"class_id": "7", "image_id": "a.jpg"}, …]}` and the images of the
+list `train.json` are `train/<class_id>/<image_id>` or, where that file is missing,
+`train/<image_id>`. Entries of a test list have no `class_id`.
+"""
+
+import array
+import json
+import os
+import pathlib
+
+import numpy as np
+
+from bsce_tf.data.sources import index_cache, listing
+from bsce_tf.errors import InputError
+
+
+def load(*, root, train='', validation='', test='', classes='', cache=''):
+    """Reads the lists.
+
+    Args:
+      root: the data folder.
+      train: JSON list relative to `root`; empty for `train.json`.
+      validation: the same; empty for `val.json` if there is one.
+      test: the same; empty for none. May be without labels.
+      classes: file of class names in the order of their ids; empty: class ids of the training
+        list, by number.
+      cache: folder for the index, see `index_cache.cached`.
+
+    Returns:
+      `Splits`; the class names are the class ids as they are written in the lists.
+
+    Raises:
+      InputError: if a list is missing, is not of this shape or leaves the data folder.
+    """
+    if not root:
+        raise InputError('data.root: empty; expected the folder with train.json and its images.')
+    train = train or 'train.json'
+    if not validation and (pathlib.Path(root) / 'val.json').exists():
+        validation = 'val.json'
+    lists = {'train': train, 'validation': validation, 'test': test}
+    origins = {split: os.path.join(root, name) for split, name in lists.items()}
+    indexes = {split: _read(root, name, cache) if name else None for split, name in lists.items()}
+    return listing.assemble(indexes, origins, lambda _, found: {'paths': found.paths, 'root': root},
+                            classes)
+
+
+def _read(root, name, cache):
+    path = os.path.join(root, name)
+    folder = pathlib.PurePath(name).stem
+    return index_cache.cached([path], ['aliproducts', folder], cache,
+                              lambda: _build(root, path, folder))
+
+
+def _build(root, path, folder):
+    images, codes, names = _parse(path)
+    listing.check_inside(np.array(images, 'S'), path)
+    nested = codes[0] >= 0 and os.path.exists(
+        os.path.join(root, folder, names[codes[0]], images[0].decode()))
+    start = folder.encode() + b'/'
+    if nested:
+        folders = [start + name.encode() + b'/' for name in names]
+        for i, code in enumerate(codes):
+            images[i] = (folders[code] if code >= 0 else start) + images[i]
+    else:
+        for i, image in enumerate(images):
+            images[i] = start + image
+    return listing.index(np.array(images, 'S'), np.frombuffer(codes, np.int32), names, path)
+
+
+def _parse(path):
+    """(images as bytes, codes, class names): one pass that keeps no dict an image."""
+    images, codes, ids = [], array.array('i'), {}
+
+    def entry(found):
+        if 'image_id' not in found:
+            return found
+        images.append(str(found['image_id']).encode())
+        name = found.get('class_id')
+        codes.append(-1 if name is None else ids.setdefault(str(name), len(ids)))
+        return None
+
+    try:
+        with open(path, 'rb') as file:
+            whole = json.loads(file.read(), object_hook=entry)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f'{path}: not JSON ({error}); expected {{"images": […]}}.') from error
+    listed = whole.get('images') if isinstance(whole, dict) else None
+    if not isinstance(listed, list):
+        raise InputError(f'{path}: no list under the key "images"; expected {{"images": […]}}.')
+    for i, item in enumerate(listed):
+        if item is not None:
+            raise InputError(f'{path}: image {i + 1} is {str(item)[:80]}; expected an object with '
+                             'image_id and class_id.')
+    if len(listed) != len(images):
+        raise InputError(f'{path}: objects with an image_id outside of "images"; expected all of '
+                         'them there.')
+    if not images:
+        raise InputError(f'{path}: no image found; expected at least one.')
+    return images, codes, list(ids)

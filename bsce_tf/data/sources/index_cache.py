@@ -1,0 +1,109 @@
+"""Lists kept in a form that opens at once: memory-mapped arrays in a cache folder."""
+
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+import zlib
+
+import numpy as np
+from absl import logging
+
+from bsce_tf.data.sources.listing import Index
+from bsce_tf.errors import InputError
+
+_VERSION = 1
+_SMALLEST = 1 << 20  # bytes of a list; smaller ones are read as fast as their cache
+_FILES = ('paths.npy', 'codes.npy', 'names.json')
+
+
+def cached(lists, key, folder, build):
+    """An index from the cache, or built and put there.
+
+    An entry is known by the path, size and time of change of every list, so a changed list is read
+    anew. An entry that is damaged (by its checksums) is rebuilt, with a warning. If the folder
+    cannot be written, a warning says so and nothing is cached.
+
+    Args:
+      lists: files that the index is made of.
+      key: list of strings and numbers, of what else the index depends on, such as column names.
+      folder: where to keep entries; '' for `$XDG_CACHE_HOME/bsce-tf` (`~/.cache/bsce-tf`), 'off'
+        for no cache.
+      build: function without arguments → `Index`.
+
+    Returns:
+      `Index`; its arrays may be memory-mapped and read-only.
+
+    Raises:
+      InputError: if a list is missing, or what `build` raises.
+    """
+    facts = [_facts(path) for path in lists]
+    if folder == 'off' or sum(size for _, size, _ in facts) < _SMALLEST:
+        return build()
+    digest = hashlib.sha256(json.dumps([_VERSION, facts, key]).encode()).hexdigest()[:32]
+    entry = _default_folder() / digest if not folder else pathlib.Path(folder) / digest
+    if entry.exists():
+        try:
+            return _read(entry)
+        except (OSError, ValueError, KeyError) as error:
+            logging.warning('%s: damaged cache entry (%s); reading %s again.', entry, error,
+                            lists[0])
+    built = build()
+    try:
+        _write(entry, built)
+    except OSError as error:
+        logging.warning('%s: cannot keep the index of %s there (%s); data.cache takes another '
+                        "folder, or 'off'.", entry, lists[0], error.strerror)
+    return built
+
+
+def _facts(path):
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        raise InputError(f'{path}: {error.strerror}; expected a list of images.') from error
+    return [os.path.abspath(path), found.st_size, found.st_mtime_ns]
+
+
+def _default_folder():
+    base = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.path.expanduser('~'), '.cache')
+    return pathlib.Path(base) / 'bsce-tf'
+
+
+def _write(entry, built):
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    temporary = pathlib.Path(tempfile.mkdtemp(prefix='.writing-', dir=entry.parent))
+    try:
+        np.save(temporary / 'paths.npy', built.paths)
+        np.save(temporary / 'codes.npy', built.codes)
+        (temporary / 'names.json').write_text(json.dumps(built.names), encoding='utf-8')
+        sums = {name: _checksum(temporary / name) for name in _FILES}
+        (temporary / 'checksums.json').write_text(json.dumps(sums), encoding='utf-8')
+        shutil.rmtree(entry, ignore_errors=True)
+        try:
+            os.rename(temporary, entry)
+        except OSError:
+            if not entry.exists():  # else another process was first, with the same content
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _read(entry):
+    sums = json.loads((entry / 'checksums.json').read_text(encoding='utf-8'))
+    for name in _FILES:
+        if _checksum(entry / name) != sums[name]:
+            raise ValueError(f'{name} has a wrong checksum')
+    names = json.loads((entry / 'names.json').read_text(encoding='utf-8'))
+    return Index(np.load(entry / 'paths.npy', mmap_mode='r'),
+                 np.load(entry / 'codes.npy', mmap_mode='r'), tuple(names))
+
+
+def _checksum(path):
+    value = 0
+    with open(path, 'rb') as file:
+        while block := file.read(1 << 20):
+            value = zlib.crc32(block, value)
+    return value

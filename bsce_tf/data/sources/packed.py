@@ -1,0 +1,141 @@
+"""Reads what `--mode=pack` writes: batched random access to shards of encoded images."""
+
+import json
+import os
+import pathlib
+import threading
+
+import numpy as np
+
+from bsce_tf.data import label_map
+from bsce_tf.data.examples import Examples, Splits
+from bsce_tf.data.records import Records
+from bsce_tf.errors import InputError
+
+
+def load(*, root, train='', validation='', test=''):
+    """Opens packs.
+
+    Args:
+      root: folder of the packs.
+      train: folder of the training pack, relative to `root`; empty for `train`.
+      validation: the same; empty for `validation` if there is one.
+      test: the same; empty for `test` if there is one.
+
+    Returns:
+      `Splits`; `Examples.records` reads batches in any order, from any number of threads.
+
+    Raises:
+      InputError: if a pack is missing, unfinished or damaged, or label maps differ.
+    """
+    found = {}
+    for split, name in (('train', train), ('validation', validation), ('test', test)):
+        folder = pathlib.Path(root) / (name or split)
+        if name or split == 'train' or folder.exists():
+            found[split] = _open(folder)
+    names = found['train'].class_names
+    for examples in found.values():
+        label_map.check(names, examples.class_names, found['train'].origin, examples.origin)
+    return Splits(found['train'], found.get('validation'), found.get('test'))
+
+
+def _open(folder):
+    about = folder / 'pack.json'
+    try:
+        facts = json.loads(about.read_text(encoding='utf-8'))
+        labels = np.load(folder / 'labels.npy')
+        names = np.load(folder / 'names.npy', mmap_mode='r')
+    except OSError as error:
+        raise InputError(f'{error.filename}: {error.strerror}; expected a finished pack, written '
+                         'by --mode=pack.') from error
+    except ValueError as error:
+        raise InputError(f'{folder}: damaged pack ({error}); pack the data again.') from error
+    if not facts.get('images') == len(labels) == len(names):
+        raise InputError(f'{folder}: {len(labels)} labels and {len(names)} names; expected '
+                         f'{facts.get("images")} of each. Pack the data again.')
+    store = Shards(folder, facts['images'], facts['shard_images'])
+    return Examples(labels, label_map.load(folder / 'class_names.json'),
+                    records=Records(store, names), origin=str(folder))
+
+
+class Shards:
+    """A store of images in ArrayRecord shards, each but the last with the same number of images.
+
+    Shards are opened when they are first read, so it can be sent to other processes.
+
+    Args:
+      folder: of the pack.
+      images: N, number of images.
+      shard_images: images in a shard.
+    """
+
+    def __init__(self, folder, images, shard_images):
+        self._paths = [pathlib.Path(folder) / name
+                       for name in shard_names(images, shard_images)]
+        self._images = images
+        self._shard_images = shard_images
+        self._open()
+
+    def _open(self):
+        self._module = array_record_module()
+        self._readers = {}
+        self._lock = threading.Lock()
+
+    def __getstate__(self):
+        return {key: self.__dict__[key] for key in ('_paths', '_images', '_shard_images')}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._open()
+
+    def read(self, numbers):
+        """Images at `numbers` (int64 `[n]`), in that order, as a list of bytes."""
+        shards, places = np.divmod(numbers, self._shard_images)
+        images = [None] * len(numbers)
+        for shard in np.unique(shards):
+            wanted = np.flatnonzero(shards == shard)
+            found = self._read(int(shard), places[wanted].tolist())
+            for i, image in zip(wanted, found, strict=True):
+                images[i] = image
+        return images
+
+    def _read(self, shard, places):
+        reader = self._reader(shard)
+        try:
+            return reader.read(places)
+        except RuntimeError as error:
+            line = ' '.join(str(error).split())
+            raise InputError(f'{self._paths[shard]}: damaged ({line}); pack the data '
+                             'again.') from error
+
+    def _reader(self, shard):
+        with self._lock:
+            if shard not in self._readers:
+                path = self._paths[shard]
+                if not os.path.isfile(path):
+                    raise InputError(f'{path}: no such file; expected a shard. Pack the data '
+                                     'again.')
+                # Random access gains nothing from reading ahead, and pays for it.
+                reader = self._module.ArrayRecordReader(str(path), 'readahead_buffer_size:0')
+                expected = min(self._shard_images, self._images - shard * self._shard_images)
+                if reader.num_records() != expected:
+                    raise InputError(f'{path}: {reader.num_records()} images; expected '
+                                     f'{expected}. Pack the data again.')
+                self._readers[shard] = reader
+            return self._readers[shard]
+
+
+def shard_names(images, shard_images):
+    """File names of the shards, in order."""
+    count = -(-images // shard_images)
+    return [f'shard-{number:05d}-of-{count:05d}.array_record' for number in range(count)]
+
+
+def array_record_module():
+    """The module of array_record, or an `InputError` that says how to get it."""
+    try:
+        from array_record.python import array_record_module as module
+    except ImportError as error:
+        raise InputError("data.source packed, mode pack: need array_record: pip install "
+                         "'bsce-tf[packed]'.") from error
+    return module

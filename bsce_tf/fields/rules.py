@@ -1,0 +1,77 @@
+"""What a value of a field must be: a test and the words that say it."""
+
+import importlib
+import math
+from typing import NamedTuple
+
+
+class Rule(NamedTuple):
+    """What a field accepts.
+
+    Attributes:
+      accepts: function of a value → bool.
+      text: the same in words, as in 'a whole number ≥ 1'; a string, or a function that gives it.
+      names: function that gives the allowed names as a tuple; None where any value of a type may
+        stand.
+    """
+
+    accepts: callable
+    text: object
+    names: object = None
+
+    @property
+    def expected(self):
+        """The words."""
+        return self.text() if callable(self.text) else self.text
+
+
+def integer(low, high=math.inf):
+    """A whole number from `low` to `high`."""
+    text = f'a whole number from {low} to {high}' if high < math.inf else f'a whole number ≥ {low}'
+    return Rule(lambda v: type(v) is int and low <= v <= high, text)
+
+
+def number(low, high=math.inf, open_low=False, open_high=False):
+    """A finite number from `low` to `high`; an open end does not belong to the range."""
+    def accepts(value):
+        if type(value) not in (int, float) or not math.isfinite(value):
+            return False
+        return (low < value if open_low else low <= value) and (
+            value < high if open_high else value <= high)
+    bounds = [f'{"above" if open_low else "≥"} {low:g}'] if low > -math.inf else []
+    if high < math.inf:
+        bounds.append(f'{"below" if open_high else "≤"} {high:g}')
+    return Rule(accepts, f'a number {" and ".join(bounds)}')
+
+
+def one_of(*names):
+    """One of some names; 'module:TABLE' stands for the keys of a table, looked up when needed."""
+    def known():
+        if len(names) == 1 and ':' in names[0]:
+            module, table = names[0].split(':')
+            return tuple(getattr(importlib.import_module(module), table))
+        return names
+    return Rule(lambda v: type(v) is str and v in known(),
+                lambda: f'one of {", ".join(known())}', known)
+
+
+def _sequence(accepts, text):
+    return Rule(lambda v: type(v) in (tuple, list) and accepts(v), text)
+
+
+def _sizes(values):
+    return len(values) > 0 and all(type(s) is int and s >= 8 for s in values)
+
+
+BOOLEAN = Rule(lambda v: type(v) is bool, 'True or False')
+TEXT = Rule(lambda v: type(v) is str, 'a string')
+RANGE = _sequence(lambda v: len(v) == 2 and all(type(x) in (int, float) for x in v)
+                  and 0 < v[0] <= v[1], 'two numbers above 0, the smaller first')
+SIZES = _sequence(_sizes, 'whole numbers ≥ 8, at least one')
+MAYBE_SIZES = _sequence(lambda v: not v or _sizes(v), 'whole numbers ≥ 8, or ()')
+EPOCHS = _sequence(lambda v: all(type(s) is int and s > 0 for s in v),
+                   'whole numbers ≥ 1 in brackets')
+STAGES = _sequence(lambda v: all(type(s) is dict for s in v),
+                   "a tuple of dicts, as ({'epochs': 20}, {'epochs': 5, 'sampler.gamma': 1.0})")
+NAMES = _sequence(lambda v: all(type(s) is str and s for s in v),
+                  "names in brackets, as ('stem', 'block1')")

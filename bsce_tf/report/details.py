@@ -1,0 +1,180 @@
+"""The part of the page on one run: its classes, what it mixes up, where it is surest and wrong."""
+
+from typing import NamedTuple
+
+from bsce_tf.report import mistakes, scatter
+from bsce_tf.report.markup import DASH, count, element, join, plural, rate, table
+from bsce_tf.report.predictions import Answers
+from bsce_tf.report.results import Results
+
+_EXAMPLES = 3  # images of a class in a pair
+_BAD = 100  # bad images listed
+
+
+class Detail(NamedTuple):
+    """One run as the page shows it.
+
+    Attributes:
+      results: the `results.Results`.
+      answers: the `predictions.Answers`, or None.
+      classes: the `mistakes.Classes`, or None.
+      split: of `errors`, or None.
+      errors: {name: error} to show; of eval.json where there is one; {} if nothing is known.
+      notes: `Markup` of what is missing or does not fit.
+    """
+
+    results: Results
+    answers: Answers | None
+    classes: mistakes.Classes | None
+    split: str | None
+    errors: dict
+    notes: list
+
+
+def section(detail, thumbnails, pairs, errors):
+    """The part of one run.
+
+    Args:
+      detail: a `Detail`.
+      thumbnails: a `thumbnails.Thumbnails`.
+      pairs: pairs of classes to show, at most.
+      errors: worst classes and surest mistakes to show, at most.
+    """
+    parts = []
+    if detail.answers is None:
+        parts.append(element('p', 'Without its data there is nothing on its classes and mistakes; '
+                             'see the note under Errors.', class_='note'))
+    elif not detail.classes.images.sum():
+        parts.append(element('p', f'No image of the {detail.answers.split} set could be read.',
+                             class_='note'))
+    else:
+        parts += [_classes(detail), *_pairs(detail, thumbnails, pairs), *_worst(detail, errors),
+                  *_surest(detail, thumbnails, errors)]
+    return join([*parts, *_bad_images(detail)])
+
+
+def _classes(detail):
+    classes, answers = detail.classes, detail.answers
+    name = detail.results.name
+    picture = scatter.draw(classes, answers.examples.class_names,
+                           f'Error of each class against its size, {name}')
+    unseen = int((classes.images == 0).sum())
+    untrained = int((classes.train == 0).sum())
+    notes = []
+    if unseen:
+        notes.append(f'{plural(unseen, "class has", "classes have")} no image in the '
+                     f'{answers.split} set and {"is" if unseen == 1 else "are"} left out.')
+    if untrained:
+        notes.append(f'{plural(untrained, "class has", "classes have")} no training image and no '
+                     'place in the picture.')
+    groups = table(('group', 'classes', 'training images', 'mean error'),
+                   scatter.group_rows(classes), 'Head, medium and tail', (1, 2, 3))
+    shown = (element('figure', picture, element(
+        'figcaption', f'Top-1 error on the {answers.split} set by training images of the class.',
+        scatter.legend(classes))) if picture else
+        element('p', 'No class has both training images and evaluated ones.', class_='note'))
+    return join([element('h3', 'Error and size of classes'), element('div', shown, element(
+        'div', groups, *(element('p', note, class_='note') for note in notes)), class_='split')])
+
+
+def _pairs(detail, thumbnails, most):
+    answers = detail.answers
+    labels, names = answers.examples.labels, answers.examples.class_names
+    found = mistakes.pairs(labels, answers.predictions, len(names), most)
+    parts = [element('h3', 'Most confused pairs of classes')]
+    if not found:
+        return [*parts, element('p', 'No image is taken for another class.')]
+    parts.append(element('p', 'Pairs with the most images of one class taken for the other; the '
+                         'surest of those mistakes are shown, or else other images of the class.',
+                         class_='soft'))
+    items = [element(
+        'li', element('h4', names[pair.first], ' ↔ ', names[pair.second]),
+        element('p', f'{plural(pair.forth + pair.back, "mistake")}', class_='soft'),
+        element('div', _side(detail, thumbnails, pair.first, pair.second, pair.forth),
+                _side(detail, thumbnails, pair.second, pair.first, pair.back), class_='sides'),
+        data_pair=f'{pair.first},{pair.second}') for pair in found]
+    return [*parts, element('ul', *items, class_='pairs')]
+
+
+def _side(detail, thumbnails, label, other, number):
+    """Images of one class of a pair."""
+    answers = detail.answers
+    names = answers.examples.class_names
+    examples, note = answers.examples, f'taken for {names[other]}'
+    places = mistakes.taken_for(examples.labels, answers.predictions, label, other, _EXAMPLES)
+    if not len(places):
+        examples, places, note = _others(answers, label)
+    pictures = [thumbnails.image(examples, i, f'{names[label]}, {note}: {examples.name(i)}')
+                for i in places]
+    total = int(detail.classes.images[label])
+    share = f' ({100 * number / total:.0f} %)' if total else ''
+    text = (f'{names[label]}: {count(number)} of {count(total)}{share} taken for {names[other]}'
+            + ('' if number else f'; shown: {note}'))
+    return element('figure', element('div', *pictures, class_='row'), element('figcaption', text))
+
+
+def _others(answers, label):
+    """(examples, places, what they are) of a class of which no image is shown as a mistake."""
+    good = answers.predictions.good & (answers.examples.labels == label)
+    right = (good & (answers.predictions.predicted == label)).nonzero()[0]
+    if len(right):
+        return answers.examples, right[:_EXAMPLES], 'images that are right'
+    if good.any():
+        return answers.examples, good.nonzero()[0][:_EXAMPLES], 'other images of it'
+    places = (answers.train.labels == label).nonzero()[0][:_EXAMPLES]
+    return answers.train, places, 'training images' if len(places) else 'none, it has no image'
+
+
+def _worst(detail, most):
+    answers, classes = detail.answers, detail.classes
+    names = answers.examples.class_names
+    rows = []
+    for k in mistakes.worst(classes, most):
+        usual = mistakes.usual_mistake(answers.examples.labels, answers.predictions, k)
+        group = mistakes.GROUPS[classes.group[k]] if classes.group[k] >= 0 else DASH
+        rows.append((names[k], rate(classes.error[k]), count(classes.images[k]),
+                     count(classes.train[k]), group,
+                     f'{names[usual[0]]} ({count(usual[1])})' if usual else DASH))
+    head = element('h3', 'Worst classes')
+    if not rows:
+        return [head, element('p', 'No class has an error.')]
+    return [head, table(('class', 'error', 'evaluated', 'training images', 'group',
+                         'mostly taken for'), rows, f'Classes with the highest errors on the '
+                        f'{answers.split} set; of equal ones those with more images first',
+                        (1, 2, 3))]
+
+
+def _surest(detail, thumbnails, most):
+    answers = detail.answers
+    examples, said = answers.examples, answers.predictions
+    names = examples.class_names
+    items = []
+    for i in mistakes.surest(examples.labels, said, most):
+        given, predicted = names[examples.labels[i]], names[said.predicted[i]]
+        items.append(element('li', element(
+            'figure', thumbnails.image(examples, i, f'{given}, predicted as {predicted}: '
+                                       f'{examples.name(i)}'),
+            element('figcaption', element('span', 'label: ', given, class_='given'),
+                    element('span', 'predicted: ', predicted, class_='given'),
+                    element('span', f'probability {rate(said.probability[i])}'),
+                    element('span', f'of the label {rate(said.given[i])}'),
+                    element('span', examples.name(i))))))
+    head = element('h3', 'Surest and wrong')
+    if not items:
+        return [head, element('p', 'No image is classified wrongly.')]
+    return [head, element('p', f'Images of the {answers.split} set whose wrong prediction has the '
+                          'highest probability. Look here for wrong labels.', class_='soft'),
+            element('ul', *items, class_='gallery')]
+
+
+def _bad_images(detail):
+    rows = detail.results.bad_images
+    head = element('h3', 'Bad images')
+    left_out = (int((~detail.answers.predictions.good).sum()) if detail.answers else 0)
+    note = element('p', f'{plural(left_out, "image")} of the {detail.answers.split} set could not '
+                   'be read and count nowhere here.', class_='note') if left_out else None
+    if not rows:
+        return [head, note or element('p', 'None was found.')]
+    more = f', the first {_BAD} shown' if len(rows) > _BAD else ''
+    return [head, note, table(('image', 'reason'), rows[:_BAD],
+                              f'bad_images.csv: {plural(len(rows), "image")}{more}')]

@@ -1,0 +1,153 @@
+"""report(config, workdir): report.html of one or several trained runs or audits."""
+
+import json
+import pathlib
+
+import numpy as np
+from absl import logging
+
+import bsce_tf
+from bsce_tf import files
+from bsce_tf.errors import InputError
+from bsce_tf.evaluation import run_config
+from bsce_tf.report import details, mistakes, overview, predictions, results, style, wrong_labels
+from bsce_tf.report.details import Detail
+from bsce_tf.report.markup import Markup, element, join, plural
+from bsce_tf.report.thumbnails import Thumbnails
+from bsce_tf.training import workdir
+
+PAGE = 'report.html'
+_WHOLE = 4  # runs that get as many pictures as config.report says; more share them
+_CLOSE = 0.0005  # two errors that are one, but for rounding of the network
+
+
+def report(config, folder):
+    """Writes a page on one or several runs: a single file that needs no network.
+
+    It shows curves, errors, error against size of classes, confused pairs, the worst classes, the
+    surest mistakes, bad images and what differs in the configs. For the classes and mistakes each
+    run's model goes once through its test set, or else its validation set; its answers are kept in
+    the run's report_cache.npz. Of a folder with an audit it shows the worst labels beside other
+    images of both classes, and the noise of the worst classes. What cannot be shown, such as images
+    that are gone, is said on the page.
+
+    Args:
+      config: ConfigDict, of which `report` is used; all else is the runs' own.
+      folder: of a run or an audit, or a string of folders with commas between.
+
+    Returns:
+      pathlib.Path of the page: `report.output`, or report.html in the first folder.
+
+    Raises:
+      InputError: if a folder holds neither a trained run nor an audit, a file of them is damaged,
+        or the page cannot be written.
+    """
+    folders = run_config.folders(folder)
+    output = pathlib.Path(config.report.output or folders[0] / PAGE)
+    if output.is_dir():
+        raise InputError(f'report.output: {output} is a folder; expected a file, as {PAGE}.')
+    named = list(zip(folders, _names(folders), strict=True))
+    audits = [wrong_labels.read(path, name) for path, name in named if wrong_labels.present(path)]
+    found = [results.read(path, name) for path, name in named
+             if (path / workdir.BEST).exists() or not wrong_labels.present(path)]
+    ensemble = results.read_errors(folders[0] / results.ENSEMBLE)
+    loaded = {}
+    page = _page([_detail(item, loaded) for item in found], audits, ensemble, config.report)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        files.write_text(output, page)
+    except OSError as error:
+        raise InputError(f'report.output: {output}: {error.strerror or error}; expected a file '
+                         'that can be written.') from error
+    counts = [plural(len(part), name) for part, name in ((found, 'run'), (audits, 'audit')) if part]
+    print(f'{output}: {", ".join(counts)}, {len(page.encode()) / 2**20:.1f} MiB')
+    return output
+
+
+def _names(folders):
+    """The last part of each path, or whole paths where these are not all different."""
+    names = [path.resolve().name for path in folders]
+    return names if len(set(names)) == len(names) else [str(path) for path in folders]
+
+
+def _detail(item, loaded):
+    """The `Detail` of a run; `loaded` keeps data for runs that share it."""
+    run, notes = item.run, []
+    answers = classes = None
+    errors, split = dict(item.evaluation or {}), (item.evaluation or {}).get('split')
+    try:
+        key = json.dumps([run.config.data.to_dict(), run.config.seed, run.class_names])
+        if key not in loaded:
+            loaded[key] = predictions.load_data(run)
+        name, examples, train = loaded[key]
+    except (InputError, OSError) as error:
+        logging.warning('%s: its data cannot be read: %s', run.folder, error)
+        notes.append(f'its data cannot be read, so nothing is shown of its classes and mistakes: '
+                     f'{error}')
+    else:
+        answers = predictions.Answers(name, examples, train, predictions.of_run(run, examples))
+        classes = mistakes.by_class(examples.labels, answers.predictions, run.data['counts'])
+        mine = mistakes.summary(classes)
+        notes += _compare(item, name, mine)
+        if not item.evaluation:
+            errors, split = mine, name
+        # the pass may have found bad images
+        item = item._replace(bad_images=results.read_bad_images(run.folder / workdir.BAD_IMAGES))
+    if not item.evaluation:
+        notes.append(f'no {workdir.EVALUATION}; --mode=evaluate writes it.'
+                     + (' Its errors here are those of this report.' if errors else ''))
+    return Detail(item, answers, classes, split, errors, [
+        element('p', f'{item.name}: {note}', class_='note') for note in notes])
+
+
+def _compare(item, split, mine):
+    """A note where eval.json tells other errors than the weights that are there now."""
+    told = (item.evaluation or {}).get('mean_top1_error')
+    found = mine.get('mean_top1_error', np.nan)
+    if told is None or np.isnan(found):
+        return []
+    if item.evaluation.get('split') != split:
+        return [f'{workdir.EVALUATION} is of the {item.evaluation.get("split")} set, and this '
+                f'report looked at the {split} set.']
+    if abs(told - found) <= _CLOSE:
+        return []
+    return [f'{workdir.EVALUATION} tells a mean top-1 error of {told:.4f}, and this report found '
+            f'{found:.4f}; --mode=evaluate writes it anew.']
+
+
+def _page(runs, audits, ensemble, fields):
+    limits = [*(run.results.run.config.data.max_pixels for run in runs),
+              *(found.max_pixels for found in audits)]
+    thumbnails = Thumbnails(0 if 0 in limits else max(limits))  # 0: no limit
+    pairs, errors = (max(number * _WHOLE // max(len(runs), _WHOLE), min(number, 2))
+                     for number in (fields.pairs, fields.errors))
+    parts = [(f'run{i}', run.results.name, details.section(run, thumbnails, pairs, errors))
+             for i, run in enumerate(runs)]
+    if runs:
+        parts = [('errors', 'Errors', overview.errors(runs, ensemble)),
+                 ('curves', 'Curves', overview.history(runs)), *parts]
+    parts += [(f'audit{i}', f'Wrong labels: {found.name}', wrong_labels.section(found, thumbnails))
+              for i, found in enumerate(audits)]
+    if runs:
+        parts.append(('config', 'Config', overview.config(runs)))
+    names = list(dict.fromkeys([*(run.results.name for run in runs),
+                                *(found.name for found in audits)]))
+    folders = dict.fromkeys([*(run.results.run.folder for run in runs),
+                             *(found.folder for found in audits)])
+    title = f'{names[0]}: report' if len(names) == 1 else (
+        f'Report of {len(names)} {"runs" if runs and not audits else "folders"}')
+    contents = element('nav', element('ul', *(
+        element('li', element('a', text, href=f'#{name}')) for name, text, _ in parts)),
+        aria_label='Contents')
+    body = join([
+        element('header', element('div', element('h1', title), element(
+            'p', ', '.join(map(str, folders)), class_='soft'), contents)),
+        element('main', overview.cards(runs) if runs else None, *(
+            element('section', element('h2', text), part, id=name) for name, text, part in parts)),
+        element('footer', f'bsce-tf {bsce_tf.__version__}. An error is the share of images whose '
+                'most probable class is not the label; the mean top-1 error is its mean over '
+                'classes.')])
+    head = element('head', element('meta', charset='utf-8'), element(
+        'meta', name_='viewport', content='width=device-width, initial-scale=1'),
+        element('title', title), element('style', Markup(style.CSS)))
+    return f'<!DOCTYPE html>\n{element("html", head, element("body", body), lang="en")}\n'

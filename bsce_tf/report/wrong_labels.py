@@ -1,0 +1,174 @@
+"""The part of the page on an audit: how many labels are wrong, in which classes, and the worst."""
+
+import csv
+import json
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+from absl import logging
+from ml_collections import config_dict
+
+from bsce_tf.audit import audit
+from bsce_tf.data import records
+from bsce_tf.data.examples import Examples
+from bsce_tf.errors import InputError
+from bsce_tf.report.markup import bar_cell, count, element, join, rate, table
+from bsce_tf.training import workdir
+
+_SHOWN = 100  # worst labels
+_CLASSES = 24  # with the most noise
+_EXAMPLES = 2  # images of a class beside a wrong label
+
+
+class Audit(NamedTuple):
+    """The files of one audit.
+
+    Attributes:
+      folder: pathlib.Path.
+      name: what to call it.
+      summary: what audit.json holds.
+      rows: of label_issues.csv, the first ones, as dicts.
+      train: the `Examples` that were audited; None where they cannot be had.
+      scores: arrays of scores.npz, in the order of `train`; None with it.
+      max_pixels: of images that are decoded; 0: no limit.
+      note: `Markup` of what is missing, or None.
+    """
+
+    folder: pathlib.Path
+    name: str
+    summary: dict
+    rows: list
+    train: Examples | None
+    scores: dict | None
+    max_pixels: int
+    note: str | None
+
+
+def present(folder):
+    """Whether a folder holds an audit."""
+    return (folder / audit.ISSUES).exists()
+
+
+def read(folder, name):
+    """The `Audit` in a folder.
+
+    Raises:
+      InputError: if a file of it is missing or damaged. Of images that are gone, `note` tells.
+    """
+    try:
+        summary = json.loads((folder / audit.SUMMARY).read_text(encoding='utf-8'))
+        config = config_dict.ConfigDict(json.loads(
+            (folder / workdir.CONFIG).read_text(encoding='utf-8')))
+        fingerprint = json.loads((folder / workdir.DATA).read_text(encoding='utf-8'))['fingerprint']
+        with open(folder / audit.ISSUES, newline='', encoding='utf-8',
+                  errors='surrogateescape') as file:
+            rows = [row for _, row in zip(range(_SHOWN), csv.DictReader(file), strict=False)]
+        _check(summary, rows)
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise InputError(f'{folder}: {error}; expected the files that --mode=audit wrote.'
+                         ) from error
+    train = scores = note = None
+    try:
+        train = audit.load(config)[0].train
+        if records.fingerprint(train) != fingerprint:
+            raise InputError('the training images or labels are others than those of the audit')
+        with np.load(folder / audit.SCORES) as arrays:
+            scores = dict(arrays)
+        if len(scores['score']) != len(train):
+            raise InputError(f'{audit.SCORES} is of {len(scores["score"])} images and not of '
+                             f'{len(train)}')
+    except (InputError, OSError, KeyError, ValueError) as error:
+        logging.warning('%s: its data cannot be read: %s', folder, error)
+        train = None
+        note = element('p', f'Images cannot be shown: {error}', class_='note')
+    return Audit(folder, name, summary, rows, train, scores, config.data.max_pixels, note)
+
+
+def section(found, thumbnails):
+    """The part of one audit.
+
+    Args:
+      found: an `Audit`.
+      thumbnails: a `thumbnails.Thumbnails`.
+    """
+    told = found.summary
+    text = (f'{count(told["listed"])} of {count(told["images"])} training labels are probably '
+            f'wrong; estimated noise {told["noise"]:.1%}. {audit.CLEANED} drops '
+            f'{count(told["dropped"])} images and relabels {count(told["relabelled"])}.')
+    groups = table(('group', 'classes', 'images', 'listed', 'dropped', 'relabelled'),
+                   [(name, *(count(group[key]) for key in (
+                       'classes', 'images', 'listed', 'dropped', 'relabelled')))
+                    for name, group in told['groups'].items()],
+                   'Listed, dropped and relabelled images by size of the given class',
+                   (1, 2, 3, 4, 5))
+    shown = _text_table(found) if found.train is None else _pictures(found, thumbnails)
+    return join([element('p', text), groups, _classes(told), element('h3', 'Worst labels'),
+                 found.note, shown])
+
+
+def _classes(told):
+    worst = sorted(told['classes'].items(),
+                   key=lambda item: (-item[1]['noise'], -item[1]['images']))[:_CLASSES]
+    rows = [(name, bar_cell(of['noise'], rate(of['noise'])), *(count(of[key]) for key in (
+        'images', 'listed', 'dropped', 'relabelled'))) for name, of in worst]
+    return table(('class', 'estimated noise', 'images', 'listed', 'dropped', 'relabelled'), rows,
+                 'Classes with the highest estimated share of wrong labels', (1, 2, 3, 4, 5))
+
+
+def _text_table(found):
+    return table(('image', 'given label', 'suggested', 'score'),
+                 [(row['path'], row['given_label'], row['suggested_label'], row['score'])
+                  for row in found.rows], 'Labels that are most probably wrong', (3,))
+
+
+def _pictures(found, thumbnails):
+    scores = found.scores
+    listed = np.flatnonzero(scores['listed'])
+    worst = listed[np.argsort(scores['score'][listed], kind='stable')][:_SHOWN]
+    if not len(worst):
+        return element('p', 'No label is listed.')
+    note = (f'The {count(len(worst))} lowest scores, worst first, each beside the images of the '
+            'given and of the suggested class whose own labels have the highest scores.')
+    return join([element('p', note, class_='soft'), element('ul', *(
+        _item(found, thumbnails, i) for i in worst), class_='pairs')])
+
+
+def _item(found, thumbnails, i):
+    train, scores = found.train, found.scores
+    names = train.class_names
+    given, suggested = names[scores['given'][i]], names[scores['suggested'][i]]
+    score = rate(scores['score'][i])
+    alt = f'{given}, probably {suggested}, score {score}: {train.name(i)}'
+    return element(
+        'li', element('h4', given, ' → ', suggested),
+        element('div', element('figure', thumbnails.image(train, i, alt)), element(
+            'p', f'{train.name(i)}, score {score}', class_='soft'), class_='sides'),
+        element('div', _side(found, thumbnails, scores['given'][i], 'given'),
+                _side(found, thumbnails, scores['suggested'][i], 'suggested'), class_='sides'),
+        data_issue=train.name(i))
+
+
+def _side(found, thumbnails, label, kind):
+    """The surest images of a class."""
+    train, scores = found.train, found.scores
+    places = np.flatnonzero((scores['given'] == label) & ~scores['listed'])
+    best = np.nan_to_num(scores['score'][places], nan=-1.0)
+    places = places[np.argsort(-best, kind='stable')][:_EXAMPLES]
+    name = train.class_names[label]
+    pictures = [thumbnails.image(train, i, f'{name}, example: {train.name(i)}') for i in places]
+    text = f'{kind}: {name}' + ('' if len(places) else ', without an image that is not listed')
+    return element('figure', element('div', *pictures, class_='row'),
+                   element('figcaption', text))
+
+
+def _check(summary, rows):
+    """Raises KeyError or TypeError where something that is shown is not there."""
+    for part in (summary, *summary['classes'].values(), *summary['groups'].values()):
+        for name in ('images', 'listed', 'dropped', 'relabelled'):
+            int(part[name])
+    for part in (summary, *summary['classes'].values()):
+        float(part['noise'])
+    for row in rows:
+        for name in audit.COLUMNS:
+            row[name] + ''

@@ -1,0 +1,285 @@
+"""Audits and rounds of cleaning on generated images, a third of whose labels are wrong."""
+
+import csv
+import importlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bsce_tf.audit import audit, forward, judges, rounds
+from bsce_tf.data import prepare, records, sources
+from bsce_tf.data.bad_images import BadImages
+from bsce_tf.data.examples import Examples
+from bsce_tf.errors import InputError
+from bsce_tf.evaluation import members
+from bsce_tf.models import classifier
+from bsce_tf.report.report import report
+from bsce_tf.training import train, workdir
+from tests.report.report_page import check
+
+
+def settings(**fields):
+    config = importlib.import_module('configs.smoke').get_config()
+    config.update_from_flattened_dict({
+        'audit.folds': 2, 'audit.top_k': 4, 'batch_size': 24, 'data.noise': 0.3,
+        'audit.duplicate_similarity': 0.0, 'audit.below': 1000.0, **fields})
+    return config
+
+
+@pytest.fixture(scope='module')
+def cleaned(tmp_path_factory):
+    """Folder of one round of cleaning; the test of further rounds adds a second."""
+    folder = tmp_path_factory.mktemp('cleaned') / 'rounds'
+    rounds.clean_train(settings(), folder)
+    return folder
+
+
+def _rows(path):
+    with open(path, newline='', encoding='utf-8') as file:
+        return list(csv.DictReader(file))
+
+
+def _no_training(monkeypatch):
+    def fail(*_):
+        raise AssertionError('trained again')
+    monkeypatch.setattr(train, 'train', fail)
+
+
+def test_folds_are_stratified_and_hold_no_class_out():
+    labels = np.repeat(np.arange(5), [1, 2, 3, 40, 7])
+    fold = judges.fold_of(labels, 5, 4, seed=1)
+    assert fold[0] == -1
+    assert (fold[1:] >= 0).all()
+    counts = np.array([[(fold[labels == k] == i).sum() for i in range(4)] for k in range(5)])
+    assert (counts.max(axis=1) - counts.min(axis=1) <= 1).all()
+    assert (counts.max(axis=1)[1:] < [2, 3, 40, 7]).all()
+    assert (judges.fold_of(labels, 5, 4, seed=2) != fold).any()
+    with pytest.raises(InputError, match='audit.folds: found 3, and 2 images'):
+        judges.fold_of(np.array([0, 0, 1]), 2, 3, seed=0)
+
+
+def test_every_image_is_judged_by_the_network_that_did_not_see_it(cleaned):
+    data = prepare.load('generated', noise=0.3)
+    labels = data.train.labels
+    fold = judges.fold_of(labels, 6, 2, 0)
+    with np.load(cleaned / 'round-1' / 'audit' / audit.SCORES) as file:
+        scores = file['score']
+    for number in range(2):
+        run = workdir.read(cleaned / 'round-1' / 'audit' / f'fold-{number}')
+        kept, held_out = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+        assert run.data['fingerprint'] == records.fingerprint(data.train.subset(kept))
+        model = train.make_model(run.config, 6, 3)
+        classifier.load_weights(model, run.weights)
+        resized = tf.image.resize(data.train.images[held_out], (26, 26)).numpy()
+        logits = model.predict(np.floor(resized + 0.5)[:, 1:25, 1:25],
+                               verbose=0).astype(np.float64)
+        odds = np.exp(logits)
+        own = (odds / odds.sum(axis=1, keepdims=True))[np.arange(len(held_out)), labels[held_out]]
+        np.testing.assert_allclose(scores[held_out], own, atol=2e-3)
+
+
+def test_the_files_tell_the_same(cleaned):
+    folder = cleaned / 'round-1' / 'audit'
+    told, listed = json.loads((folder / audit.SUMMARY).read_text()), _rows(folder / audit.ISSUES)
+    train_set = prepare.load('generated', noise=0.3).train
+    assert told['images'] == 144
+    assert told['listed'] == len(listed) > 0
+    scores = [float(row['score']) for row in listed]
+    assert scores == sorted(scores)
+    with np.load(folder / audit.SCORES) as file:
+        assert sorted(row['path'] for row in listed) == sorted(
+            train_set.name(i) for i in np.flatnonzero(file['listed']))
+    for row in listed:
+        place = int(row['path'].removeprefix('image '))  # the source has a validation set
+        label = train_set.labels[place]
+        assert row['given_label'] == train_set.class_names[label] != row['suggested_label']
+        assert int(row['class_size']) == train_set.counts[label]
+    for part in ('groups', 'classes'):
+        for name in ('images', 'listed', 'dropped', 'relabelled'):
+            assert sum(group[name] for group in told[part].values()) == told[name]
+    counts = {name: found['images'] for name, found in told['classes'].items()}
+    noise = sum(counts[name] * found['noise'] for name, found in told['classes'].items()) / 144
+    assert noise == pytest.approx(told['noise'], abs=1e-5)
+    kept = _rows(folder / audit.CLEANED)
+    assert len(kept) == 144 - told['dropped']
+    sizes = np.unique([row['label'] for row in kept], return_counts=True)[1]
+    assert len(sizes) == 6
+    assert sizes.min() >= 5
+
+
+def test_another_rule_needs_no_training(cleaned, tmp_path, monkeypatch):
+    folder = tmp_path / 'audit'
+    shutil.copytree(cleaned / 'round-1' / 'audit', folder)
+    before = json.loads((folder / audit.SUMMARY).read_text())
+    _no_training(monkeypatch)
+    monkeypatch.setattr(judges, '_train', lambda *_: None)
+    result = audit.audit(settings(**{'audit.rule': 'relabel', 'audit.keep': 2}), folder)
+    told = json.loads((folder / audit.SUMMARY).read_text())
+    assert told['relabelled'] > 0
+    assert told['dropped'] + told['relabelled'] >= before['dropped']
+    moved = np.flatnonzero(result.decision.labels != result.train.labels)
+    assert (result.decision.labels[moved] == result.suggested[moved]).all()
+    assert result.sure[moved].all()
+    after = prepare.load('generated', noise=0.3, clean=str(folder / audit.CLEANED)).train
+    np.testing.assert_array_equal(after.labels, result.decision.labels[~result.decision.dropped])
+    np.testing.assert_array_equal(after.images, result.train.images[~result.decision.dropped])
+
+
+def test_images_leave_only_below_a_part_of_their_class_mean(cleaned, tmp_path, monkeypatch):
+    folder = tmp_path / 'audit'
+    shutil.copytree(cleaned / 'round-1' / 'audit', folder)
+    monkeypatch.setattr(judges, '_train', lambda *_: None)
+    result = audit.audit(settings(**{'audit.below': 0.9, 'audit.keep': 1}), folder)
+    labels = result.train.labels
+    mean = np.array([result.scores[labels == k].mean() for k in range(6)])
+    under = result.scores < 0.9 * mean[labels]
+    assert (result.listed & ~under).any()
+    np.testing.assert_array_equal(result.decision.dropped, result.listed & under)
+
+
+def test_a_run_on_other_images_may_judge_and_one_on_the_same_may_not(cleaned, tmp_path):
+    model = cleaned / 'round-1' / 'audit' / 'fold-0'
+    config = settings(**{'audit.model': str(model), 'audit.duplicate_similarity': 0.8})
+    result = audit.audit(config, tmp_path / 'by_model')
+    _check_duplicates(model, result.train, _rows(tmp_path / 'by_model' / 'near_duplicates.csv'))
+    with np.load(cleaned / 'round-1' / 'audit' / audit.SCORES) as file:
+        fold = judges.fold_of(file['given'], 6, 2, 0)
+        np.testing.assert_allclose(result.scores[fold == 0], file['score'][fold == 0], atol=1e-5)
+    same = cleaned / 'round-0' / 'train'
+    for clean in ('', str(cleaned / 'round-1' / 'audit' / audit.CLEANED)):
+        with pytest.raises(InputError, match='audit.model: .* was trained on the same images'):
+            audit.audit(settings(**{'audit.model': str(same), 'data.clean': clean}),
+                        tmp_path / f'refused {bool(clean)}')
+
+
+def _check_duplicates(model, images, rows):
+    """Features of the run, its own crops and a comparison of all pairs tell the same."""
+    member = members.load(model)
+    resized = tf.image.resize(images.images, (26, 26)).numpy()
+    features = member.body.predict(np.floor(resized + 0.5)[:, 1:25, 1:25], verbose=0)
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    features -= features.mean(axis=0)
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    found = {}
+    for row in rows:
+        a, b = (int(row[path].removeprefix('image ')) for path in ('path_a', 'path_b'))
+        assert a < b
+        found[a, b] = float(row['similarity'])
+        assert found[a, b] == pytest.approx(features[a] @ features[b], abs=5e-3)
+        assert (row['same_label'] == 'yes') == (images.labels[a] == images.labels[b])
+    assert found
+    cosines = features @ features.T - 2 * np.eye(len(features))
+    for a in np.flatnonzero(cosines.max(axis=1) > 0.81):
+        b = cosines[a].argmax()  # the nearest of each image
+        assert (min(a, b), max(a, b)) in found
+
+
+def test_a_folder_of_other_folds_is_refused(cleaned):
+    folder = cleaned / 'round-1' / 'audit'
+    with pytest.raises(InputError, match='audit.folds is 2 there and 3 now'):
+        audit.audit(settings(**{'audit.folds': 3}), folder)
+    with pytest.raises(InputError, match='strategy: an audit runs on one machine'):
+        audit.audit(settings(strategy='multiworker'), folder)
+
+
+def test_a_folder_of_other_images_is_refused_and_stays(cleaned, tmp_path, monkeypatch):
+    folder = tmp_path / 'audit'
+    shutil.copytree(cleaned / 'round-1' / 'audit', folder)
+    before = (folder / 'data.json').read_bytes()
+    load = audit.load
+
+    def without_the_last(config):
+        data, given, everything = load(config)
+        part = data.train.subset(np.arange(len(data.train) - 1))
+        return data._replace(train=part), given[:-1], everything
+
+    monkeypatch.setattr(audit, 'load', without_the_last)
+    with pytest.raises(InputError, match='data.json: begun with other training data: 144 images of '
+                       '6 classes there, 143 of 6 now'):
+        audit.audit(settings(), folder)
+    assert (folder / 'data.json').read_bytes() == before
+
+
+def test_bad_images_are_counted_over_all_parts(cleaned, tmp_path, monkeypatch):
+    monkeypatch.setattr(forward, '_PART', 16)
+    rng = np.random.default_rng(0)
+    names = [f'{i}.png' for i in range(33)]
+    for name in names[:-1]:
+        pixels = rng.integers(0, 256, (30, 30, 3), np.uint8)
+        tf.io.write_file(str(tmp_path / name), tf.io.encode_png(pixels))
+    (tmp_path / names[-1]).write_bytes(b'no image')  # alone in the last part
+    images = Examples(np.arange(33) % 6, 'abcdef', paths=np.array(names, 'S'), root=str(tmp_path))
+    member = members.load(cleaned / 'round-0' / 'train')
+    found = forward.collect(
+        tmp_path / 'parts', {}, member, tf.distribute.get_strategy(), images, 5,
+        BadImages('skip', 0.05), lambda member, features, labels: {'labels': labels}, 'test')
+    np.testing.assert_array_equal(found['good'], [True] * 32 + [False])
+    np.testing.assert_array_equal(found['labels'], images.labels)
+
+
+def test_rounds_go_on_each_from_what_the_last_one_left(cleaned, monkeypatch):
+    first = _rows(cleaned / rounds.TABLE)
+    assert [row['round'] for row in first] == ['0', '1']
+    audited = json.loads((cleaned / 'round-1' / 'audit' / audit.SUMMARY).read_text())
+    assert int(first[1]['training_images']) == 144 - audited['dropped']
+    assert first[1]['noise'] == str(audited['noise'])
+    for i, row in enumerate(first):
+        told = json.loads((cleaned / f'round-{i}' / 'train' / workdir.EVALUATION).read_text())
+        assert row['mean_top1_error'] == str(told['mean_top1_error'])
+    # as if it had been killed while the second round was evaluated
+    found = rounds.clean_train(settings(**{'audit.rounds': 2}), cleaned)
+    (cleaned / 'round-2' / 'train' / workdir.EVALUATION).unlink()
+    (cleaned / rounds.TABLE).unlink()
+    assert rounds.clean_train(settings(**{'audit.rounds': 2}), cleaned) == found
+    assert found[2]['training_images'] == found[1]['training_images'] - found[2]['dropped']
+    text = (cleaned / 'rounds.md').read_text()
+    assert text.splitlines()[-1].endswith(f'| {found[2]["mean_top1_error"]:.4f} |')
+    second = prepare.load('generated', noise=0.3, clean=str(
+        cleaned / 'round-2' / 'audit' / audit.CLEANED)).train
+    given = sources.load('generated').train.subset(second.numbers)
+    np.testing.assert_array_equal(second.images, given.images)
+    _no_training(monkeypatch)
+    assert rounds.clean_train(settings(**{'audit.rounds': 2}), cleaned) == found
+    with pytest.raises(InputError, match='audit.keep is 5 there and 4 now'):
+        rounds.clean_train(settings(**{'audit.keep': 4}), cleaned)
+
+
+def test_a_folder_with_an_audit_alone_becomes_a_page(cleaned):
+    folder = cleaned / 'round-1' / 'audit'
+    page = check(report(settings(), folder), charts=False)
+    told, listed = json.loads((folder / audit.SUMMARY).read_text()), _rows(folder / audit.ISSUES)
+    assert f'{told["listed"]} of 144 training labels are probably wrong' in page.text
+    shown = [attributes for attributes in page.all('li') if 'data-issue' in attributes]
+    assert [item['data-issue'] for item in shown] == [row['path'] for row in listed[:100]]
+    alts = [attributes['alt'] for attributes in page.all('img')]
+    for row in listed[:100]:
+        assert any(alt.startswith(f'{row["given_label"]}, probably {row["suggested_label"]}, ')
+                   and alt.endswith(f': {row["path"]}') for alt in alts)
+    assert any(', example: image ' in alt for alt in alts)
+    worst = max(told['classes'].values(), key=lambda of: of['noise'])
+    assert f'{worst["noise"]:.4f}' in page.text
+
+
+def test_the_page_says_when_images_are_gone_and_a_damaged_audit_is_refused(cleaned, tmp_path):
+    folder = tmp_path / 'audit'
+    shutil.copytree(cleaned / 'round-1' / 'audit', folder)
+    config = json.loads((folder / 'config.json').read_text())
+    config['data']['noise'] = 0.1
+    (folder / 'config.json').write_text(json.dumps(config))
+    page = check(report(settings(), folder), charts=False)
+    assert 'Images cannot be shown: the training images or labels are others' in page.text
+    assert not page.all('img')
+    assert _rows(folder / audit.ISSUES)[0]['path'] in page.text
+    (folder / audit.SUMMARY).write_text('{"images": 3}')
+    with pytest.raises(InputError, match='expected the files that --mode=audit wrote'):
+        report(settings(), folder)
+
+
+def test_a_run_and_an_audit_share_a_page(cleaned):
+    folders = f'{cleaned / "round-0" / "train"},{cleaned / "round-1" / "audit"}'
+    page = check(report(settings(), folders))
+    assert {'errors', 'run0', 'audit0', 'config'} <= {
+        attributes.get('id') for attributes in page.all('section')}

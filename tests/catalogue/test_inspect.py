@@ -1,0 +1,105 @@
+import csv
+import json
+import xml.etree.ElementTree
+
+import ml_collections
+import numpy as np
+
+from bsce_tf.catalogue import histogram, inspect
+from bsce_tf.data.examples import Examples
+
+
+def _tree(root):
+    """Classes of 40, 2 and 1 images, an empty one, one that only validation has, and copies."""
+    files = {f'train/big/{i}.jpg': b'big %d' % i for i in range(40)}
+    files |= {'train/two/a.jpg': b'same', 'train/two/b.jpg': b'same', 'train/one/c.jpg': b'big 7',
+              'val/big/x.jpg': b'big 9', 'val/new/y.jpg': b'new', 'val/two/z.jpg': b'other'}
+    for name, data in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
+    (root / 'train' / 'empty').mkdir()
+
+
+def _run(root, workdir):
+    data = {'source': 'folder', 'root': str(root)}
+    inspect.run(ml_collections.ConfigDict({'data': data}), workdir)
+    return json.loads((workdir / 'inspect.json').read_text())
+
+
+def test_the_report_tells_what_is_in_the_data(tmp_path, capsys):
+    _tree(tmp_path)
+    found = _run(tmp_path, tmp_path / 'run')
+    assert found['images'] == {'train': 43, 'validation': 3}
+    assert found['classes'] == 5
+    assert found['imbalance'] == 40
+    assert found['class_sizes']['bins'][:2] == [[0, 0, 2], [1, 1, 1]]
+    assert found['empty_classes'] == ['empty', 'new']
+    assert found['validation_only'] == ['new']
+    assert found['not_validated'] == 1
+    assert found['weights']['largest'] == np.float32(43 / 3)
+    assert found['weights']['suggested_cap'] == 10
+    assert found['weights']['classes_above_cap'] == found['weights']['images_above_cap'] == 1
+    text = capsys.readouterr().out
+    assert 'classes in validation but not in training: 1: new' in text
+    assert 'suggested --config.loss.weight_cap: 10' in text
+
+
+def test_equal_files_are_found_across_splits_and_classes_and_within(tmp_path):
+    _tree(tmp_path)
+    found = _run(tmp_path, tmp_path / 'run')['duplicates']
+    assert found['across_splits']['first'] == [
+        [['train', 'train/big/9.jpg'], ['validation', 'val/big/x.jpg']]]
+    assert found['across_classes']['first'] == [
+        [['train', 'train/big/7.jpg'], ['train', 'train/one/c.jpg']]]
+    assert found['within_class']['first'] == [
+        [['train', 'train/two/a.jpg'], ['train', 'train/two/b.jpg']]]
+    with open(tmp_path / 'run' / 'duplicates.csv', newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 6
+    assert len({row['group'] for row in rows}) == 3
+    assert {row['label'] for row in rows} == {'big', 'one', 'two'}
+
+
+def test_groups_of_more_than_two_stay_together():
+    labels = np.zeros(7, int)
+    images = np.array([5, 5, 1, 5, 2, 1, 5], np.uint8).reshape(7, 1, 1, 1)
+    examples = Examples(labels, ('a',), images=images)
+    hashes, unreadable = inspect.digests(examples, progress=False)
+    groups = inspect.duplicates({'train': examples}, {'train': hashes})
+    assert sorted([int(i) for _, i in group] for group in groups) == [[0, 1, 3, 6], [2, 5]]
+    assert unreadable == []
+
+
+def test_files_that_cannot_be_read_are_reported_and_are_no_duplicates(tmp_path):
+    paths = np.array(['1.jpg', '2.jpg'], 'S')
+    examples = Examples([0, 0], ('a',), paths=paths, root=str(tmp_path))
+    hashes, unreadable = inspect.digests(examples, progress=False)
+    assert [name for name, _ in unreadable] == ['1.jpg', '2.jpg']
+    assert inspect.duplicates({'train': examples}, {'train': hashes}) == []
+
+
+def test_a_balanced_set_needs_no_cap():
+    images = np.zeros((30, 1, 1, 1), np.uint8)
+    examples = Examples(np.arange(30) % 3, ('a', 'b', 'c'), images=images)
+    found = inspect.report({'train': examples}, [], {'train': []})
+    assert found['weights'] == {'smallest': 1.0, 'largest': 1.0, 'suggested_cap': 0.0,
+                                'classes_above_cap': 0, 'images_above_cap': 0}
+    assert 'none needed' in inspect.lines(found)[-1]
+
+
+def test_the_picture_has_a_bar_for_every_bin(tmp_path):
+    counts = [0, 1, 1, 2, 3, 3, 3, 8000]
+    found = histogram.bins(counts)
+    assert found[:3] == [(0, 0, 1), (1, 1, 2), (2, 3, 4)]
+    assert found[-1] == (4096, 8191, 1)
+    assert sum(number for _, _, number in found) == len(counts)
+    histogram.write_svg(tmp_path / 'sizes.svg', counts, 'shoes & <bags>')
+    picture = xml.etree.ElementTree.parse(tmp_path / 'sizes.svg').getroot()
+    bars = [part for part in picture if part.get('fill') in ('#47a', '#c44')]
+    assert len(bars) == len(found)
+    heights = [float(bar.get('height')) for bar in bars]
+    assert heights[2] == max(heights)
+    assert heights[1] == heights[2] / 2
+    texts = [part.text for part in picture.iter() if part.text]
+    assert 'shoes & <bags>' in texts
+    assert '4096–8191' in texts

@@ -1,0 +1,133 @@
+"""Checkpoints of every format are read; what is damaged or asks for code is refused in one line."""
+
+import collections
+import io
+import json
+import os
+import pathlib
+import pickle
+import zipfile
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from bsce_tf.errors import InputError
+from bsce_tf.models import weight_files
+
+FOLDER = pathlib.Path(__file__).parent / 'reference'
+# Written by PyTorch itself; see tools/timm_reference.py.
+FILES = ('state.pth', 'state-legacy.pth', 'state-wrapped.pth', 'state.safetensors')
+
+
+@pytest.fixture
+def expected():
+    return dict(np.load(FOLDER / 'state.npz'))
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_every_format_gives_the_same_arrays(name, expected):
+    state = weight_files.read(FOLDER / name)
+    assert state.keys() == expected.keys()
+    for key, array in state.items():
+        np.testing.assert_array_equal(array.astype(np.float64), expected[key])
+    assert state['brain.weight'].dtype == ml_dtypes.bfloat16
+    assert state['half.weight'].dtype == np.float16
+    assert state['bn.running_mean'].dtype == np.float64
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_a_file_cut_anywhere_is_refused_in_one_line(name, tmp_path):
+    content = (FOLDER / name).read_bytes()
+    path = tmp_path / name
+    for length in range(0, len(content) - 1, 7):
+        path.write_bytes(content[:length])
+        with pytest.raises(InputError) as error:
+            weight_files.read(path)
+        assert str(path) in str(error.value)
+        assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_a_flipped_byte_never_gives_another_error(name, tmp_path):
+    content = (FOLDER / name).read_bytes()
+    generator = np.random.default_rng(0)
+    path = tmp_path / name
+    refused = 0
+    for position in generator.integers(len(content), size=400):
+        damaged = bytearray(content)
+        damaged[position] ^= int(generator.integers(1, 256))
+        path.write_bytes(damaged)
+        try:
+            weight_files.read(path)
+        except InputError:
+            refused += 1
+    assert refused > 40  # most bytes of a small file say how to read it
+
+
+class Evil:
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+def zipped(path, value):
+    with zipfile.ZipFile(path, 'w') as archive:
+        archive.writestr('archive/data.pkl', pickle.dumps(value, protocol=2))
+
+
+def streamed(path, value):
+    stream = io.BytesIO()
+    for part in (0x1950A86A20F9469CFC6C, 1001, {'little_endian': True}, value, []):
+        pickle.dump(part, stream, protocol=2)
+    path.write_bytes(stream.getvalue())
+
+
+@pytest.mark.parametrize('write', [zipped, streamed])
+@pytest.mark.parametrize(
+    ('function', 'arguments'), [(os.mkdir, ('made',)), (eval, ("__import__('os').mkdir('made')",))]
+)
+def test_a_pickle_that_runs_code_is_refused_and_does_not_run(
+    write, function, arguments, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / 'evil.pth'
+    write(path, {'conv.weight': Evil(function, *arguments)})
+    with pytest.raises(InputError, match=r'refused: its pickle asks for \w+\.(mkdir|eval)'):
+        weight_files.read(path)
+    assert not (tmp_path / 'made').exists()
+
+
+@pytest.mark.parametrize(
+    ('value', 'message'),
+    [
+        ([1, 2], 'holds a list, expected a dictionary of tensors'),
+        ({'epoch': 3}, 'epoch is a int, expected a tensor'),
+        (collections.OrderedDict(lr=0.1), 'lr is a float, expected a tensor'),
+    ],
+)
+def test_a_checkpoint_of_something_else_is_refused(value, message, tmp_path):
+    zipped(tmp_path / 'other.pth', value)
+    with pytest.raises(InputError, match=message):
+        weight_files.read(tmp_path / 'other.pth')
+
+
+def test_a_tensor_outside_its_storage_is_refused(tmp_path):
+    content = (FOLDER / 'state.safetensors').read_bytes()
+    length = int.from_bytes(content[:8], 'little')
+    header = json.loads(content[8 : 8 + length])
+    header['conv.weight']['shape'] = [2, 3, 2, 3]
+    text = json.dumps(header).encode()
+    path = tmp_path / 'shape.safetensors'
+    path.write_bytes(len(text).to_bytes(8, 'little') + text + content[8 + length :])
+    with pytest.raises(InputError, match=r'conv.weight is \[2, 3, 2, 3\] F32 in 96 bytes'):
+        weight_files.read(path)
+
+
+def test_missing_file_and_other_suffix_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r'none\.pth: No such file'):
+        weight_files.read(tmp_path / 'none.pth')
+    with pytest.raises(InputError, match=r"suffix '\.h5', expected one of \.safetensors, \.pth"):
+        weight_files.read('weights.h5')

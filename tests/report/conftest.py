@@ -1,0 +1,1 @@
+from tests.trained_runs import config, on_files, pictures, runs  # noqa: F401 - fixtures
