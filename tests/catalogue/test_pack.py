@@ -14,6 +14,7 @@ import pytest
 from bsce_tf.catalogue import pack
 from bsce_tf.data import sources
 from bsce_tf.data.examples import Examples
+from bsce_tf.data.sources import packed as packed_source
 from bsce_tf.errors import InputError
 
 COUNT = 25
@@ -94,7 +95,7 @@ def test_a_killed_packing_goes_on_where_it_was(tmp_path):
     os.unlink(tmp_path / 'images' / '23.jpg')
     os.mkfifo(tmp_path / 'images' / '23.jpg')
     folder = tmp_path / 'pack'
-    script = ('import numpy as np, pathlib, stat, sys; from bsce_tf.data import pack, records\n'
+    script = ('import numpy as np, pathlib, stat, sys; from bsce_tf.catalogue import pack\n'
               'stat.S_ISREG = lambda mode: True\n'  # so that reading waits at the pipe
               'from bsce_tf.data.examples import Examples\n'
               f'paths = np.array([f"{{i}}.jpg" for i in range({COUNT})], "S")\n'
@@ -141,7 +142,7 @@ def test_a_folder_with_other_data_is_left_alone(packed):
 
 def test_what_is_read_back_is_compared(tmp_path, monkeypatch):
     examples = _examples(tmp_path)
-    real = pack.array_record_module()
+    real = packed_source.array_record_module()
 
     class Faulty(real.ArrayRecordWriter):
         def write(self, image):
@@ -150,7 +151,7 @@ def test_what_is_read_back_is_compared(tmp_path, monkeypatch):
     class Module:
         ArrayRecordWriter = Faulty
         ArrayRecordReader = real.ArrayRecordReader
-    monkeypatch.setattr(pack, 'array_record_module', lambda: Module)
+    monkeypatch.setattr(packed_source, 'array_record_module', lambda: Module)
     with pytest.raises(InputError, match='image 4 differs from its source'):
         _pack(examples, tmp_path / 'pack')
     assert not list((tmp_path / 'pack').glob('shard-*'))
