@@ -15,12 +15,12 @@ def check(config):
     """
     found = dict(_flat(config))
     for name, value in found.items():
-        _check_field(name, value)
+        fields.check(name, value, 'config.')
     for name in fields.TABLE.keys() - found.keys():
         raise InputError(f'config.{name}: missing; expected {fields.TABLE[name].rule.expected}.')
     for stage in stages.resolve(config):
         for name, value in _flat(stage):
-            _check_field(name, value)
+            fields.check(name, value, 'config.')
         _check_scales(stage)
 
 
@@ -39,15 +39,6 @@ def check_override(name, text):
         value = ast.literal_eval(text)
     except (SyntaxError, ValueError):
         value = text
-    _check_field(name, value)
-
-
-def _check_field(name, value):
-    if name not in fields.TABLE:
-        block = name.rpartition('.')[0]
-        alike = [other for other in fields.TABLE if other.rpartition('.')[0] == block]
-        raise InputError(f'config.{name}: unknown field; expected one of '
-                         f'{", ".join(alike or fields.TABLE)}.')
     fields.check(name, value, 'config.')
 
 

@@ -15,7 +15,7 @@ After the colon, in any order, separated by commas: a backbone, a loss, and at m
   high_resolution  the same, and a last short stage of 448 px.
 """
 
-from configs import default
+from bsce_tf import recipes
 
 SCALES = (384, 412, 424, 436, 464)
 BALANCED = {'epochs': 5, 'sampler.gamma': 1.0, 'sampler.cap': 250,
@@ -30,7 +30,7 @@ UNWEIGHTED = {'ce': 'ce', 'bce': 'ce', 'sce': 'sce', 'bsce': 'sce'}
 
 def get_config(arguments=''):
     """The paper's recipe with what `arguments` names; see above."""
-    config = default.get_config()
+    config = recipes.defaults()
     config.data.source = 'aliproducts'
     config.data.on_error = 'skip'
     config.model.weights = 'imagenet'

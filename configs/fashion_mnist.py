@@ -7,7 +7,7 @@ and balanced. 28 px, minutes on two cores. `configs/fashion_mnist.py:two_stage` 
 class-balanced stage; `configs/fashion_mnist.py:best` is what `experiments/recipes.py` found best.
 """
 
-from configs import default
+from bsce_tf import recipes
 
 BEST = {'loss.name': 'sce', 'sampler.gamma': 0.5, 'model.head': 'cosine',
         'schedule.name': 'cosine'}
@@ -22,7 +22,7 @@ def get_config(arguments=''):
     Raises:
       ValueError: for another word.
     """
-    config = default.get_config()
+    config = recipes.defaults()
     config.epochs = 18
     config.batch_size = 64
     config.data.source = 'fashion_mnist'

@@ -3,12 +3,12 @@
   python main.py --config=configs/smoke.py --workdir=/tmp/smoke --mode=train
 """
 
-from configs import default
+from bsce_tf import recipes
 
 
 def get_config():
     """The defaults with what the docstring above says."""
-    config = default.get_config()
+    config = recipes.defaults()
     config.epochs = 1
     config.batch_size = 72
     config.data.source = 'generated'

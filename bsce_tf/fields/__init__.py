@@ -7,13 +7,18 @@ __all__ = ['FIXED', 'LATER', 'TABLE', 'check', 'choices']
 
 
 def check(name, value, prefix=''):
-    """Raises InputError unless `value` is one that the field accepts.
+    """Raises InputError unless there is such a field and it accepts the value.
 
     Args:
-      name: dotted name, a key of `TABLE`.
+      name: dotted name, as the keys of `TABLE`.
       value: any.
       prefix: what the message puts before the name, such as 'config.'.
     """
+    if name not in TABLE:
+        block = name.rpartition('.')[0]
+        alike = [other for other in TABLE if other.rpartition('.')[0] == block]
+        raise InputError(f'{prefix}{name}: unknown field; expected one of '
+                         f'{", ".join(alike or TABLE)}.')
     rule = TABLE[name].rule
     if not rule.accepts(value):
         raise InputError(f'{prefix}{name}: found {value!r}; expected {rule.expected}.')

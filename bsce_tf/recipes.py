@@ -1,0 +1,89 @@
+"""The configs that come with the program, and those of users: by name, by path, or as they are."""
+
+import importlib.util
+import pathlib
+
+from ml_collections import config_dict
+
+from bsce_tf import fields
+from bsce_tf.errors import InputError
+
+_HERE = pathlib.Path(__file__).parent
+# Of an installed package, and of a checkout, where they are written.
+FOLDERS = (_HERE / 'configs', _HERE.parent / 'configs')
+
+
+def defaults():
+    """ConfigDict of all fields with their defaults: the paper's recipe, without data."""
+    config = config_dict.ConfigDict()
+    for name, field in fields.TABLE.items():
+        block, _, _ = name.rpartition('.')
+        if block and block not in config:
+            config[block] = config_dict.ConfigDict()
+        (config[block] if block else config)[name.removeprefix(f'{block}.')] = field.default
+    return config
+
+
+def names():
+    """Names of the configs that come with the program, sorted."""
+    return sorted({path.stem for folder in FOLDERS for path in folder.glob('*.py')
+                   if path.stem != '__init__'})
+
+
+def find(name):
+    """Path of a config file.
+
+    Args:
+      name: path of a file, from the working folder or absolute; or the name of a config that comes
+        with the program, as 'fashion_mnist', 'fashion_mnist.py' or 'configs/fashion_mnist.py'.
+
+    Raises:
+      InputError: if there is none.
+    """
+    path = pathlib.Path(name)
+    if path.is_file():
+        return path
+    if path.parent in (pathlib.Path(), pathlib.Path('configs')):
+        for folder in FOLDERS:
+            if (found := folder / f'{path.name.removesuffix(".py")}.py').is_file():
+                return found
+    raise InputError(f"config: found '{name}'; expected a file, or one of {', '.join(names())}.")
+
+
+def load(config):
+    """A ConfigDict that the caller may change.
+
+    Args:
+      config: a ConfigDict, which is copied; or name or path of a config file, with words after a
+        colon for its `get_config`, as 'aliproducts:pnasnet5large,bsce'.
+
+    Raises:
+      InputError: if there is no such file or it fails.
+    """
+    if isinstance(config, config_dict.ConfigDict):
+        return config.copy_and_resolve_references()
+    name, _, words = str(config).partition(':')
+    path = find(name)
+    spec = importlib.util.spec_from_file_location(f'bsce_tf_config_{path.stem}', path)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        return module.get_config(*[words] if words else [])
+    except Exception as error:  # a config file is Python: it may raise anything
+        raise InputError(f'{path}: {error}') from error
+
+
+def change(config, changes):
+    """Sets fields of a ConfigDict.
+
+    Args:
+      config: ConfigDict.
+      changes: {dotted name: value}.
+
+    Raises:
+      InputError: for an unknown field or a value that it does not accept.
+    """
+    for name, value in changes.items():
+        fields.check(name, value, 'config.')
+    with config.ignore_type():
+        config.update_from_flattened_dict(changes)
