@@ -1,5 +1,6 @@
 """What to predict: a folder, a list, one image or the test set of a config."""
 
+import codecs
 import os
 import pathlib
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from bsce_tf.data import prepare, records
 from bsce_tf.data.examples import Examples
-from bsce_tf.data.sources import csv_file, folder
+from bsce_tf.data.sources import csv_file, walk
 from bsce_tf.errors import InputError
 
 _TABLES = ('.csv', '.tsv', '.jsonl', '.ndjson', '.parquet')
@@ -19,10 +20,10 @@ def load(source, *, data, seed=0):
 
     Args:
       source: `predict.input`. A folder: every image in it and below, in the order of code points;
-        hidden ones are left out. A table (CSV, TSV, JSON lines, Parquet): the paths in the column
-        `data.image_column`. A text file (.txt, .lst, .list): a path a line; blank lines are passed
-        over. Paths that are not absolute start at `data.root`, or else at the folder of the list.
-        An image file. Empty: the test set of `data`, labelled or not.
+        what hidden and system folders hold is left out. A table (CSV, TSV, JSON lines, Parquet):
+        the paths in the column `data.image_column`. A text file (.txt, .lst, .list): a path a line;
+        blank lines are passed over. Paths that are not absolute start at `data.root`, or else at
+        the folder of the list. An image file. Empty: the test set of `data`, labelled or not.
       data: mapping, `config.data`.
       seed: of the run, see `prepare.load`.
 
@@ -44,7 +45,7 @@ def load(source, *, data, seed=0):
         raise InputError(f'predict.input: {source} does not exist; expected a folder, a list or an '
                          'image.')
     ending = _ending(source)
-    if ending in folder.ENDINGS:
+    if ending in walk.ENDINGS:
         return _examples(np.array([os.fsencode(source)]), '', source)
     if ending in _TABLES:
         paths = _column(source, data['image_column'])
@@ -52,7 +53,7 @@ def load(source, *, data, seed=0):
         paths = _lines(source)
     else:
         raise InputError(f'predict.input: {source} ends with {ending!r}; expected a folder, an '
-                         f'image ({" ".join(folder.ENDINGS)}), a table ({" ".join(_TABLES)}) or a '
+                         f'image ({" ".join(walk.ENDINGS)}), a table ({" ".join(_TABLES)}) or a '
                          f'list ({" ".join(_TEXTS)}).')
     if not len(paths):
         raise InputError(f'{source}: no image found; expected at least one path.')
@@ -78,12 +79,10 @@ def _ending(path):
 
 
 def _walk(top):
-    paths = [os.path.relpath(os.path.join(inside, name), top)
-             for inside, _, found in folder.walk(top) for name in sorted(found)
-             if name.lower().endswith(folder.ENDINGS) and not name.startswith('.')]
+    paths = walk.images(top)
     if not paths:
         raise InputError(f'predict.input: {top}: no image found; expected files that end with '
-                         f'{" ".join(folder.ENDINGS)}.')
+                         f'{" ".join(walk.ENDINGS)}.')
     return np.array([os.fsencode(path) for path in paths])
 
 
@@ -96,7 +95,7 @@ def _column(path, name):
 
 
 def _lines(path):
-    data = pathlib.Path(path).read_bytes()
+    data = pathlib.Path(path).read_bytes().removeprefix(codecs.BOM_UTF8)
     if b'\0' in data:
         raise InputError(f'{path}: not a text file; expected a path a line.')
     return np.array([line for line in data.splitlines() if line.strip()], 'S')

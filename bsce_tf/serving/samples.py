@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from bsce_tf.data import prepare, records
 from bsce_tf.data.images import check
+from bsce_tf.data.sources import walk
 from bsce_tf.errors import InputError
 
 COUNT = 6
@@ -48,7 +49,7 @@ def _in_folder(place):
     if not path.exists():
         raise InputError(f'config.export.images: {path} does not exist; expected an image or a '
                          'folder of images.')
-    paths = sorted(p for p in path.rglob('*') if p.is_file()) if path.is_dir() else [path]
+    paths = [path / name for name in walk.images(str(path))] if path.is_dir() else [path]
     return f'config.export.images: {path}', (
         paths[i].read_bytes() for i in _spread(len(paths)))
 

@@ -24,14 +24,18 @@ def tree(tmp_path):
     return tmp_path
 
 
-def test_a_folder_is_walked_in_order(tree):
+def test_a_folder_is_walked_in_order_past_system_folders(tree):
+    for name in ('__MACOSX/b/2.png', 'b/@eaDir/1.png', 'lost+found/9.jpg', 'b/._2.png'):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_bytes(b'x')
     names, found = load(tree)
     assert names == ['0.gif', 'a/x/3.webp', 'b/1.JPG', 'b/2.png']
     assert found == [name.encode() for name in names]
 
 
 @pytest.mark.parametrize(('file', 'text'), [
-    ('l.txt', 'b/2.png\r\n\na/x/3.webp\n'), ('l.lst', 'b/2.png\na/x/3.webp'),
+    ('l.txt', 'b/2.png\r\n\na/x/3.webp\n'), ('l.txt', '\ufeffb/2.png\na/x/3.webp\n'),
+    ('l.csv', '\ufeffimage,label\nb/2.png,x\na/x/3.webp,y\n'), ('l.lst', 'b/2.png\na/x/3.webp'),
     ('l.csv', 'image,label\nb/2.png,x\na/x/3.webp,y\n'), ('l.tsv', 'image\nb/2.png\na/x/3.webp\n'),
     ('l.jsonl', '{"image": "b/2.png"}\n{"image": "a/x/3.webp"}\n')])
 def test_lists(tree, tmp_path_factory, file, text):

@@ -11,7 +11,7 @@ import struct
 import numpy as np
 
 from bsce_tf.data.records import Records
-from bsce_tf.data.sources import index_cache, listing
+from bsce_tf.data.sources import index_cache, listing, walk
 from bsce_tf.errors import InputError
 
 _HEADER, _FOOTER = 12, 4  # bytes around a record: its length with a checksum, and a checksum
@@ -37,7 +37,7 @@ def load(*, root, train='', validation='', test='', classes='', cache=''):
       InputError: if files are missing, damaged, compressed or of another layout.
     """
     patterns = {'train': train or 'train-*', 'validation': validation, 'test': test}
-    if not validation and any(pathlib.Path(root).glob('validation-*')):
+    if not validation and _files(root, 'validation-*'):
         patterns['validation'] = 'validation-*'
     indexes, origins = {}, {}
     for split, pattern in patterns.items():
@@ -51,11 +51,16 @@ def _read(root, pattern, cache):
     if os.path.isabs(pattern) or '..' in pattern.split('/'):
         raise InputError(f"{root}: the pattern '{pattern}' leaves the data folder; expected one "
                          'inside of it.')
-    paths = sorted(path for path in pathlib.Path(root).glob(pattern) if path.is_file())
+    paths = _files(root, pattern)
     if not paths:
         raise InputError(f"{root}: no file fits '{pattern}'; expected TFRecord files.")
     return index_cache.cached(paths, ['tfrecord', root], cache,
                               lambda: _build(root, pattern, paths))
+
+
+def _files(root, pattern):
+    return sorted(path for path in pathlib.Path(root).glob(pattern) if path.is_file()
+                  and not any(map(walk.left_out, path.relative_to(root).parts)))
 
 
 def _build(root, pattern, paths):

@@ -34,7 +34,10 @@ def test_records_are_read_in_any_order(tmp_path):
     _write(tmp_path / 'train-00000-of-00002', _rows([2, 10]))
     _write(tmp_path / 'train-00001-of-00002', _rows([10, 1, 2], start=2))
     _write(tmp_path / 'validation-00000-of-00001', _rows([10]))
-    train, validation, test = _load(tmp_path)
+    for name in ('@eaDir', '.trash'):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / 'train-00001-of-00002').write_bytes(b'not a record')
+    train, validation, test = _load(tmp_path, train='**/train-*')
     assert train.class_names == ('1', '2', '10')
     assert test is None
     np.testing.assert_array_equal(train.labels, [1, 2, 2, 0, 1])

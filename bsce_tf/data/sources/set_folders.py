@@ -1,0 +1,115 @@
+"""Which folder of images is for training, which for validation, which for testing."""
+
+import collections
+import os
+import re
+
+from absl import logging
+
+from bsce_tf.data.sources import walk
+from bsce_tf.errors import InputError
+
+# The usual names, in lower case.
+NAMES = {'train': ('train', 'training'),
+         'validation': ('validation', 'valid', 'val', 'dev', 'validate'),
+         'test': ('test', 'testing')}
+_SPLITS = {name: split for split, names in NAMES.items() for name in names}
+# The same within a longer name, as in train_images, seg_test or val2017.
+_WITHIN = re.compile(rf'(?<![a-z])({"|".join(sorted(_SPLITS, key=len, reverse=True))})(?![a-z])')
+
+
+def choose(root, train='', validation='', test=''):
+    """Finds the folders of the sets that the config does not name.
+
+    Where `train` is empty, they are looked for in `root`, else beside `train`: folders with the
+    names of `NAMES`, in upper or lower case. Without such a folder, `root` itself is for training.
+
+    Args:
+      root: the data folder.
+      train: folder of the training images, relative to `root`; '.' is `root` itself, with all
+        subfolders as classes, whatever their names.
+      validation: the same of validation images.
+      test: the same of test images.
+
+    Returns:
+      Dict of split → folder relative to `root`; without a split there is no such set.
+
+    Raises:
+      InputError: if two folders are for the same set, or if it is unclear whether folders are sets
+        or classes.
+    """
+    given = {split: name for split, name in
+             (('train', train), ('validation', validation), ('test', test)) if name}
+    if train and os.path.normpath(train) == '.':
+        return given
+    place = os.path.dirname(os.path.normpath(train)) if train else ''
+    named = {os.path.normpath(name) for name in given.values()}
+    found, others = {}, []
+    for name in _subfolders(os.path.join(root, place)):
+        split = _SPLITS.get(name.lower())
+        if os.path.join(place, name) in named or split in given:
+            continue
+        if split is None:
+            others.append(name)
+        elif split in found:
+            raise InputError(f"{root}: both '{os.path.basename(found[split])}' and '{name}' are "
+                             f'names of a {split} set; expected one, or data.{split}.')
+        else:
+            found[split] = os.path.join(place, name)
+    chosen = given | found
+    if found and not train:
+        _check_sets(root, found, chosen, others)
+    return {'train': ''} | chosen
+
+
+def check_classes(top, classes):
+    """Refuses class names that look like training and test sets.
+
+    Args:
+      top: folder of the classes.
+      classes: their names; a nested one has '/' in it.
+
+    Raises:
+      InputError: if two folders beside each other are called as sets are, alone, as `shop/train`
+        and `shop/test`, or within names that are else alike, as `seg_train` and `seg_test`.
+    """
+    beside = collections.defaultdict(dict)  # (folder, name without that of a set) → {split: name}
+    for name in classes:
+        parts = name.split('/')
+        for depth, part in enumerate(parts):
+            for match in _WITHIN.finditer(part.lower()):
+                rest = part.lower()[:match.start()] + '*' + part.lower()[match.end():]
+                sets = beside['/'.join(parts[:depth]), rest]
+                sets[_SPLITS[match[1]]] = part
+                if len(sets) > 1 and 'train' in sets:
+                    folder = os.path.join(top, *parts[:depth])
+                    raise InputError(
+                        f"{folder}: '{sets.pop('train')}' and '{sets.popitem()[1]}' look like a "
+                        'training and a test or validation set, and would become classes; '
+                        'expected data.root to be the folder that holds the sets, or their names '
+                        'in data.train, data.validation and data.test; data.train=. takes them '
+                        'as classes.')
+
+
+def _check_sets(root, found, chosen, others):
+    names = ', '.join(f"'{os.path.basename(name)}'" for name in found.values())
+    if others and ('train' not in found or len(chosen) == 1):
+        raise InputError(
+            f"{root}: found {names} beside '{others[0]}' ({len(others)} such folders), so it is "
+            'unclear which are sets and which classes; expected the folder of training classes in '
+            'data.train (data.train=. takes all as classes).')
+    if 'train' not in found:
+        raise InputError(f'{root}: found {names} and no training set; expected its folder, train, '
+                         'beside it, or another name in data.train.')
+    if others:
+        logging.warning('%s: %s are taken as the sets; left out %d other folders (%s).', root,
+                        names, len(others), ', '.join(others[:5]))
+
+
+def _subfolders(folder):
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries
+                          if entry.is_dir() and not walk.left_out(entry.name))
+    except OSError:
+        return []  # whoever walks it says what is wrong

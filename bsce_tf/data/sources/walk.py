@@ -1,0 +1,90 @@
+"""Walks folders of images, past what systems and tools leave there."""
+
+import collections
+import os
+
+from absl import logging
+
+from bsce_tf.errors import InputError
+
+ENDINGS = ('.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.gif', '.bmp', '.webp')
+
+# Folders of macOS, ext4, Windows and Synology's and QNAP's file servers, in lower case. Some hold
+# thumbnails or deleted copies of the images. Hidden ones, as .ipynb_checkpoints, need no entry.
+_SYSTEM = frozenset((
+    '__macosx', 'network trash folder', 'temporary items', 'lost+found', '$recycle.bin',
+    'system volume information', 'found.000', '#recycle', '#snapshot', '@eadir', '@tmp', '@recycle',
+    '@recently-snapshot', '__pycache__'))
+_SHOWN = 5  # names or endings in the log line
+
+
+def left_out(name):
+    """Whether a file or folder of this name is hidden or a system's own."""
+    return name.startswith('.') or name.lower() in _SYSTEM
+
+
+def walk(top):
+    """Goes through a folder and all below, in the order of code points; links are followed.
+
+    Hidden and system files and folders, and files with other endings than those of images, are left
+    out. When the walk ends, one line of the log counts them.
+
+    Args:
+      top: the folder.
+
+    Yields:
+      (folder, names of its subfolders, names of its images), both sorted.
+
+    Raises:
+      InputError: if a folder cannot be read, or a link leads to a folder that contains it.
+    """
+
+    def fail(error):
+        raise InputError(f'{error.filename}: {error.strerror}; expected a folder that can be read.')
+
+    above = {top: (os.path.realpath(top),)}
+    folders_out, endings_out, hidden = set(), collections.Counter(), 0
+    number = 0
+    for folder, folders, files in os.walk(top, followlinks=True, onerror=fail):
+        chain = above.pop(folder)
+        kept = sorted(name for name in folders if not left_out(name))
+        folders_out.update(set(folders) - set(kept))
+        number += len(folders) - len(kept)
+        for name in kept:
+            place = os.path.join(folder, name)
+            real = os.path.realpath(place)
+            if real in chain:
+                raise InputError(f'{place}: a link to a folder that contains it; expected a tree.')
+            above[place] = chain + (real,)
+        folders[:] = kept
+        visible = [name for name in files if not left_out(name)]
+        hidden += len(files) - len(visible)
+        images = sorted(name for name in visible if name.lower().endswith(ENDINGS))
+        endings_out.update(os.path.splitext(name)[1].lower() or 'no ending' for name in visible
+                           if not name.lower().endswith(ENDINGS))
+        yield folder, kept, images
+    _tell(top, number, folders_out, endings_out, hidden)
+
+
+def images(top):
+    """Paths of all images in a folder and below, relative to it, as a list of strings."""
+    return [os.path.relpath(os.path.join(folder, name), top)
+            for folder, _, names in walk(top) for name in names]
+
+
+def _tell(top, number, folders, endings, hidden):
+    parts = []
+    if number:
+        parts.append(f'{number} hidden or system folders ({_some(sorted(folders))})')
+    if hidden:
+        parts.append(f'{hidden} hidden files')
+    if endings:
+        common = sorted(endings, key=lambda ending: (-endings[ending], ending))
+        parts.append(f'{sum(endings.values())} files without the ending of an image '
+                     f'({_some(common)})')
+    if parts:
+        logging.warning('%s: left out %s.', top, ', '.join(parts))
+
+
+def _some(names):
+    return ', '.join(names[:_SHOWN]) + (', …' if len(names) > _SHOWN else '')
