@@ -35,7 +35,22 @@ def load(source, *, validation_fraction=0.1, imbalance=1.0, noise=0.0, noise_kin
         says of its own input.
     """
     before, audited = clean_list.places(clean)
-    train, validation, test = sources.load(source, clean=before, **fields)
+    return of(sources.load(source, clean=before, **fields), source, audited=audited, seed=seed,
+              validation_fraction=validation_fraction, imbalance=imbalance, noise=noise,
+              noise_kind=noise_kind)
+
+
+def of(splits, source='', *, validation_fraction=0.1, imbalance=1.0, noise=0.0,
+       noise_kind='symmetric', audited='', seed=0):
+    """As `load`, of what a source gave.
+
+    Args:
+      splits: `examples.Splits`.
+      source: its name, which asymmetric noise goes by.
+      validation_fraction, imbalance, noise, noise_kind, seed: as in `load`.
+      audited: the list of an audit, or ''.
+    """
+    train, validation, test = splits
     if not train.labelled:
         raise InputError(f'{train.origin}: has no labels; expected labelled training images.')
     for other in (validation, test):

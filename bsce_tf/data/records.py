@@ -55,19 +55,21 @@ class Files:
 
     def read(self, numbers):
         """Bytes of the files at `numbers`; an `InputError` names one that cannot be read."""
-        images = []
-        for number in numbers:
-            path = os.path.join(self._root, bytes(self._paths[number]))
-            try:
-                if not stat.S_ISREG(os.stat(path).st_mode):  # reading a pipe would wait for ever
-                    raise OSError(None, 'not a file')
-                with open(path, 'rb') as file:
-                    images.append(file.read())
-            except OSError as error:
-                # 'replace': the message goes into logs and tables, which are text
-                raise InputError(f'{path.decode("utf-8", "replace")}: {error.strerror}; expected '
-                                 'an image file.') from error
-        return images
+        return [read_file(os.path.join(self._root, bytes(self._paths[number])))
+                for number in numbers]
+
+
+def read_file(path):
+    """Bytes of the file at `path` (bytes); an `InputError` names one that cannot be read."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # reading a pipe would wait for ever
+            raise OSError(None, 'not a file')
+        with open(path, 'rb') as file:
+            return file.read()
+    except OSError as error:
+        # 'replace': the message goes into logs and tables, which are text
+        raise InputError(f'{path.decode("utf-8", "replace")}: {error.strerror}; expected an image '
+                         'file.') from error
 
 
 def of(examples):

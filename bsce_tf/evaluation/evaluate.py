@@ -33,7 +33,7 @@ class Candidate(NamedTuple):
     tta: bool
 
 
-def evaluate(config, folder):
+def evaluate(config, folder, data=None):
     """Evaluates runs on the test set of `config.data`, or else on the validation set.
 
     Writes eval.json, eval.md and eval.csv into the folder of every run: errors (`metrics.summary`,
@@ -46,6 +46,7 @@ def evaluate(config, folder):
       config: ConfigDict; data, tta, batch_size, evaluate, strategy and replicas are used. Network,
         crops and seed are the runs' own.
       folder: of the run, or a string of folders with commas between.
+      data: `examples.Splits` to take instead of what `config.data` tells.
 
     Returns:
       The dict that eval.json holds, or, for several runs, that ensemble.json holds; None where
@@ -63,7 +64,7 @@ def evaluate(config, folder):
     output = pathlib.Path(config.evaluate.output or runs[0].folder)
     if len(runs) > 1 and output.is_file():
         raise InputError(f'evaluate.output: {output} is a file; expected a folder.')
-    name, examples = _examples(config, runs)
+    name, examples = _examples(config, runs, data)
     bad = train.bad_images_of(config, runs[0].folder)
     with devices.scope():
         views, candidates = _candidates(runs, config.tta.scales)
@@ -77,10 +78,10 @@ def evaluate(config, folder):
     return _report_ensemble(output, runs, name, errors)
 
 
-def _examples(config, runs):
+def _examples(config, runs, data):
     """(name of the split, its `Examples`), of the same classes as the runs."""
     first = runs[0]
-    data = prepare.load(**config.data, seed=first.config.seed)
+    data = data or prepare.load(**config.data, seed=first.config.seed)
     label_map.check(first.class_names, data.train.class_names, first.folder / workdir.CLASSES,
                     data.train.origin)
     if data.test is not None and data.test.labelled:

@@ -62,11 +62,16 @@ def of_run(run, scales=(), policy=None):
         raise InputError(f'tta.scales: found {min(scales)}; expected at least image.size of '
                          f'{run.folder}, which is {image.size}.')
     with precision(policy or run.config.precision):
-        model = train.make_model(run.config, len(run.class_names), run.data['channels'])
-        classifier.load_weights(model, run.weights)
-        body, head = split(model)
+        body, head = split(model_of(run))
     return Member(run.folder.name, body, head, scales, image.size, image.aspect, image.antialias,
                   run.data['channels'], run)
+
+
+def model_of(run):
+    """The whole classifier of a `workdir.Run`, with its weights, in the precision of the moment."""
+    model = train.make_model(run.config, len(run.class_names), run.data['channels'])
+    classifier.load_weights(model, run.weights)
+    return model
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ SOURCES = {
     'packed': 'bsce_tf.data.sources.packed:load',
     'fashion_mnist': 'bsce_tf.data.sources.fashion_mnist:load',
     'generated': 'bsce_tf.data.sources.generated:load',
+    'given': 'bsce_tf.data.sources.given:load',
 }
 
 # Fields of `config.data` that sources take, each as far as it means something to it.

@@ -1,0 +1,199 @@
+"""The program from Python: train, load, predict, evaluate, export.
+
+    import bsce_tf
+
+    run = bsce_tf.train('fashion_mnist', 'runs/shop', epochs=3)
+    run = bsce_tf.load('runs/shop')
+    run.errors, run.history, run.class_names, run.config
+    run.predict(['shoe.jpg', array]).classes
+    model = run.model()
+"""
+
+import csv
+import functools
+import json
+import types
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from bsce_tf import config_check, recipes
+from bsce_tf.data import arrays, bad_images, prepare
+from bsce_tf.evaluation import evaluate, members, predictors, run_config
+from bsce_tf.serving import export
+from bsce_tf.training import strategy, workdir
+from bsce_tf.training import train as training
+
+GIVEN = 'given'  # data.source of a run on data from Python
+
+
+class Predictions(NamedTuple):
+    """Of n images, the best classes first.
+
+    Attributes:
+      classes: str `[n, k]`, names.
+      scores: float32 `[n, k]`, probabilities.
+    """
+
+    classes: np.ndarray
+    scores: np.ndarray
+
+
+class Run:
+    """A trained run in a folder; see `load`.
+
+    Attributes:
+      folder: pathlib.Path.
+      config: ConfigDict of the last stage.
+      class_names: tuple of K names; the position is the class id.
+      weights: pathlib.Path of the weights that `averaging.select` asks for.
+    """
+
+    def __init__(self, folder):
+        self._run = workdir.read(folder)
+        self.folder, self.weights = self._run.folder, self._run.weights
+        self.config, self.class_names = self._run.config, self._run.class_names
+
+    def __repr__(self):
+        return (f'Run({str(self.folder)!r}: {self.config.model.backbone}, '
+                f'{len(self.class_names):,} classes, validation error '
+                f'{self._run.best["error"]:.4f})')
+
+    @property
+    def errors(self):
+        """Dict of eval.json, see `evaluate`; None where the run was not evaluated."""
+        path = self.folder / workdir.EVALUATION
+        return json.loads(path.read_text(encoding='utf-8')) if path.exists() else None
+
+    @property
+    def history(self):
+        """List of dicts, an epoch each, as metrics.csv has them; numbers are floats."""
+        with open(self.folder / workdir.METRICS, newline='', encoding='utf-8') as file:
+            return [{key: float(value) for key, value in row.items() if value}
+                    for row in csv.DictReader(file)]
+
+    def model(self):
+        """The classifier as a plain `keras.Model`: to fine-tune, compile or save.
+
+        Returns:
+          Model: images `[n, size, size, channels]`, values 0 … 255 → logits `[n, K]`. Save it as
+          `.keras`; it loads again after `import bsce_tf`.
+        """
+        return members.model_of(self._run)
+
+    def predict(self, images, top_k=5, batch_size=64):
+        """Classes of images, with the features of all test scales averaged.
+
+        Args:
+          images: list of paths of image files and of arrays, uint8 `[height, width]` or `[height,
+            width, 1 or 3]`, in any mixture and of any sizes.
+          top_k: classes of an image; fewer where there are not so many.
+          batch_size: images in the network at once.
+
+        Returns:
+          `Predictions`.
+
+        Raises:
+          InputError: if an image is bad, naming it.
+        """
+        examples = arrays.unlabelled(images)
+        bad = bad_images.BadImages(max_pixels=self.config.data.max_pixels)
+        found = list(self._predictor(top_k).answers(examples, batch_size, bad))
+        return Predictions(np.concatenate([part.classes for part in found]).astype(str),
+                           np.concatenate([part.scores for part in found]))
+
+    def evaluate(self, data=None, **changes):
+        """Errors on the test set, or else on the validation set; writes eval.json.
+
+        Args:
+          data: of a run that was trained on given data: the same again, see `train`.
+          **changes: fields of the config, as `**{'tta.scales': (28, 32)}`; see `run_config.FREE`.
+
+        Returns:
+          Dict as `errors`.
+
+        Raises:
+          InputError: for a field that may not differ from the run's, or what the data says.
+        """
+        config = self._config('evaluate', changes)
+        return evaluate.evaluate(config, self.folder, data and _given(config, data))
+
+    def export(self, **changes):
+        """Writes a SavedModel for TensorFlow Serving; see `serving.export`.
+
+        Args:
+          **changes: fields of the config, as `**{'export.top_k': 3}`.
+
+        Returns:
+          pathlib.Path of the version's folder.
+        """
+        return export.export(self._config('export', changes), self.folder)
+
+    def _config(self, mode, changes):
+        given = recipes.defaults()
+        recipes.change(given, changes)
+        flag = types.SimpleNamespace(override_values=changes, present=False)
+        return run_config.resolve(mode, given, str(self.folder), flag)
+
+    @functools.lru_cache(maxsize=1)  # noqa: B019 - one network, as long as the run is in use
+    def _predictor(self, top_k):
+        return predictors.Runs([self._run], (), top_k, strategy.of_this_machine('one', 0))
+
+
+def train(config, folder, data=None, **changes):
+    """Trains and evaluates a run, as `--mode=train` does; one that was stopped goes on.
+
+    Keras's global seed is the run's afterwards, and with `deterministic=True` TensorFlow stays
+    deterministic; its dtype policy is as before.
+
+    Args:
+      config: ConfigDict, name or path of a config; see `recipes.load`.
+      folder: of the run: missing, empty, or of the same run.
+      data: what to train on instead of a source: (images, labels), a `tf.data.Dataset`, or a dict
+        of them with 'train' and, if there are, 'validation' and 'test'; see `arrays.splits`.
+        `config.data.validation_fraction`, `imbalance` and `noise` count as ever. A run goes on with
+        the same data alone.
+      **changes: fields of the config: `epochs=3`, `**{'loss.name': 'ce'}`.
+
+    Returns:
+      `Run`.
+
+    Raises:
+      InputError: if a field, the data or the folder is not as expected.
+      RunError: if the loss is no longer finite or a file cannot be written.
+    """
+    config = recipes.load(config)
+    recipes.change(config, changes)
+    config_check.check(config)
+    splits = None
+    if data is not None:
+        config.data.source = GIVEN
+        splits = _given(config, data)
+    policy = keras.mixed_precision.dtype_policy()
+    try:
+        training.train(config, folder, splits)
+        evaluate.evaluate(config, folder, splits)
+    finally:
+        keras.mixed_precision.set_dtype_policy(policy)
+    return Run(folder)
+
+
+def _given(config, data):
+    """`Splits` of a user's own data, prepared as `config.data` says."""
+    fields = config.data
+    return prepare.of(arrays.splits(data), fields.source, seed=config.seed,
+                      validation_fraction=fields.validation_fraction, imbalance=fields.imbalance,
+                      noise=fields.noise, noise_kind=fields.noise_kind)
+
+
+def load(folder):
+    """The trained run in a folder.
+
+    Returns:
+      `Run`.
+
+    Raises:
+      InputError: if there is no trained run, or a file of it is damaged.
+    """
+    return Run(folder)

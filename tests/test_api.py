@@ -1,0 +1,128 @@
+"""The program from Python, as the flags are."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import bsce_tf
+from bsce_tf.data import arrays
+from bsce_tf.data.sources import generated
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    """A run whose scales differ from its crop, so that test time averages features."""
+    return bsce_tf.train('smoke', tmp_path_factory.mktemp('api') / 'run', epochs=2,
+                         **{'loss.name': 'sce', 'model.head': 'tau', 'model.pooling': 'gem'})
+
+
+def test_a_run_tells_what_it_is(run):
+    assert run.config.loss.name == 'sce'
+    assert run.class_names == generated.load().train.class_names
+    assert [row['epoch'] for row in run.history] == [1, 2]
+    assert 0 <= run.errors['mean_top1_error'] <= 1
+    again = bsce_tf.load(run.folder)
+    assert (again.errors, again.history) == (run.errors, run.history)
+
+
+def test_evaluate_gives_what_training_wrote(run):
+    assert run.evaluate() == run.errors
+    with pytest.raises(bsce_tf.InputError, match='config.loss.name: found'):
+        run.evaluate(**{'loss.name': 'ce'})
+
+
+def test_arrays_and_files_have_the_same_answers(run, tmp_path):
+    images = generated.load().test.images[:3]
+    paths = [tmp_path / f'{i}.png' for i in range(3)]
+    for path, image in zip(paths, images, strict=True):
+        Image.fromarray(image).save(path)
+    one = run.predict(list(images), top_k=2)
+    other = run.predict([str(paths[0]), images[1], paths[2]], top_k=2, batch_size=2)
+    assert one.classes.shape == one.scores.shape == (3, 2)
+    assert (one.classes == other.classes).all()
+    np.testing.assert_allclose(one.scores, other.scores, rtol=1e-5)
+    with pytest.raises(bsce_tf.InputError, match='nothing.png'):
+        run.predict([tmp_path / 'nothing.png'])
+
+
+def test_the_model_predicts_as_the_run(run):
+    images = generated.load().test.images[:4]
+    scales = tuple(run.config.image.scales)
+    crops = [tf.image.resize(images, (s, s)) for s in scales]  # squash, then the centre
+    starts = [(s - 24) // 2 for s in scales]
+    crops = [np.round(c[:, i:i + 24, i:i + 24]) for c, i in zip(crops, starts, strict=True)]
+    model = run.model()
+    features = keras.Model(model.input, model.get_layer('features').output)
+    mean = sum(features.predict(crop, verbose=0) for crop in crops) / len(crops)
+    logits = np.asarray(model.get_layer('head')(mean))
+    found = run.predict(list(images), top_k=6)
+    for row, names, scores in zip(logits, found.classes, found.scores, strict=True):
+        expected = np.exp(row - row.max()) / np.exp(row - row.max()).sum()
+        ids = [run.class_names.index(name) for name in names]
+        np.testing.assert_allclose(scores, expected[ids], atol=2e-3)
+
+
+def test_a_saved_model_loads_where_the_package_is_imported(run, tmp_path):
+    model, path = run.model(), tmp_path / 'shop.keras'
+    model.compile('sgd', loss=bsce_tf.BalancedSymmetricCrossEntropy(),
+                  metrics=[bsce_tf.MeanTop1Error(6)])
+    model.save(path)
+    images = generated.load().test.images[:2, :24, :24]
+    np.save(tmp_path / 'images.npy', images)
+    code = ('import bsce_tf, keras, numpy as np; '
+            f'model = keras.models.load_model({str(path)!r}); '
+            f'images = np.load({str(tmp_path / "images.npy")!r}); '
+            f'np.save({str(tmp_path / "logits.npy")!r}, model.predict(images, verbose=0))')
+    subprocess.run([sys.executable, '-c', code], check=True, capture_output=True)
+    np.testing.assert_allclose(np.load(tmp_path / 'logits.npy'), model.predict(images, verbose=0),
+                               rtol=1e-4, atol=1e-5)
+
+
+def test_given_data_is_trained_on_and_asked_for_again(tmp_path):
+    train = generated.load().train
+    names = [train.class_names[label] for label in train.labels]
+    data = {'train': (train.images, names), 'test': (train.images[:30], names[:30])}
+    run = bsce_tf.train('smoke', tmp_path / 'run', data=data)
+    assert sorted(run.class_names) == sorted(train.class_names)
+    assert run.evaluate(data=data) == run.errors
+    with pytest.raises(bsce_tf.InputError, match='data from Python'):
+        run.evaluate()
+    with pytest.raises(bsce_tf.InputError, match='other training data'):
+        bsce_tf.train('smoke', tmp_path / 'run', data=(train.images, names[::-1]))
+
+
+def test_a_dataset_is_read_in_its_order():
+    train = generated.load().train
+    dataset = tf.data.Dataset.from_tensor_slices((train.images, train.labels))
+    found = arrays.splits(dataset).train
+    np.testing.assert_array_equal(found.images, train.images)
+    np.testing.assert_array_equal(found.labels, train.labels)
+
+
+@pytest.mark.parametrize(('data', 'message'), [
+    ((np.zeros((4, 8, 8, 3)), [0, 1, 0, 1]), 'images of type float64'),
+    ((np.zeros((4, 8, 8, 3), np.uint8), [0, 1]), 'found 4 images and labels of shape'),
+    ((np.zeros((2, 8, 8, 4), np.uint8), [0, 1]), 'shape \\(2, 8, 8, 4\\)'),
+    (([np.zeros((8, 8)), 'a.jpg'], [0, 1]), 'data, train: 0: found an array of type float64'),
+    ((np.zeros((2, 8, 8), np.uint8), [0.5, 1]), 'labels of type float64'),
+    ({'test': ([], [])}, 'expected train'),
+    ({'train': (np.zeros((2, 8, 8), np.uint8), ['a', 'b']),
+      'test': (np.zeros((1, 8, 8), np.uint8), ['c'])}, "found the class 'c'")])
+def test_data_that_is_none_is_told(data, message):
+    with pytest.raises(bsce_tf.InputError, match=message):
+        arrays.splits(data)
+
+
+def test_bad_calls_are_told_as_the_flags_tell_them(tmp_path):
+    with pytest.raises(bsce_tf.InputError, match='config.epoch: unknown field'):
+        bsce_tf.train('smoke', tmp_path / 'run', epoch=3)
+    with pytest.raises(bsce_tf.InputError, match='config.epochs: found 0'):
+        bsce_tf.train('smoke', tmp_path / 'run', epochs=0)
+    with pytest.raises(bsce_tf.InputError, match='no config.json'):
+        bsce_tf.load(tmp_path)
+    assert not (tmp_path / 'run').exists()
