@@ -1,4 +1,6 @@
-"""Errors that `main.py` tells in one line, without a traceback, and its exit status for each."""
+"""Errors that the command line tells in one line, without a traceback, and its status for each."""
+
+import difflib
 
 
 class InputError(ValueError):
@@ -17,3 +19,15 @@ class PreemptedError(RunError):
     """A run that was told to stop (SIGTERM) and saved its state: the same command goes on."""
 
     status = 75  # EX_TEMPFAIL of sysexits.h: try again later
+
+
+def alike(name, names):
+    """' (did you mean X?)' for the nearest of `names` to a mistyped one; '' where none is near.
+
+    Args:
+      name: string; upper and lower case count as the same.
+      names: iterable of strings.
+    """
+    known = {other.lower(): other for other in names}
+    near = difflib.get_close_matches(str(name).lower(), known, n=1)
+    return f' (did you mean {known[near[0]]}?)' if near else ''

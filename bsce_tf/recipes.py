@@ -6,7 +6,7 @@ import pathlib
 from ml_collections import config_dict
 
 from bsce_tf import fields
-from bsce_tf.errors import InputError
+from bsce_tf.errors import InputError, alike
 
 _HERE = pathlib.Path(__file__).parent
 # Of an installed package, and of a checkout, where they are written.
@@ -47,7 +47,8 @@ def find(name):
         for folder in FOLDERS:
             if (found := folder / f'{path.name.removesuffix(".py")}.py').is_file():
                 return found
-    raise InputError(f"config: found '{name}'; expected a file, or one of {', '.join(names())}.")
+    raise InputError(f"config: found '{name}'{alike(path.stem, names())}; expected a file, or one "
+                     f"of {', '.join(names())}.")
 
 
 def load(config):
@@ -71,6 +72,17 @@ def load(config):
         return module.get_config(*[words] if words else [])
     except Exception as error:  # a config file is Python: it may raise anything
         raise InputError(f'{path}: {error}') from error
+
+
+def unknown_word(word, known):
+    """The error that a config raises for a word after the colon that it does not know.
+
+    Args:
+      word: string.
+      known: the words that there are; () where the config takes none.
+    """
+    expected = f'one of {", ".join(known)}' if known else 'nothing there'
+    return InputError(f"found '{word}' after the colon{alike(word, known)}; expected {expected}.")
 
 
 def change(config, changes):

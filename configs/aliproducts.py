@@ -15,7 +15,7 @@ After the colon, in any order, separated by commas: a backbone, a loss, and at m
   high_resolution  the same, and a last short stage of 448 px.
 """
 
-from bsce_tf import recipes
+from bsce_tf import fields, recipes
 
 SCALES = (384, 412, 424, 436, 464)
 BALANCED = {'epochs': 5, 'sampler.gamma': 1.0, 'sampler.cap': 250,
@@ -29,7 +29,11 @@ UNWEIGHTED = {'ce': 'ce', 'bce': 'ce', 'sce': 'sce', 'bsce': 'sce'}
 
 
 def get_config(arguments=''):
-    """The paper's recipe with what `arguments` names; see above."""
+    """The paper's recipe with what `arguments` names; see above.
+
+    Raises:
+      InputError: for a word that is none of these.
+    """
     config = recipes.defaults()
     config.data.source = 'aliproducts'
     config.data.on_error = 'skip'
@@ -43,8 +47,10 @@ def get_config(arguments=''):
             config.loss.name = word
         elif word in STAGES:
             recipe = word
-        else:
+        elif word in (backbones := fields.choices('model.backbone')):
             config.model.backbone = word
+        else:
+            raise recipes.unknown_word(word, (*UNWEIGHTED, *STAGES, *backbones))
     unweighted = {'loss.name': UNWEIGHTED[config.loss.name]}
     config.stages = ({}, *({**stage, **unweighted} for stage in STAGES[recipe]))
     return config

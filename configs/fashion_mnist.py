@@ -20,7 +20,7 @@ def get_config(arguments=''):
       arguments: '', 'two_stage' or 'best'.
 
     Raises:
-      ValueError: for another word.
+      InputError: for another word.
     """
     config = recipes.defaults()
     config.epochs = 18
@@ -40,6 +40,5 @@ def get_config(arguments=''):
     elif arguments == 'best':
         config.update_from_flattened_dict(BEST)
     elif arguments:
-        raise ValueError(f"found '{arguments}' after the colon; expected two_stage, best or "
-                         'nothing')
+        raise recipes.unknown_word(arguments, ('two_stage', 'best'))
     return config

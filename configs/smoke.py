@@ -6,8 +6,10 @@
 from bsce_tf import recipes
 
 
-def get_config():
+def get_config(arguments=''):
     """The defaults with what the docstring above says."""
+    if arguments:
+        raise recipes.unknown_word(arguments, ())
     config = recipes.defaults()
     config.epochs = 1
     config.batch_size = 72

@@ -4,10 +4,12 @@ import importlib
 import pathlib
 import subprocess
 import sys
+import tempfile
+import types
 
 import pytest
 
-from bsce_tf import config_check
+from bsce_tf import cli, config_check, fields
 from bsce_tf.errors import InputError
 from bsce_tf.training import stages
 
@@ -21,11 +23,12 @@ def run(*flags, config='smoke'):
 
 
 @pytest.mark.parametrize(('flags', 'message'), [
-    (['--config.loss.alhpa=1'], 'config.loss.alhpa: unknown field; expected one of loss.name'),
+    (['--config.loss.alhpa=1'], 'field (did you mean loss.alpha?); expected one of loss.name'),
     (['--config.epochs=abc'], "config.epochs: found 'abc'; expected a whole number ≥ 1"),
     (['--config.data.imbalance=0.5'], 'config.data.imbalance: found 0.5'),
     (['--mode=nope'], '--mode=nope: value should be one of'),
     (['--config=configs/nothing.py'], 'configs/nothing.py'),
+    (['--config=smoke:fast'], "smoke.py: found 'fast' after the colon; expected nothing there"),
     (['stray'], "found 'stray'")])
 def test_bad_flags_end_in_one_line(tmp_path, flags, message):
     result = run(f'--workdir={tmp_path / "run"}', *flags)
@@ -35,8 +38,42 @@ def test_bad_flags_end_in_one_line(tmp_path, flags, message):
     assert not (tmp_path / 'run').exists()
 
 
-def test_help_names_the_flags():
-    assert '--workdir' in run('--help').stdout
+def test_help_explains_every_mode_and_ends_well():
+    result = run('--help')
+    assert (result.returncode, result.stderr) == (0, '')
+    lines = result.stdout.splitlines()
+    for name, mode in cli.MODES.items():
+        assert [line for line in lines if line.split()[:1] == [name] and mode.help in line], name
+
+
+def test_the_whole_help_has_every_field(capsys):
+    assert cli.main(['main.py', '--helpfull']) == 0
+    printed = capsys.readouterr().out
+    assert '\n  loss.alpha=0.4\n      α of sce and bsce' in printed
+    assert printed.count('\n  ') >= len(fields.TABLE)
+    assert all(f'\n  {name}={field.default!r}\n' in printed for name, field in fields.TABLE.items())
+
+
+@pytest.mark.parametrize('workdir', ['elsewhere', 'a_run', 'elsewhere,a_run'])
+def test_an_error_that_nobody_foresaw_is_one_line_and_a_file(
+        tmp_path, monkeypatch, capsys, workdir):
+    def fail(config, folder):
+        raise KeyError('first line\nsecond line')
+
+    monkeypatch.setitem(sys.modules, 'failing', types.SimpleNamespace(run=fail))
+    monkeypatch.setitem(cli.MODES, 'models', cli.Mode('', ('failing:run',)))
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for name in ('a_run', 'elsewhere'):
+        pathlib.Path(name).mkdir()
+    pathlib.Path('a_run', 'config.json').touch()
+    assert cli.main(['main.py', '--config=smoke', '--mode=models', f'--workdir={workdir}']) == 1
+    *_, line = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: KeyError: 'first line")
+    place = pathlib.Path(line.rpartition(' ')[2])
+    assert place.parent.name.startswith('a_run' if 'a_run' in workdir else 'bsce-tf-')
+    assert 'raise KeyError(' in place.read_text()
+    assert not list(pathlib.Path('elsewhere').iterdir())
 
 
 @pytest.mark.parametrize(('name', 'arguments'), [
@@ -45,6 +82,15 @@ def test_help_names_the_flags():
         '', 'pnasnet5large,bsce', 'ce,two_stage,senet154', 'resnest269,high_resolution'))])
 def test_every_config_passes_its_check(name, arguments):
     config_check.check(importlib.import_module(f'configs.{name}').get_config(*arguments))
+
+
+@pytest.mark.parametrize(('name', 'words', 'message'), [
+    ('aliproducts', 'bsce,pnasnet5larg', r"'pnasnet5larg' .* mean pnasnet5large\?.*two_stage"),
+    ('fashion_mnist', 'bset', r"found 'bset' after the colon \(did you mean best\?\)"),
+    ('default', 'x', 'expected nothing there')])
+def test_a_word_that_a_config_does_not_know(name, words, message):
+    with pytest.raises(InputError, match=message):
+        importlib.import_module(f'configs.{name}').get_config(words)
 
 
 def test_words_after_the_colon_choose_the_recipe():
@@ -80,7 +126,7 @@ def test_a_field_that_no_default_has_is_named():
     config = importlib.import_module('configs.smoke').get_config()
     with config.unlocked():
         config.loss.gama = 2.0
-    with pytest.raises(InputError, match='config.loss.gama: unknown field; expected one of loss'):
+    with pytest.raises(InputError, match=r'loss.gama: unknown field \(did you mean sampler.gamma'):
         config_check.check(config)
     del config.loss.gama, config.loss.alpha
     with pytest.raises(InputError, match='config.loss.alpha: missing'):

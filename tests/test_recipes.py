@@ -44,5 +44,5 @@ def test_a_loaded_config_is_the_callers_own():
     assert config.epochs == 30
     with pytest.raises(InputError, match='config.epochs: found 0; expected a whole number ≥ 1'):
         recipes.change(config, {'epochs': 0})
-    with pytest.raises(InputError, match='config.loss.alhpa: unknown field; expected one of loss'):
+    with pytest.raises(InputError, match=r'loss.alhpa: unknown field .* loss.alpha'):
         recipes.change(config, {'loss.alhpa': 1.0})

@@ -1,6 +1,8 @@
 """The fields of a config: their table, and checks by it."""
 
-from bsce_tf.errors import InputError
+import difflib
+
+from bsce_tf.errors import InputError, alike
 from bsce_tf.fields.table import FIXED, LATER, TABLE
 
 __all__ = ['FIXED', 'LATER', 'TABLE', 'check', 'choices']
@@ -15,15 +17,30 @@ def check(name, value, prefix=''):
       prefix: what the message puts before the name, such as 'config.'.
     """
     if name not in TABLE:
-        block = name.rpartition('.')[0]
-        alike = [other for other in TABLE if other.rpartition('.')[0] == block]
-        raise InputError(f'{prefix}{name}: unknown field; expected one of '
-                         f'{", ".join(alike or TABLE)}.')
+        raise InputError(f'{prefix}{name}: unknown field{_meant(name)}; expected one of '
+                         f'{", ".join(_around(name))}.')
     rule = TABLE[name].rule
     if not rule.accepts(value):
-        raise InputError(f'{prefix}{name}: found {value!r}; expected {rule.expected}.')
+        near = alike(value, rule.names()) if rule.names and isinstance(value, str) else ''
+        raise InputError(f'{prefix}{name}: found {value!r}{near}; expected {rule.expected}.')
 
 
 def choices(name):
     """The names that a field may be, as a tuple."""
     return TABLE[name].rule.names()
+
+
+def _meant(name):
+    """Which field a name that there is not may stand for: rather one whose last word is alike."""
+    endings = {other: other.rpartition('.')[2] for other in TABLE}
+    nearest = difflib.get_close_matches(name.rpartition('.')[2], set(endings.values()), n=1)
+    same = [other for other, ending in endings.items() if ending in nearest]
+    return alike(name, same or TABLE) or (f' (did you mean {" or ".join(same)}?)' if same else '')
+
+
+def _around(name):
+    """The fields of a name's group; of a group that there is not, the groups."""
+    block = name.rpartition('.')[0]
+    group = [other for other in TABLE if other.rpartition('.')[0] == block]
+    groups = dict.fromkeys(f'{other.partition(".")[0]}.…' for other in TABLE if '.' in other)
+    return group if group and block else [*group, *groups]

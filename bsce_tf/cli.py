@@ -1,0 +1,208 @@
+"""The command line: modes, flags, help, and the one line in which every error is told."""
+
+import importlib
+import pathlib
+import sys
+import tempfile
+import textwrap
+import traceback
+from typing import NamedTuple
+
+from absl import flags
+from ml_collections import config_flags
+
+from bsce_tf import fields, files, recipes
+from bsce_tf.errors import InputError, RunError
+
+LOG = 'error.log'  # the traceback of the last error that no message was written for
+_LONGEST = 300  # characters of such an error's own words
+_DEFAULT = 'fashion_mnist'
+
+
+class Mode(NamedTuple):
+    """One value of `--mode`.
+
+    Attributes:
+      help: one line.
+      steps: what it runs, in order: 'module:function', each called with (config, workdir).
+    """
+
+    help: str
+    steps: tuple
+
+
+GROUPS = {
+    'Begin': {
+        'demo': Mode('train the config with ce and with bsce, and compare them (the default)',
+                     ('experiments.demo:run',)),
+        'models': Mode('list the backbones: size, cost, smallest image, published accuracy',
+                       ('bsce_tf.models.overview:run',))},
+    'Data': {
+        'inspect': Mode('count images, classes, doubles and overlaps before training',
+                        ('bsce_tf.catalogue.inspect:run',)),
+        'verify': Mode('decode every image and list those that cannot be used',
+                       ('bsce_tf.catalogue.verify:run',)),
+        'pack': Mode('write the images into a few large files that are read fast',
+                     ('bsce_tf.catalogue.pack:run',))},
+    'Train': {
+        'train': Mode('train into --workdir, or go on there, and evaluate',
+                      ('bsce_tf.training.train:train', 'bsce_tf.evaluation.evaluate:evaluate')),
+        'audit': Mode('find wrong labels and near-duplicates among the training images',
+                      ('bsce_tf.audit.audit:audit',)),
+        'clean_train': Mode('audit, then train on what it left, one or more times',
+                            ('bsce_tf.audit.rounds:clean_train',)),
+        'convert': Mode("turn a checkpoint of timm's into a file for model.weights",
+                        ('bsce_tf.models.convert:run',))},
+    'Use a trained run (--workdir=A, or A,B,… for several)': {
+        'evaluate': Mode('errors on the test set, by scale and by class group',
+                         ('bsce_tf.evaluation.evaluate:evaluate',)),
+        'predict': Mode('classes of images, as CSV',
+                        ('bsce_tf.evaluation.predict:predict',)),
+        'export': Mode('a SavedModel for TensorFlow Serving',
+                       ('bsce_tf.serving.export:export',)),
+        'report': Mode('one HTML page on the runs: curves, errors, mistakes',
+                       ('bsce_tf.report.report:report',))},
+}
+MODES = {name: mode for group in GROUPS.values() for name, mode in group.items()}
+
+
+def main(arguments):
+    """Runs a mode.
+
+    Args:
+      arguments: of the command line, the program's name first.
+
+    Returns:
+      The exit status: 0, or that of the error (see `errors`).
+    """
+    workdir = ''
+    try:
+        values = _parse(arguments)
+        if values.help or values.helpfull:
+            print(usage(values.helpfull))
+            return 0
+        workdir = values.workdir
+        print(f'{values.mode}: loading TensorFlow', file=sys.stderr, flush=True)
+        from bsce_tf import config_check  # TensorFlow loads here, after the flags proved right
+        from bsce_tf.evaluation import run_config
+        config = run_config.resolve(values.mode, values.config, workdir, values['config'])
+        config_check.check(config)
+        for step in MODES[values.mode].steps:
+            module, function = step.split(':')
+            getattr(importlib.import_module(module), function)(config, workdir)
+    except (InputError, RunError) as error:
+        return _say(error, error.status)
+    except OSError as error:
+        return _say(error, 1)
+    except KeyboardInterrupt:
+        return _say('interrupted', 130)
+    except Exception as error:
+        return _say(_unexpected(error, workdir), 1)
+    return 0
+
+
+def usage(whole=False):
+    """What `--help` prints; `whole`: with every field of a config, as `--helpfull`."""
+    lines = ['python main.py [--config=NAME] [--workdir=DIR] [--mode=MODE] '
+             '[--config.FIELD=VALUE …]', '',
+             f'--config   a config that comes with the program ({", ".join(recipes.names())}),',
+             f'           or a file; some take words after a colon; {_DEFAULT} if not given',
+             '--workdir  folder for the files of the run; runs/demo if not given',
+             '--mode     what to do:']
+    for group, modes in GROUPS.items():
+        lines += ['', f'  {group}', *(f'    {name:<13}{mode.help}' for name, mode in modes.items())]
+    if not whole:
+        return '\n'.join([*lines, '', '--helpfull lists every field of a config.'])
+    block = ''
+    lines += ['', 'Fields, as --config.FIELD=VALUE, with their defaults:']
+    for name, field in fields.TABLE.items():
+        if name.rpartition('.')[0] != block:
+            block = name.rpartition('.')[0]
+            lines.append('')
+        words = textwrap.wrap(' '.join(field.help.split()), 92)
+        lines += [f'  {name}={field.default!r}', *(f'      {line}' for line in words)]
+    return '\n'.join(lines)
+
+
+def _parse(arguments):
+    """The flags; every mistake in them becomes an InputError."""
+    values = flags.FlagValues()
+    values.append_flag_values(flags.FLAGS)  # absl's own, as --verbosity
+    arguments = _with_paths(arguments)
+    try:
+        config_flags.DEFINE_config_file(
+            'config', str(recipes.find(_DEFAULT)), 'Config.', values, sys_argv=arguments)
+        flags.DEFINE_string('workdir', 'runs/demo', 'Folder for the files of the run.',
+                            flag_values=values)
+        flags.DEFINE_enum('mode', 'demo', list(MODES), 'What to do.', flag_values=values)
+        flags.DEFINE_bool('help', False, 'The modes.', short_name='h',
+                          flag_values=values)
+        flags.DEFINE_bool('helpfull', False, 'The modes and all fields.',
+                          flag_values=values)
+        rest = values(arguments)[1:]
+        if rest:
+            raise ValueError(f"found '{rest[0]}'; expected only flags that begin with --.")
+        values.config.keys()  # a file that failed to load says so only when it is read
+    except Exception as error:  # a config file is Python: it may raise anything
+        _check_config(arguments)
+        raise InputError(f'flags: {error}') from error
+    return values
+
+
+def _with_paths(arguments):
+    """The arguments with the path of the config file for its name, so that any folder will do."""
+    arguments = list(arguments)
+    for i, argument in enumerate(arguments):
+        flag, equals, name = argument.partition('=')
+        if flag not in ('--config', '-config'):
+            continue
+        if equals:
+            arguments[i] = f'{flag}={_path(name)}'
+        elif i + 1 < len(arguments):
+            arguments[i + 1] = _path(arguments[i + 1])
+    return arguments
+
+
+def _path(config):
+    name, colon, words = config.partition(':')
+    return f'{recipes.find(name)}{colon}{words}'
+
+
+def _check_config(arguments):
+    """Raises InputError where a config file or an override is what flags could not be read for."""
+    for argument in arguments:
+        if argument.startswith('--config.'):
+            name, _, value = argument.removeprefix('--config.').partition('=')
+            from bsce_tf import config_check
+            config_check.check_override(name, value)
+    for before, argument in zip([''] + arguments, arguments, strict=False):
+        if argument.startswith('--config='):
+            recipes.load(argument.removeprefix('--config='))
+        elif before == '--config':
+            recipes.load(argument)
+
+
+def _unexpected(error, workdir):
+    """One line on an error that no message was written for; its traceback goes to a file."""
+    words = (str(error).strip().splitlines() or [''])[0][:_LONGEST]
+    return (f'{type(error).__name__}: {words}; this is a fault of the program, or of what it runs '
+            f'on: its traceback is in {_keep_traceback(error, workdir)}')
+
+
+def _keep_traceback(error, workdir):
+    text = ''.join(traceback.format_exception(error))
+    runs = [pathlib.Path(part) for part in workdir.split(',')]
+    for folder in (run for run in runs if (run / 'config.json').exists()):
+        try:
+            files.write_text(folder / LOG, text)
+            return folder / LOG
+        except OSError:  # a full disk may be what the error is about
+            break
+    path = pathlib.Path(tempfile.mkdtemp(prefix='bsce-tf-')) / LOG
+    files.write_text(path, text)
+    return path
+
+
+def _say(error, status):
+    print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
+    return status
