@@ -2,7 +2,11 @@
 
 import numpy as np
 
+from bsce_tf import fields
+from bsce_tf.data import split
 from bsce_tf.errors import InputError
+
+KINDS = fields.choices('data.noise_kind')
 
 # Classes that people confuse, by source. T-shirt and shirt, pullover and coat, sneaker and boot.
 PAIRS = {'fashion_mnist': ((0, 6), (2, 4), (7, 9))}
@@ -46,12 +50,19 @@ def long_tail(labels, num_classes, imbalance, seed=0):
 def label_noise(labels, num_classes, rate, kind='symmetric', pairs=(), seed=0):
     """Makes a share of the labels of every class wrong.
 
+    Symmetric noise on a long tail buries the tail, as a small class receives the wrong labels of
+    all large ones. Proportional noise leaves the sizes of the classes as they are, as on the web.
+
     Args:
       labels: int `[N]`, right ones.
       num_classes: K ≥ 2.
-      rate: share of wrong labels, 0 … 1, exact within each class to half an image.
-      kind: 'symmetric', any other class with equal probability, or 'asymmetric', the partner in
-        `pairs`, both ways; classes without a partner stay clean.
+      rate: share of wrong labels, 0 … 1, exact within each class to half an image; proportional:
+        to one image, and in total to half an image but for what the next line says.
+      kind: 'symmetric', any other class with equal probability; 'proportional', from class i to
+        class j with probability n(j) / (N − n(i)) (as Wei et al. 2021, "Robust Long-Tailed Learning
+        under Label Noise", section 3), where one image of each class keeps its label, so that no
+        class gets empty; 'asymmetric', the partner in `pairs`, both ways; classes without a partner
+        stay clean.
       pairs: of class ids, for 'asymmetric'.
       seed: of the choice.
 
@@ -59,23 +70,44 @@ def label_noise(labels, num_classes, rate, kind='symmetric', pairs=(), seed=0):
       int32 `[N]` labels, some of them wrong.
 
     Raises:
-      InputError: if the rate is outside 0 … 1, the kind is unknown, or there are no pairs for it.
+      InputError: if the rate is outside 0 … 1, the kind is unknown, there are no pairs for it, or
+        there is one class alone.
     """
     if not 0 <= rate <= 1:
         raise InputError(f'data.noise: found {rate}; expected a share from 0 to 1.')
-    if kind not in ('symmetric', 'asymmetric'):
-        raise InputError(f"data.noise_kind: found '{kind}'; expected symmetric or asymmetric.")
+    if kind not in KINDS:
+        raise InputError(f"data.noise_kind: found '{kind}'; expected one of {', '.join(KINDS)}.")
     if kind == 'asymmetric' and rate and not pairs:
-        raise InputError("data.noise_kind: found 'asymmetric'; expected symmetric, as no pairs of "
-                         'confusable classes are known for this source.')
+        raise InputError("data.noise_kind: found 'asymmetric'; expected symmetric or proportional, "
+                         'as no pairs of confusable classes are known for this source.')
+    labels = np.asarray(labels, np.int32)
+    counts = np.bincount(labels, minlength=num_classes)
+    if rate and (counts > 0).sum() < 2:
+        raise InputError('data.noise: found images of one class alone; expected two or more.')
     rng = np.random.default_rng(seed)
-    noisy = np.array(labels, np.int32)
+    if kind == 'proportional':
+        return _proportional(labels, counts, rate, rng)
+    noisy = labels.copy()
     partner = {a: b for pair in pairs for a, b in (pair, pair[::-1])}
     for k in range(num_classes):
-        members = np.flatnonzero(np.asarray(labels) == k)
+        members = np.flatnonzero(labels == k)
         wrong = rng.choice(members, int(round(rate * len(members))), replace=False)
         if kind == 'symmetric':
             noisy[wrong] = (k + rng.integers(1, num_classes, len(wrong))) % num_classes
         elif k in partner:
             noisy[wrong] = partner[k]
+    return noisy
+
+
+def _proportional(labels, counts, rate, rng):
+    """Wrong labels in proportion to class sizes; see `label_noise`."""
+    wanted = split.systematic(np.minimum(rate * counts, np.maximum(counts - 1, 0)), rng)
+    wrong = np.flatnonzero(split.rank_in_class(labels, counts, rng) < wanted[labels])
+    own = counts[labels[wrong]]
+    before = (np.cumsum(counts) - counts)[labels[wrong]]
+    # A uniform draw among the images of the other classes, the own ones being left out.
+    place = rng.integers(0, len(labels) - own)
+    place += np.where(place >= before, own, 0)
+    noisy = labels.copy()
+    noisy[wrong] = np.searchsorted(np.cumsum(counts), place, side='right')
     return noisy

@@ -14,14 +14,15 @@ def load(source, *, validation_fraction=0.1, imbalance=1.0, noise=0.0, noise_kin
     The tail comes first and the wrong labels are put on what is left, as benchmarks of both do; the
     other way round most images of a tail class would bear the label of a larger one. So the class
     sizes that a run sees, those of the given labels, fall less steeply than the true ones.
-    Validation images are part of that training set: no clean label helps to choose anything.
+    Validation images are part of that training set, or, where the source has some, get wrong labels
+    of the same share and kind, by their own class sizes: no clean label helps to choose anything.
 
     Args:
       source: a key of `sources.SOURCES`.
       validation_fraction: share of the training images where the source has no validation set.
       imbalance: see `corrupt.long_tail`; 1 leaves the set as it is.
       noise: see `corrupt.label_noise`; 0 leaves the labels as they are.
-      noise_kind: 'symmetric' or 'asymmetric'.
+      noise_kind: 'symmetric', 'proportional' or 'asymmetric'.
       clean: see `clean_list.places`; the list of an audit chooses among the training images at the
         end, so the validation set is that of the run that was audited.
       seed: of all of these.
@@ -56,7 +57,12 @@ def of(splits, source='', *, validation_fraction=0.1, imbalance=1.0, noise=0.0,
     for other in (validation, test):
         if other is not None:
             label_map.check(train.class_names, other.class_names, train.origin, other.origin)
-    train = _corrupted(train, source, imbalance, noise, noise_kind, seed)
+    if imbalance != 1:
+        train = train.subset(corrupt.long_tail(train.labels, train.num_classes, imbalance, seed))
+    if noise:
+        pairs = corrupt.PAIRS.get(source, ())
+        train, validation = (_noisy(part, noise, noise_kind, pairs, seed)
+                             for part in (train, validation))
     if validation is None:
         kept, held_out = split.stratified_split(
             train.labels, train.num_classes, validation_fraction, seed)
@@ -66,10 +72,8 @@ def of(splits, source='', *, validation_fraction=0.1, imbalance=1.0, noise=0.0,
     return Splits(train, validation, test)
 
 
-def _corrupted(train, source, imbalance, noise, noise_kind, seed):
-    if imbalance != 1:
-        train = train.subset(corrupt.long_tail(train.labels, train.num_classes, imbalance, seed))
-    if not noise:
-        return train
-    return dataclasses.replace(train, labels=corrupt.label_noise(
-        train.labels, train.num_classes, noise, noise_kind, corrupt.PAIRS.get(source, ()), seed))
+def _noisy(examples, *noise):
+    if examples is None or not examples.labelled:
+        return examples
+    return dataclasses.replace(examples, labels=corrupt.label_noise(
+        examples.labels, examples.num_classes, *noise))

@@ -36,20 +36,25 @@ def stratified_split(labels, num_classes, fraction, seed=0):
                          f'a label in 0 to {num_classes - 1}.')
     counts = np.bincount(labels, minlength=num_classes)
     rng = np.random.default_rng(seed)
-    wanted = _systematic(np.where(counts > 1, fraction * counts, 0.0), rng)
+    wanted = systematic(np.where(counts > 1, fraction * counts, 0.0), rng)
     if not wanted.sum():
         raise InputError(f'data.validation_fraction: found {fraction}, which leaves none of '
                          f'{len(labels)} images for validation; expected a larger number, or a '
                          'list in data.validation.')
-    order = rng.permutation(len(labels))
-    order = order[np.argsort(labels[order], kind='stable')]
-    rank = np.empty(len(labels), np.int64)  # of an image within its class
-    rank[order] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
-    chosen = rank < wanted[labels]
+    chosen = rank_in_class(labels, counts, rng) < wanted[labels]
     return np.flatnonzero(~chosen), np.flatnonzero(chosen)
 
 
-def _systematic(quota, rng):
+def rank_in_class(labels, counts, rng):
+    """int64 `[N]`: each image's place, from 0, in a random order of its class's images."""
+    order = rng.permutation(len(labels))
+    order = order[np.argsort(labels[order], kind='stable')]
+    rank = np.empty(len(labels), np.int64)
+    rank[order] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return rank
+
+
+def systematic(quota, rng):
     """Rounds each of `[K]` numbers down or up, in expectation to itself, their sum to nearest."""
     order = rng.permutation(len(quota))
     ends = np.cumsum(quota[order])

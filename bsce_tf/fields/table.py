@@ -91,8 +91,8 @@ TABLE = {
     'data.imbalance': Field(1.0, number(1),
         'long tail put on training: largest class / smallest; ≥ 1'),
     'data.noise': Field(0.0, number(0, 1), 'share of training labels made wrong, 0 to 1'),
-    'data.noise_kind': Field('symmetric', one_of('symmetric', 'asymmetric'),
-        'symmetric | asymmetric'),
+    'data.noise_kind': Field('symmetric', one_of('symmetric', 'proportional', 'asymmetric'),
+        'symmetric | proportional (to class sizes, which stay) | asymmetric (pairs)'),
 
     'image.size': Field(331, integer(8),
         'C: side of the crop that the network sees, in pixels; at least 8'),

@@ -80,6 +80,14 @@ def test_prepare_puts_tail_and_noise_on_training_only(tmp_path):
     assert len(data.validation) == pytest.approx(0.1 * both, abs=1)
 
 
+@pytest.mark.parametrize('kind', ['symmetric', 'proportional'])
+def test_a_validation_set_of_the_source_gets_wrong_labels_too_and_the_test_set_none(kind):
+    clean, noisy = (prepare.load('generated', noise=noise, noise_kind=kind) for noise in (0, 0.5))
+    for split, share in (('train', 0.5), ('validation', 0.5), ('test', 0)):
+        before, after = (getattr(data, split).labels for data in (clean, noisy))
+        assert (before != after).mean() == share
+
+
 def test_unknown_source():
     with pytest.raises(InputError, match='data.source: found .nope.; expected one of .*csv'):
         sources.load('nope')
