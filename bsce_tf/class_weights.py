@@ -39,3 +39,39 @@ def balanced(counts, cap=None):
         raise InputError(f'cap: found {cap}; expected a number above 0, or None.')
     weights = counts.sum() / (counts.size * counts)
     return np.minimum(weights, cap if cap is not None else np.inf).astype(np.float32)
+
+
+def effective(counts, beta=0.9999):
+    """w(k) ∝ (1−β) / (1−β^n(k)), one over the effective number of images; the weights sum to K.
+
+    Cui et al. 2019, "Class-Balanced Loss Based on Effective Number of Samples", section 4.
+    β = 0 weighs all classes alike; β → 1 weighs by 1 / n(k). The paper tries 0.9, 0.99, 0.999 and
+    0.9999: β = 1 − 1/m means that images beyond about m add nothing new to a class.
+
+    Args:
+      counts: `[K]` images of each class, above 0; fractions will do.
+      beta: β, 0 to below 1.
+
+    Returns:
+      float32 `[K]`.
+
+    Raises:
+      InputError: if a class has no image, a count is not finite, or β is out of range.
+
+    Example:
+      >>> effective([2, 1], beta=0.5)
+      array([0.8, 1.2], dtype=float32)
+    """
+    counts = np.asarray(counts, np.float64)
+    if counts.ndim != 1 or not counts.size:
+        raise InputError(f'counts: found shape {counts.shape}; expected one count a class.')
+    bad = np.flatnonzero(~(counts > 0) | ~np.isfinite(counts))
+    if bad.size:
+        raise InputError(
+            f'counts: class {bad[0]} has {counts[bad[0]]:g} images ({bad.size} such classes), so '
+            'it has no effective number; expected at least 1 image of every class.')
+    if not 0 <= beta < 1:
+        raise InputError(f'loss.effective_beta: found {beta}; expected 0 to below 1.')
+    # 1 − β^n, exact also where β^n is near 1.
+    number = -np.expm1(counts * np.log(beta)) if beta else np.ones_like(counts)
+    return (len(counts) / number / np.sum(1.0 / number)).astype(np.float32)

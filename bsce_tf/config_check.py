@@ -2,7 +2,7 @@
 
 import ast
 
-from bsce_tf import fields
+from bsce_tf import fields, losses
 from bsce_tf.errors import InputError
 from bsce_tf.training import stages
 
@@ -22,6 +22,7 @@ def check(config):
         for name, value in _flat(stage):
             fields.check(name, value, 'config.')
         _check_scales(stage)
+        _check_loss(stage)
 
 
 def _check_scales(config):
@@ -31,6 +32,18 @@ def _check_scales(config):
         if scale < size:
             raise InputError(f'config.image.{name}: found {scale}; expected at least image.size, '
                              f'which is {size}.')
+
+
+def _check_loss(config):
+    loss = config.loss
+    mixed = [name for name in ('augment.mixup', 'augment.cutmix', 'loss.label_smoothing')
+             if config[name.partition('.')[0]][name.partition('.')[2]]]
+    if mixed and not losses.TABLE[loss.name].soft:
+        raise InputError(f'config.loss.name: found {loss.name!r} with {mixed[0]}; expected 0 '
+                         'there, as this loss takes hard labels alone.')
+    if loss.name == 'ldam' and loss.ldam_margin * loss.ldam_scale > 60:
+        raise InputError(f'config.loss.ldam_scale: found {loss.ldam_scale}; expected ldam_scale × '
+                         'ldam_margin to be 60 or less.')
 
 
 def check_override(name, text):

@@ -20,7 +20,10 @@ def defaults():
         block, _, _ = name.rpartition('.')
         if block and block not in config:
             config[block] = config_dict.ConfigDict()
-        (config[block] if block else config)[name.removeprefix(f'{block}.')] = field.default
+        value = field.default
+        if field.rule.mixed:  # its type is not that of the default alone
+            value = config_dict.FieldReference(value, field_type=object)
+        (config[block] if block else config)[name.removeprefix(f'{block}.')] = value
     return config
 
 

@@ -19,6 +19,32 @@ _PRIMES = (
     2175484007, 2177484017)
 
 
+def drawn(counts, gamma=0.0, cap=0):
+    """Images of each class in an epoch of a `Sampler`.
+
+    Args:
+      counts: `[K]` images of each class.
+      gamma: γ of the sampler.
+      cap: of the sampler.
+
+    Returns:
+      float64 `[K]`; their sum is the epoch's size.
+
+    Raises:
+      InputError: if γ or the cap is out of range.
+    """
+    if not gamma >= 0 or not np.isfinite(gamma):
+        raise InputError(f'sampler.gamma: found {gamma}; expected a number ≥ 0.')
+    if cap < 0:
+        raise InputError(f'sampler.cap: found {cap}; expected 0 (no cap) or more.')
+    kept = np.minimum(counts, cap or np.inf).astype(np.float64)
+    if not gamma:
+        return kept
+    share = np.zeros(len(kept))
+    share[kept > 0] = kept[kept > 0] ** (1.0 - gamma)
+    return share * (kept.sum() / share.sum())
+
+
 class Sampler:
     """Maps positions of a run to examples.
 
@@ -42,21 +68,14 @@ class Sampler:
 
     def __init__(self, labels, num_classes, seed=0, gamma=0.0, cap=0):
         labels = np.asarray(labels)
-        if not gamma >= 0 or not np.isfinite(gamma):
-            raise InputError(f'sampler.gamma: found {gamma}; expected a number ≥ 0.')
-        if cap < 0:
-            raise InputError(f'sampler.cap: found {cap}; expected 0 (no cap) or more.')
         if not labels.size or labels.min() < 0 or labels.max() >= num_classes:
             raise InputError('sampler: labels must be given and lie in '
                              f'0 to {num_classes - 1} to sample by class.')
         counts = np.bincount(labels, minlength=num_classes)
-        kept = np.minimum(counts, cap) if cap else counts
-        share = np.zeros(num_classes)
-        share[kept > 0] = kept[kept > 0] ** (1.0 - gamma)
-        self.epoch_size = int(kept.sum())
-        quota = share * (self.epoch_size / share.sum()) if gamma else kept.astype(float)
+        quota = drawn(counts, gamma, cap)
+        self.epoch_size = round(quota.sum())
         ends = np.cumsum(quota)
-        ends[np.flatnonzero(kept)[-1]:] = self.epoch_size  # rounding must not lose the last slot
+        ends[np.flatnonzero(counts)[-1]:] = self.epoch_size  # rounding must not lose the last slot
         self._seed = tf.constant(seed, tf.int64)
         self._quota = tf.constant(quota, tf.float64)
         self._ends = tf.constant(np.append(0.0, ends), tf.float64)

@@ -13,11 +13,13 @@ class Rule(NamedTuple):
       text: the same in words, as in 'a whole number ≥ 1'; a string, or a function that gives it.
       names: function that gives the allowed names as a tuple; None where any value of a type may
         stand.
+      mixed: whether values of several types may stand.
     """
 
     accepts: callable
     text: object
     names: object = None
+    mixed: bool = False
 
     @property
     def expected(self):
@@ -42,6 +44,13 @@ def number(low, high=math.inf, open_low=False, open_high=False):
     if high < math.inf:
         bounds.append(f'{"below" if open_high else "≤"} {high:g}')
     return Rule(accepts, f'a number {" and ".join(bounds)}')
+
+
+def number_or(words, low, high=math.inf):
+    """A finite number from `low` to `high`, or one of some words."""
+    numbers = number(low, high)
+    return Rule(lambda v: numbers.accepts(v) or (type(v) is str and v in words),
+                f'{numbers.text}, or {" or ".join(words)}', mixed=True)
 
 
 def one_of(*names):

@@ -3,13 +3,14 @@
 import contextlib
 
 import keras
+import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from bsce_tf import class_weights, losses
+from bsce_tf import losses
 from bsce_tf.data import bad_images, pipeline, prepare
 from bsce_tf.data.images import augment
-from bsce_tf.data.sampler import Sampler
+from bsce_tf.data.sampler import Sampler, drawn
 from bsce_tf.errors import InputError, PreemptedError, RunError
 from bsce_tf.models import classifier
 from bsce_tf.training import (
@@ -84,13 +85,22 @@ def set_up(config):
     keras.mixed_precision.set_dtype_policy(config.precision)
 
 
-def make_loss(fields, counts):
-    """The loss of `config.loss` for a training set with `counts` images a class."""
-    settings = dict(fields)
-    cap = settings.pop('weight_cap') or None
-    weighted = losses.uses_class_weights(settings['name'])
-    return losses.by_name(class_weights=class_weights.balanced(counts, cap) if weighted else None,
-                          **settings)
+def make_loss(config, counts):
+    """The loss of a stage for a training set with `counts` images a class.
+
+    Args:
+      config: ConfigDict of the stage: `loss` and `sampler`.
+      counts: `[K]`.
+    """
+    seen = drawn(counts, config.sampler.gamma, config.sampler.cap)
+    kind = losses.balance_of(config.loss.name, config.loss.balance)
+    if kind == 'weights' and not np.array_equal(seen, counts):
+        logging.warning(
+            'loss.name %s: its class weights are N / (K·n) whatever the sampler draws, and '
+            'sampler.gamma %g, sampler.cap %d balance the classes once more; expected ce or sce, '
+            'or loss.balance effective or logit_adjustment, which take what the sampler draws.',
+            config.loss.name, config.sampler.gamma, config.sampler.cap)
+    return losses.make(counts=counts, drawn=seen, **config.loss)
 
 
 def make_model(config, num_classes, channels, weights=None):
@@ -189,7 +199,7 @@ def _build(config, folder, data, state, arrays):
     settings = dict(config.optimizer)
     accumulate = settings.pop('accumulate')
     optimizer = optimizers.make(model, **settings, scale_loss=config.precision == 'mixed_float16')
-    return model, Steps(model, optimizer, make_loss(config.loss, data.train.counts),
+    return model, Steps(model, optimizer, make_loss(config, data.train.counts),
                         data.train.num_classes, config.batch_size, config.jit_compile, ema,
                         accumulate)
 

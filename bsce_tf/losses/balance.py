@@ -1,0 +1,99 @@
+"""What makes up for unequal class sizes within a loss: class weights, or a prior on the logits."""
+
+import math
+
+import numpy as np
+
+from bsce_tf import class_weights
+from bsce_tf.errors import InputError
+
+NAMES = ('none', 'weights', 'effective', 'logit_adjustment')
+LARGEST_TAU = 10.0
+
+
+def of(name, counts, drawn=None, weight_cap=None, effective_beta=0.9999):
+    """The arguments of a loss that a kind of balance asks for.
+
+    Args:
+      name: 'none'; 'weights', the paper's (`class_weights.balanced`); 'effective'
+        (`class_weights.effective`); or 'logit_adjustment' (see `log_prior`).
+      counts: `[K]` training images of each class, from which the paper's weights are taken.
+      drawn: `[K]` images of each class in an epoch as the sampler draws them, from which the other
+        kinds are taken, so that a sampler and the loss do not both balance; default `counts`.
+      weight_cap: largest of the paper's weights, or None.
+      effective_beta: β of the effective numbers.
+
+    Returns:
+      {'class_weights': `[K]`}, {'prior': `[K]`} or {}.
+
+    Raises:
+      InputError: if the name is unknown, or counts are missing where they are needed, or a class
+        has none.
+    """
+    if name not in NAMES:
+        raise InputError(f"loss.balance: found '{name}'; expected one of {', '.join(NAMES)}.")
+    if name == 'none':
+        return {}
+    if counts is None:
+        raise InputError(f"loss.balance: found '{name}' without class sizes; expected the images "
+                         'of each class.')
+    drawn = counts if drawn is None else drawn
+    if name == 'weights':
+        return {'class_weights': class_weights.balanced(counts, weight_cap)}
+    if name == 'effective':
+        return {'class_weights': class_weights.effective(drawn, effective_beta)}
+    return {'prior': shares(drawn)}
+
+
+def shares(prior, name='prior'):
+    """π: a prior or class sizes `[K]`, divided by their sum, in float64.
+
+    Raises:
+      InputError: if one is not above 0 or not finite.
+    """
+    prior = np.asarray(prior, np.float64)
+    if prior.ndim != 1 or prior.size < 2:
+        raise InputError(f'{name}: found shape {prior.shape}; expected one number a class.')
+    bad = np.flatnonzero(~(prior > 0) | ~np.isfinite(prior))
+    if bad.size:
+        raise InputError(f'{name}: found {prior[bad[0]]:g} for class {bad[0]} ({bad.size} such '
+                         'classes); expected numbers above 0, as log 0 has no value.')
+    return prior / prior.sum()
+
+
+def log_prior(prior, tau=1.0):
+    """τ·log π, which logit adjustment adds to the logits within the loss.
+
+    Menon et al. 2021, "Long-tail learning via logit adjustment", equation 10: the cross-entropy of
+    z + τ·log π makes the logits z themselves those of classes that are equally frequent. With
+    τ = 1 it is the balanced softmax of Ren et al. 2020, "Balanced Meta-Softmax".
+
+    Args:
+      prior: `[K]` numbers above 0; their sum does not matter, so class sizes will do.
+      tau: τ, 0 to 10.
+
+    Returns:
+      float32 `[K]`.
+
+    Raises:
+      InputError: if a number is out of range.
+
+    Example:
+      >>> log_prior([3, 1])
+      array([-0.2876821, -1.3862944], dtype=float32)
+    """
+    if not 0 <= tau <= LARGEST_TAU:
+        raise InputError(f'tau: found {tau}; expected a number from 0 to {LARGEST_TAU:g}.')
+    return (tau * np.log(shares(prior))).astype(np.float32)
+
+
+def start_bias(classes, start=10):
+    """ε = ln((K−1) / (c−1)): what makes K equally probable classes look like c classes.
+
+    With this bias on the true class's logit, p = 1/K becomes 1/c: see `bsce.bsce`.
+
+    Args:
+      classes: K ≥ 2.
+      start: c ≥ 2.
+    """
+    return math.log((classes - 1) / (start - 1))

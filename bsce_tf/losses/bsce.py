@@ -1,0 +1,212 @@
+"""Balanced symmetric cross-entropy, as a function and as a Keras loss; needs only Keras.
+
+Huang, Li and Zhu 2020, "Balanced Symmetric Cross Entropy for Large Scale Imbalanced and Noisy
+Data", section 3; the symmetric part is Wang et al. 2019, "Symmetric Cross Entropy for Robust
+Learning with Noisy Labels", equations 5 to 8. For many classes the reverse term takes a logit bias
+(Staats, Thamm and Rosenow 2025, "Enhancing Noise-Robust Losses for Large-Scale Noisy Data
+Learning") and a prior takes the place of the class weights (see `balance.log_prior`).
+"""
+
+import math
+from typing import NamedTuple
+
+import keras
+from keras import ops
+
+from bsce_tf.losses import balance, cross_entropy, labels
+from bsce_tf.losses.base import ClassLoss, check, finite
+
+LARGEST_BIAS = 20.0  # ln K of 485 million classes
+
+
+class _Terms(NamedTuple):
+    """The arguments of `bsce` that do not change from batch to batch; tensors where it says so."""
+
+    alpha: float
+    beta: float
+    class_weights: object  # tensor `[K]` or None
+    log_zero: float
+    log_prior: object  # array `[K]` or None
+    logit_bias: float
+    adjusted: bool  # whether the reverse term sees the prior
+
+
+def bsce(y_true, y_pred, alpha=0.4, beta=0.7, class_weights=None, log_zero=-4.0,
+         from_logits=True, label_smoothing=0.0, log_prior=None, logit_bias=0.0, reverse_on='raw'):
+    """α·BCE + β·RCE of each example.
+
+    With labels q, predictions p and class weights w: BCE = −Σ w q log p, RCE = −Σ p log q, where
+    log q is not below A = `log_zero`. For a hard label y this is α·w(y)·ce − β·A·(1 − p(y)) with
+    ce = −log p(y), which needs neither one-hot labels nor a second softmax.
+
+    Two corrections for many classes, off by default. A prior: BCE is taken of p ∝ exp(z + log π).
+    A bias ε: in RCE alone the logit of the true class is raised by ε (by ε·q(k) / max q for a soft
+    label). With m = 1 − p(y) that is m / (m + e^(ε−ce)) in place of m; without it RCE and its
+    gradient, p(1 − p), say nothing at p = 1/K.
+
+    Args:
+      y_true: hard labels, integers 0 … K−1 of shape `[...]` or `[..., 1]`, or one-hot or soft
+        labels `[..., K]`, each row summing to 1. A label out of range gives NaN, or an error of
+        TensorFlow or PyTorch on a CPU.
+      y_pred: `[..., K]` logits or probabilities, K ≥ 2.
+      alpha: α ≥ 0.
+      beta: β ≥ 0.
+      class_weights: w, `[K]`, or None for w = 1.
+      log_zero: A < 0. The authors of SCE clip labels at 1e-4, which is A = −9.21; their paper
+        also uses −4, the default here.
+      from_logits: whether `y_pred` holds logits. Probabilities are clipped to [ε, 1−ε] with
+        ε = `keras.config.epsilon()` inside the logarithm, as Keras does.
+      label_smoothing: s in [0, 1): q becomes (1−s)·q + s/K.
+      log_prior: array `[K]` that is added to the logits in BCE, as from `balance.log_prior`.
+      logit_bias: ε, −20 to 20; or 'auto', ln((K−1)/9), with which any K starts as 10 classes do.
+      reverse_on: 'raw': RCE is of p ∝ exp(z); 'adjusted': it is of p ∝ exp(z + log π), too.
+
+    Returns:
+      `[...]` losses in the dtype of `y_pred`.
+
+    Raises:
+      ValueError: if shapes do not fit together.
+    """
+    y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+    classes = labels.classes_of(y_pred)
+    if class_weights is not None:
+        class_weights = ops.convert_to_tensor(class_weights, dtype=y_pred.dtype)
+        if tuple(class_weights.shape) != (classes,):
+            raise ValueError(f'class_weights: found shape {tuple(class_weights.shape)}; expected '
+                             f'({classes},), one weight for each class of y_pred.')
+    bias = balance.start_bias(classes) if logit_bias == 'auto' else logit_bias
+    terms = _Terms(alpha, beta, class_weights, log_zero, log_prior, bias, reverse_on == 'adjusted')
+    if not from_logits and (bias or log_prior is not None):
+        y_pred, from_logits = labels.logits_of(y_pred, False), True
+
+    def of_shares(q):
+        return _soft(labels.smoothed(q, label_smoothing), y_pred, terms, from_logits)
+
+    def of_ids(ids):
+        if label_smoothing:
+            return of_shares(ops.one_hot(ids, classes, dtype=y_pred.dtype))
+        return _hard(ids, y_pred, terms, from_logits)
+
+    return labels.by_kind(y_true, y_pred, of_ids, of_shares)
+
+
+def _hard(ids, y_pred, terms, from_logits):
+    ce, of_reverse = _cross_entropies(ids, y_pred, terms, from_logits)
+    weight = terms.alpha
+    if terms.class_weights is not None:
+        weight = weight * ops.take(terms.class_weights, ids, axis=0)
+    balanced = weight * ce
+    if not terms.beta:
+        return balanced
+    missed = -ops.expm1(-of_reverse)  # 1 − p(y), exact where p(y) is near 1
+    if terms.logit_bias:
+        missed = missed / (missed + ops.exp(terms.logit_bias - of_reverse))
+    return balanced + (-terms.beta * terms.log_zero) * missed
+
+
+def _cross_entropies(ids, y_pred, terms, from_logits):
+    """−log p of the given class for BCE, and for RCE."""
+    if not from_logits:
+        ce = ops.sparse_categorical_crossentropy(ids, y_pred, from_logits=False)
+    elif terms.log_prior is None:
+        ce = cross_entropy.of_ids(ids, y_pred)
+    elif terms.beta and not terms.adjusted:
+        return cross_entropy.with_prior(ids, y_pred, terms.log_prior)[::-1]
+    else:
+        ce = cross_entropy.of_ids(ids, _moved(y_pred, terms))
+    return ce, ce
+
+
+def _soft(q, y_pred, terms, from_logits):
+    if from_logits:
+        log_p = ops.log_softmax(_moved(y_pred, terms))
+        p = ops.exp(log_p)
+    else:
+        p = y_pred / ops.sum(y_pred, axis=-1, keepdims=True)
+        log_p = labels.logits_of(y_pred, False)
+    weighted = q if terms.class_weights is None else terms.class_weights * q
+    balanced = -terms.alpha * ops.sum(weighted * log_p, axis=-1)
+    if not terms.beta:
+        return balanced
+    if terms.logit_bias or (terms.log_prior is not None and not terms.adjusted):
+        logits = _moved(y_pred, terms) if terms.adjusted else y_pred
+        p = ops.softmax(logits + terms.logit_bias * q / ops.max(q, axis=-1, keepdims=True))
+    log_q = ops.log(ops.maximum(q, math.exp(terms.log_zero)))
+    return balanced - terms.beta * ops.sum(p * log_q, axis=-1)
+
+
+def _moved(logits, terms):
+    if terms.log_prior is None:
+        return logits
+    return logits + ops.convert_to_tensor(terms.log_prior, dtype=logits.dtype)
+
+
+@keras.saving.register_keras_serializable('bsce_tf')
+class BalancedSymmetricCrossEntropy(ClassLoss):
+    """α·BCE + β·RCE as a Keras loss; see `bsce` for the formula and the shapes.
+
+    CE is alpha=1, beta=0; BCE adds class weights; SCE has a β and no class weights. For many
+    classes, give `prior` in place of class weights, and logit_bias='auto'.
+
+    Args:
+      alpha: α ≥ 0, weight of the (balanced) cross-entropy. Paper: 0.4.
+      beta: β ≥ 0, weight of the reverse cross-entropy. Paper: 0.7. SCE's authors use (α, β) =
+        (0.01, 1) on MNIST, (0.1, 1) on CIFAR-10 and (6, 0.1) on CIFAR-100.
+      class_weights: `[K]` numbers ≥ 0, as from `class_weights.balanced`, or None.
+      log_zero: A < 0, what log 0 is taken to be.
+      from_logits: whether the model gives logits.
+      label_smoothing: in [0, 1).
+      reduction: any of Keras's.
+      name: of the loss.
+      dtype: of the computation; default `keras.config.floatx()`, so float32 in mixed precision.
+      prior: `[K]` numbers above 0, such as class sizes, or None: the (balanced) cross-entropy is
+        that of logits + τ·log π, with π = prior / Σ prior. The logits themselves then are those
+        of equally frequent classes, and need no prior when the model is used.
+      tau: τ, 0 to 10.
+      logit_bias: ε of the reverse term, −20 to 20, or 'auto' for ln((K−1)/9).
+      reverse_on: 'raw' or 'adjusted': whether the reverse term sees the prior, too.
+
+    Raises:
+      InputError: (a ValueError) if a number is out of its range.
+
+    Examples:
+      >>> loss = BalancedSymmetricCrossEntropy(class_weights=[0.5, 2.0])
+      >>> loss([1], [[0.0, 0.0]])  # 0.4·2·log 2 + 0.7·4·0.5
+      1.9545178
+      >>> many = BalancedSymmetricCrossEntropy(prior=[3, 1], logit_bias=1.0986123)  # ln 3
+      >>> many([1], [[0.0, 0.0]])  # 0.4·log 4 + 0.7·4·0.5 / (0.5 + 3·0.5)
+      1.2545178
+    """
+
+    def __init__(self, alpha=0.4, beta=0.7, class_weights=None, log_zero=-4.0, from_logits=True,
+                 label_smoothing=0.0, reduction='sum_over_batch_size',
+                 name='balanced_symmetric_cross_entropy', dtype=None, prior=None, tau=1.0,
+                 logit_bias=0.0, reverse_on='raw'):
+        super().__init__(class_weights, prior, tau, from_logits, label_smoothing, reduction, name,
+                         dtype)
+        check('alpha', alpha, finite(alpha), 'a number ≥ 0')
+        check('beta', beta, finite(beta), 'a number ≥ 0')
+        check('log_zero', log_zero, -math.inf < log_zero < 0, 'a finite number below 0')
+        check('logit_bias', logit_bias,
+              logit_bias == 'auto' or (not isinstance(logit_bias, str)
+                                       and finite(logit_bias, -LARGEST_BIAS, LARGEST_BIAS)),
+              f"a number from -{LARGEST_BIAS:g} to {LARGEST_BIAS:g}, or 'auto'")
+        check('reverse_on', reverse_on, reverse_on in ('raw', 'adjusted'), 'raw or adjusted')
+        self.alpha, self.beta, self.log_zero = float(alpha), float(beta), float(log_zero)
+        self.logit_bias = logit_bias if logit_bias == 'auto' else float(logit_bias)
+        self.reverse_on = reverse_on
+
+    def call(self, y_true, y_pred):
+        """See `bsce`."""
+        y_pred = ops.convert_to_tensor(y_pred)
+        labels.warn_of_probabilities(y_pred, self.from_logits)
+        self.check_width(labels.classes_of(y_pred))
+        return bsce(y_true, y_pred, self.alpha, self.beta, self.class_weights, self.log_zero,
+                    self.from_logits, self.label_smoothing, self.log_prior, self.logit_bias,
+                    self.reverse_on)
+
+    def get_config(self):
+        """See Keras."""
+        return {**super().get_config(), 'alpha': self.alpha, 'beta': self.beta,
+                'log_zero': self.log_zero, 'logit_bias': self.logit_bias,
+                'reverse_on': self.reverse_on}

@@ -1,0 +1,42 @@
+"""Focal loss: what is already learnt counts less.
+
+Lin et al. 2017, "Focal Loss for Dense Object Detection", equation 4, of the softmax's p. With the
+class weights of `class_weights.effective` it is the class-balanced focal loss of Cui et al. 2019,
+"Class-Balanced Loss Based on Effective Number of Samples" (who take the sigmoid's p).
+"""
+
+import keras
+from keras import ops
+
+from bsce_tf.losses.base import ClassLoss, check, finite
+
+_TINY = 1e-30  # where 1 − p is 0, a power of it has no finite slope
+
+
+@keras.saving.register_keras_serializable('bsce_tf')
+class FocalLoss(ClassLoss):
+    """−(1 − p(y))^γ·log p(y) of each example.
+
+    Args:
+      gamma: γ, 0 (cross-entropy) to 100. Lin et al.: 2; Cui et al.: 0.5, 1 or 2.
+      name: of the loss.
+      **arguments: of `base.ClassLoss`, such as class_weights.
+
+    Example:
+      >>> FocalLoss(gamma=2)([0], [[0.0, 0.0]])  # 0.5²·log 2
+      0.17328680
+    """
+
+    def __init__(self, gamma=2.0, name='focal', **arguments):
+        super().__init__(name=name, **arguments)
+        check('focal_gamma', gamma, finite(gamma, 0, 100), 'a number from 0 to 100')
+        self.gamma = float(gamma)
+
+    def of_log_p(self, log_p):
+        """See `base.ClassLoss`."""
+        missed = ops.maximum(-ops.expm1(log_p), _TINY)
+        return -ops.power(missed, self.gamma) * log_p
+
+    def get_config(self):
+        """See Keras."""
+        return {**super().get_config(), 'gamma': self.gamma}

@@ -1,0 +1,82 @@
+"""What labels and predictions of a loss are, and whether they fit together."""
+
+import warnings
+
+import keras
+import numpy as np
+from keras import ops
+
+
+def classes_of(y_pred):
+    """K of predictions `[..., K]`; raises ValueError where it is unknown or below 2."""
+    classes = y_pred.shape[-1]
+    if classes is None or classes < 2:
+        raise ValueError(f'y_pred: found shape {tuple(y_pred.shape)}; expected [..., K] with K of '
+                         'at least 2.')
+    return classes
+
+
+def by_kind(y_true, y_pred, of_ids, of_shares):
+    """Losses of class ids by one function, of one-hot or soft labels by another.
+
+    A label out of range gives NaN, unless an operation on the way raises an error, as TensorFlow's
+    and PyTorch's do on a CPU.
+
+    Args:
+      y_true: ids of shape `[...]` or `[..., 1]`, or labels `[..., K]`, of any dtype. Where
+        TensorFlow does not know the last axis beforehand, it decides when it runs.
+      y_pred: `[..., K]`.
+      of_ids: function of int32 `[...]` → losses `[...]`.
+      of_shares: function of `[..., K]` in the dtype of `y_pred` → losses `[...]`.
+
+    Raises:
+      ValueError: if shapes do not fit together.
+    """
+    classes, rank = classes_of(y_pred), len(y_pred.shape)
+
+    def ids(labels):
+        labels = ops.cast(labels, 'int32')  # Keras casts labels to the loss's dtype
+        inside = ops.logical_and(labels >= 0, labels < classes)
+        return of_ids(labels) * ops.cast(ops.where(inside, 1.0, np.nan), y_pred.dtype)
+
+    if len(y_true.shape) == rank - 1:
+        return ids(y_true)
+    width = y_true.shape[-1] if len(y_true.shape) == rank else 0
+    if width == 1:
+        return ids(ops.squeeze(y_true, -1))
+    if width not in (classes, None):
+        raise ValueError(f'y_true: found shape {tuple(y_true.shape)}; expected class ids or '
+                         f'[..., {classes}] to go with y_pred {tuple(y_pred.shape)}.')
+    if width is None:
+        return ops.cond(ops.equal(ops.shape(y_true)[-1], 1), lambda: ids(y_true[..., 0]),
+                        lambda: of_shares(ops.cast(y_true, y_pred.dtype)))
+    return of_shares(ops.cast(y_true, y_pred.dtype))
+
+
+def smoothed(shares, smoothing):
+    """(1−s)·q + s/K of labels q `[..., K]`."""
+    return (1.0 - smoothing) * shares + smoothing / shares.shape[-1] if smoothing else shares
+
+
+def logits_of(y_pred, from_logits):
+    """Logits of predictions: themselves, or log p with p clipped to [ε, 1−ε] as Keras does."""
+    if from_logits:
+        return y_pred
+    epsilon = keras.config.epsilon()
+    p = y_pred / ops.sum(y_pred, axis=-1, keepdims=True)
+    return ops.log(ops.clip(p, epsilon, 1.0 - epsilon))
+
+
+def warn_of_probabilities(y_pred, from_logits):
+    """Warns where a loss that expects logits is given what a softmax made.
+
+    Keras marks the output of its softmax; TensorFlow's graphs tell the operation, too.
+    """
+    if not from_logits:
+        return
+    operation = getattr(y_pred, 'op', None)  # of TensorFlow's graphs alone
+    while getattr(operation, 'type', '') in ('Cast', 'Identity'):
+        operation = operation.inputs[0].op
+    if hasattr(y_pred, '_keras_logits') or getattr(operation, 'type', '') == 'Softmax':
+        warnings.warn('the loss has from_logits=True, but the predictions come from a softmax; '
+                      'expected logits, or from_logits=False.', stacklevel=2)

@@ -1,0 +1,58 @@
+"""Normalised cross-entropy with reverse cross-entropy, an active-passive loss.
+
+Ma et al. 2020, "Normalized Loss Functions for Deep Learning with Noisy Labels", section 3.
+"""
+
+import math
+
+import keras
+from keras import ops
+
+from bsce_tf.losses import cross_entropy
+from bsce_tf.losses.base import ClassLoss, check, finite
+
+
+@keras.saving.register_keras_serializable('bsce_tf')
+class NormalisedReverseCrossEntropy(ClassLoss):
+    """α·NCE + β·RCE of each example: NCE = log p(y) / Σ log p(k), RCE = −A·(1 − p(y)).
+
+    Args:
+      alpha: α ≥ 0. Paper: 1 on MNIST and CIFAR-10, 10 on CIFAR-100.
+      beta: β ≥ 0. Paper: 1 on CIFAR-10, 0.1 on CIFAR-100.
+      log_zero: A < 0, what log 0 is taken to be; the authors' code clips at 1e-4, A = −9.21.
+      name: of the loss.
+      **arguments: of `base.ClassLoss`, such as class_weights.
+
+    Example:
+      >>> NormalisedReverseCrossEntropy()([0], [[0.0, 0.0]])  # 1/2 + 4·0.5
+      2.5
+    """
+
+    def __init__(self, alpha=1.0, beta=1.0, log_zero=-4.0, name='nce_rce', **arguments):
+        super().__init__(name=name, **arguments)
+        check('nce_alpha', alpha, finite(alpha), 'a number ≥ 0')
+        check('rce_beta', beta, finite(beta), 'a number ≥ 0')
+        check('log_zero', log_zero, -math.inf < log_zero < 0, 'a finite number below 0')
+        self.alpha, self.beta, self.log_zero = float(alpha), float(beta), float(log_zero)
+
+    def of_ids(self, ids, logits):
+        """See `base.ClassLoss`."""
+        ce = cross_entropy.of_ids(ids, logits)
+        true = ops.take_along_axis(logits, ids[..., None], axis=-1)[..., 0]
+        # Σ log p(k) = Σ z(k) − K·log Σ exp z(k), and ce = log Σ exp z(k) − z(y).
+        total = ops.sum(logits - (ce + true)[..., None], axis=-1)
+        return self.alpha * -ce / total + self._reverse(-ce)
+
+    def of_shares(self, shares, logits):
+        """See `base.ClassLoss`."""
+        log_p = ops.log_softmax(logits)
+        normalised = log_p / ops.sum(log_p, axis=-1, keepdims=True)
+        return ops.sum(shares * (self.alpha * normalised + self._reverse(log_p)), axis=-1)
+
+    def _reverse(self, log_p):
+        return self.beta * self.log_zero * ops.expm1(log_p)
+
+    def get_config(self):
+        """See Keras."""
+        return {**super().get_config(), 'alpha': self.alpha, 'beta': self.beta,
+                'log_zero': self.log_zero}
