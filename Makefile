@@ -1,3 +1,4 @@
+# make install  the program into .venv, without the demo
 # make demo   install, get Fashion-MNIST, train with CE and with BSCE, print one table
 # make test   install what the tests need, lint, run them
 # make bench  install what they are measured against, run the benchmarks: under 30 minutes
@@ -5,7 +6,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test test-large lint bench clean
+.PHONY: install demo test test-large lint bench clean
+
+install: .venv/core
 
 demo: .venv/core
 	tools/get_fashion_mnist.sh .data

@@ -10,7 +10,7 @@ import importlib
 __version__ = '0.1.0'
 
 _SUBMODULES = (
-    'api', 'audit', 'catalogue', 'class_weights', 'data', 'errors', 'evaluation', 'fields',
+    'api', 'audit', 'catalogue', 'class_weights', 'data', 'demo', 'errors', 'evaluation', 'fields',
     'losses', 'metrics', 'models', 'recipes', 'report', 'serving', 'training',
 )
 

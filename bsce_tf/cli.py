@@ -1,6 +1,7 @@
 """The command line: modes, flags, help, and the one line in which every error is told."""
 
 import importlib
+import os
 import pathlib
 import sys
 import tempfile
@@ -12,7 +13,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from bsce_tf import fields, files, recipes
-from bsce_tf.errors import InputError, RunError
+from bsce_tf.errors import InputError, RunError, alike
 
 LOG = 'error.log'  # the traceback of the last error that no message was written for
 _LONGEST = 300  # characters of such an error's own words
@@ -25,45 +26,65 @@ class Mode(NamedTuple):
     Attributes:
       help: one line.
       steps: what it runs, in order: 'module:function', each called with (config, workdir).
+      fields: fields of the config that it uses, or beginnings of their names.
     """
 
     help: str
     steps: tuple
+    fields: tuple = ()
+
+
+# What training uses: every field but those of other modes.
+_TRAINING = tuple(dict.fromkeys(
+    name.partition('.')[0] + ('.' if '.' in name else '') for name in fields.TABLE
+    if name.partition('.')[0] not in ('audit', 'evaluate', 'predict', 'export', 'report')))
+_USING = ('batch_size', 'strategy', 'replicas', 'tta.')  # a trained run
 
 
 GROUPS = {
     'Begin': {
         'demo': Mode('train the config with ce and with bsce, and compare them (the default)',
-                     ('experiments.demo:run',)),
+                     ('bsce_tf.demo:run',), _TRAINING),
         'models': Mode('list the backbones: size, cost, smallest image, published accuracy',
                        ('bsce_tf.models.overview:run',))},
     'Data': {
         'inspect': Mode('count images, classes, doubles and overlaps before training',
-                        ('bsce_tf.catalogue.inspect:run',)),
+                        ('bsce_tf.catalogue.inspect:run',), ('data.',)),
         'verify': Mode('decode every image and list those that cannot be used',
-                       ('bsce_tf.catalogue.verify:run',)),
+                       ('bsce_tf.catalogue.verify:run',), ('data.',)),
         'pack': Mode('write the images into a few large files that are read fast',
-                     ('bsce_tf.catalogue.pack:run',))},
+                     ('bsce_tf.catalogue.pack:run',), ('data.',))},
     'Train': {
         'train': Mode('train into --workdir, or go on there, and evaluate',
-                      ('bsce_tf.training.train:train', 'bsce_tf.evaluation.evaluate:evaluate')),
+                      ('bsce_tf.training.train:train', 'bsce_tf.evaluation.evaluate:evaluate'),
+                      _TRAINING),
         'audit': Mode('find wrong labels and near-duplicates among the training images',
-                      ('bsce_tf.audit.audit:audit',)),
+                      ('bsce_tf.audit.audit:audit',), (*_TRAINING, 'audit.')),
         'clean_train': Mode('audit, then train on what it left, one or more times',
-                            ('bsce_tf.audit.rounds:clean_train',)),
+                            ('bsce_tf.audit.rounds:clean_train',), (*_TRAINING, 'audit.')),
         'convert': Mode("turn a checkpoint of timm's into a file for model.weights",
-                        ('bsce_tf.models.convert:run',))},
+                        ('bsce_tf.models.convert:run',), ('image.size', 'model.'))},
     'Use a trained run (--workdir=A, or A,B,… for several)': {
         'evaluate': Mode('errors on the test set, by scale and by class group',
-                         ('bsce_tf.evaluation.evaluate:evaluate',)),
+                         ('bsce_tf.evaluation.evaluate:evaluate',),
+                         (*_USING, 'data.', 'evaluate.')),
         'predict': Mode('classes of images, as CSV',
-                        ('bsce_tf.evaluation.predict:predict',)),
+                        ('bsce_tf.evaluation.predict:predict',),
+                        (*_USING, 'data.', 'predict.')),
         'export': Mode('a SavedModel for TensorFlow Serving',
-                       ('bsce_tf.serving.export:export',)),
+                       ('bsce_tf.serving.export:export',),
+                       ('data.max_pixels', 'tta.', 'export.')),
         'report': Mode('one HTML page on the runs: curves, errors, mistakes',
-                       ('bsce_tf.report.report:report',))},
+                       ('bsce_tf.report.report:report',), ('report.',))},
 }
 MODES = {name: mode for group in GROUPS.values() for name, mode in group.items()}
+
+
+def run():
+    """The program: runs what the command line says, and ends with its exit status."""
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+    os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')  # else off on CPUs without AVX-512
+    sys.exit(main(sys.argv))
 
 
 def main(arguments):
@@ -77,9 +98,12 @@ def main(arguments):
     """
     workdir = ''
     try:
-        values = _parse(arguments)
+        if arguments[1:2] == ['help']:
+            print(_help(arguments))
+            return 0
+        values = _parse(_with_mode(arguments))
         if values.help or values.helpfull:
-            print(usage(values.helpfull))
+            print(usage(arguments[0], values.helpfull))
             return 0
         workdir = values.workdir
         print(f'{values.mode}: loading TensorFlow', file=sys.stderr, flush=True)
@@ -101,27 +125,52 @@ def main(arguments):
     return 0
 
 
-def usage(whole=False):
+def _with_mode(arguments):
+    """The arguments with `--mode=train` for `train`, where that is the first of them."""
+    if arguments[1:2] and arguments[1] in MODES:
+        return [arguments[0], f'--mode={arguments[1]}', *arguments[2:]]
+    return arguments
+
+
+def _help(arguments):
+    """What `bsce help` and `bsce help MODE` print."""
+    if len(arguments) == 2:
+        return usage(arguments[0])
+    name = arguments[2]
+    if name not in MODES:
+        raise InputError(f"help: found '{name}'{alike(name, MODES)}; expected one of "
+                         f'{", ".join(MODES)}.')
+    return '\n'.join([f'{name}: {MODES[name].help}', *_fields_of(MODES[name].fields)])
+
+
+def usage(program='bsce', whole=False):
     """What `--help` prints; `whole`: with every field of a config, as `--helpfull`."""
-    lines = ['python main.py [--config=NAME] [--workdir=DIR] [--mode=MODE] '
-             '[--config.FIELD=VALUE …]', '',
+    name = 'bsce' if pathlib.Path(program).name == 'bsce' else 'python main.py'
+    lines = [f'{name} [MODE] [--config=NAME] [--workdir=DIR] [--config.FIELD=VALUE …]', '',
              f'--config   a config that comes with the program ({", ".join(recipes.names())}),',
              f'           or a file; some take words after a colon; {_DEFAULT} if not given',
              '--workdir  folder for the files of the run; runs/demo if not given',
-             '--mode     what to do:']
+             'MODE       what to do; --mode=MODE is the same:']
     for group, modes in GROUPS.items():
         lines += ['', f'  {group}', *(f'    {name:<13}{mode.help}' for name, mode in modes.items())]
     if not whole:
-        return '\n'.join([*lines, '', '--helpfull lists every field of a config.'])
-    block = ''
-    lines += ['', 'Fields, as --config.FIELD=VALUE, with their defaults:']
+        return '\n'.join([*lines, '', f'{name} help MODE lists the fields that a mode uses, '
+                          '--helpfull all of them.'])
+    return '\n'.join([*lines, *_fields_of(tuple(fields.TABLE))])
+
+
+def _fields_of(wanted):
+    """Lines on the fields whose names begin with one of `wanted`."""
+    block, lines = '', ['', 'Fields, as --config.FIELD=VALUE, with their defaults:']
     for name, field in fields.TABLE.items():
+        if not name.startswith(wanted):
+            continue
         if name.rpartition('.')[0] != block:
             block = name.rpartition('.')[0]
             lines.append('')
         words = textwrap.wrap(' '.join(field.help.split()), 92)
         lines += [f'  {name}={field.default!r}', *(f'      {line}' for line in words)]
-    return '\n'.join(lines)
+    return lines if wanted else []
 
 
 def _parse(arguments):

@@ -16,7 +16,7 @@ import time
 import keras
 from absl import app, flags
 
-from bsce_tf import files, losses, metrics
+from bsce_tf import files, internals, losses, metrics
 from bsce_tf.data import pipeline, split
 from bsce_tf.data.sampler import Sampler
 from bsce_tf.data.sources import fashion_mnist
@@ -43,7 +43,7 @@ def train(arm, rate, seed, images):
     keras.utils.set_random_seed(seed)
     model = classifier.build(BACKBONE, images.num_classes, ARMS[arm], image_size=SIZE.value,
                              channels=1)
-    for layer in model._flatten_layers():
+    for layer in internals.all_layers(model):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.9  # 0.99 forgets the first statistics in some hundred steps
     steps = math.ceil(EPOCHS.value * len(images) / BATCH.value)

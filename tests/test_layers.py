@@ -2,11 +2,12 @@
 
 import ast
 import pathlib
+import re
 
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1] / 'bsce_tf'
-FREE = {'fields', 'losses', 'metrics', 'class_weights', 'errors', 'files'}
+FREE = {'fields', 'internals', 'losses', 'metrics', 'class_weights', 'errors', 'files'}
 # Those of one level do not import each other.
 LEVELS = [('data',), ('catalogue', 'models'), ('training',), ('evaluation',),
           ('audit',), ('report',), ('serving',)]
@@ -36,3 +37,12 @@ def test_imports_point_left(path):
         allowed = {'errors', 'fields', 'files', 'class_weights', here}
     wrong = [name for name in imports(path) if name.split('.')[0] not in allowed]
     assert not wrong, f'{path} imports {wrong}'
+
+
+def test_what_is_not_public_in_keras_and_tensorflow_is_used_in_one_file():
+    private = re.compile(r'tensorflow\.python|keras\.src|\b(?!self\b|cls\b)\w+\._(flatten_layers|'
+                         r'inbound_nodes|get_variable_index|all_reduce_sum_gradients)')
+    found = [f'{path.name}: {line.strip()}' for path in ROOT.rglob('*.py')
+             if path.name != 'internals.py' for line in path.read_text().splitlines()
+             if private.search(line)]
+    assert not found

@@ -46,6 +46,24 @@ def test_help_explains_every_mode_and_ends_well():
         assert [line for line in lines if line.split()[:1] == [name] and mode.help in line], name
 
 
+@pytest.mark.parametrize(('mode', 'has', 'lacks'), [
+    ('train', 'loss.alpha=0.4', 'export.name'), ('export', "export.name='bsce_tf'", 'loss.alpha'),
+    ('inspect', "data.source='fashion_mnist'", 'model.backbone')])
+def test_help_of_a_mode_lists_the_fields_that_it_uses(capsys, mode, has, lacks):
+    assert cli.main(['bsce', 'help', mode]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f'{mode}: {cli.MODES[mode].help}\n')
+    assert f'\n  {has}\n' in printed
+    assert lacks not in printed
+
+
+def test_a_mode_may_stand_first(capsys):
+    assert cli.main(['bsce', 'models', '--config=smoke']) == 0
+    assert 'pnasnet5large' in capsys.readouterr().out
+    assert cli.main(['bsce', 'help', 'trian']) == 2
+    assert "found 'trian' (did you mean train?)" in capsys.readouterr().err
+
+
 def test_the_whole_help_has_every_field(capsys):
     assert cli.main(['main.py', '--helpfull']) == 0
     printed = capsys.readouterr().out

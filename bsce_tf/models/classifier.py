@@ -9,6 +9,7 @@ import numpy as np
 from absl import logging
 from keras import layers
 
+from bsce_tf import internals
 from bsce_tf.errors import InputError
 from bsce_tf.models import backbones, convert_timm, heads
 
@@ -88,7 +89,7 @@ def synchronise_batch_norm(model):
 
     So a run gives the same weights on any number of replicas. Call it before `compile`.
     """
-    for layer in model._flatten_layers(include_self=False):
+    for layer in internals.all_layers(model):
         if isinstance(layer, layers.BatchNormalization):
             layer.synchronized = True
 
@@ -105,7 +106,7 @@ def freeze_layers(model, names):
     """
     if isinstance(names, str):
         raise InputError(f"model.freeze: found the string '{names}'; expected a tuple of names.")
-    found = [layer for layer in model._flatten_layers(include_self=False) if layer.weights]
+    found = [layer for layer in internals.all_layers(model) if layer.weights]
     for name in names:
         fitting = [layer for layer in found
                    if layer.name.startswith(name) or fnmatch.fnmatchcase(layer.name, name)]

@@ -16,6 +16,8 @@ import functools
 import keras
 import tensorflow as tf
 
+from bsce_tf import internals
+
 
 @keras.saving.register_keras_serializable(package='bsce_tf')
 class GroupedConv2D(keras.layers.Conv2D):
@@ -90,7 +92,7 @@ def grouped_conv2d(inputs, kernel, groups, strides=(1, 1), padding='valid'):
     @tf.custom_gradient
     def convolve(inputs, kernel):
         def gradient(upstream):
-            whole = grouped_gradient_works(inputs.dtype) and not _compiled_by_xla()
+            whole = grouped_gradient_works(inputs.dtype) and not internals.compiled_by_xla()
             return _gradients(inputs, kernel, upstream, 1 if whole else groups, strides, padding)
 
         return tf.nn.conv2d(inputs, kernel, strides, padding), gradient
@@ -146,16 +148,3 @@ def grouped_gradient_works(dtype):
 
 def _has_accelerator():
     return any(device.device_type != 'CPU' for device in tf.config.list_logical_devices())
-
-
-def _compiled_by_xla():
-    """Whether the code being traced will be compiled by XLA.
-
-    TensorFlow has no public way to ask. Both answers give right gradients; XLA's CPU code for the
-    whole gradient is some hundred times slower than group by group.
-    """
-    if tf.executing_eagerly():
-        return False
-    from tensorflow.python.ops import control_flow_util
-
-    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())

@@ -10,6 +10,8 @@ import keras
 import numpy as np
 from keras import layers
 
+from bsce_tf import internals
+
 # Kinds whose output channels are the last axis of their last kernel.
 _LINEAR = (layers.Conv2D, layers.SeparableConv2D, layers.Dense)
 
@@ -67,7 +69,7 @@ def _pairs(model):
     """(linear layer, BatchNorm) of one model, without those inside of its nested models."""
     readers, makers = {}, {}
     for layer in model.layers:
-        for node in layer._inbound_nodes:
+        for node in internals.calls_of(layer):
             for tensor in node.input_tensors:
                 readers.setdefault(id(tensor), []).append(layer)
             for tensor in node.outputs:
@@ -75,9 +77,9 @@ def _pairs(model):
     for tensor in model.outputs:
         readers.setdefault(id(tensor), []).append(None)
     for norm in model.layers:
-        if not isinstance(norm, layers.BatchNormalization) or len(norm._inbound_nodes) != 1:
+        if not isinstance(norm, layers.BatchNormalization) or len(internals.calls_of(norm)) != 1:
             continue
-        (tensor,) = norm._inbound_nodes[0].input_tensors
+        (tensor,) = internals.calls_of(norm)[0].input_tensors
         linear = makers.get(id(tensor))
         if (_is_linear(linear) and len(readers[id(tensor)]) == 1
                 and norm.axis in (-1, len(tensor.shape) - 1)):
@@ -87,7 +89,7 @@ def _pairs(model):
 def _is_linear(layer):
     if not isinstance(layer, (*_LINEAR, layers.DepthwiseConv2D)):
         return False
-    if type(layer).call not in _PLAIN or len(layer._inbound_nodes) != 1:
+    if type(layer).call not in _PLAIN or len(internals.calls_of(layer)) != 1:
         return False
     last = getattr(layer, 'data_format', 'channels_last') == 'channels_last'
     return last and layer.activation is keras.activations.linear

@@ -7,7 +7,8 @@ in each signature that is used, and time to load: see benchmarks/export.py.
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from bsce_tf import internals
 
 # A SavedModel's graph is one protocol buffer, of less than 2 GiB; the rest is left to the graph.
 LARGEST = 1_900_000_000
@@ -30,7 +31,7 @@ def freeze(function, spec):
       Function of such a tensor with the same result.
     """
     traced = tf.function(function, input_signature=[spec], autograph=False)
-    frozen = convert_variables_to_constants_v2(traced.get_concrete_function())
+    frozen = internals.with_constants(traced.get_concrete_function())
 
     def call(tensor):
         (result,) = frozen(tf.convert_to_tensor(tensor))

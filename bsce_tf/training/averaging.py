@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from bsce_tf import internals
+
 
 def averaged_variables(model):
     """What an average is taken of: weights and statistics, not the states of random numbers."""
@@ -94,7 +96,7 @@ def estimate_statistics(model, batches, count):
       batches: iterable of distributed (images, labels).
       count: how many to take, at least 1.
     """
-    norms = [layer for layer in model._flatten_layers()
+    norms = [layer for layer in internals.all_layers(model)
              if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable]
     if not norms:
         return

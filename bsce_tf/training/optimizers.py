@@ -4,12 +4,12 @@ import math
 
 import keras
 
-from bsce_tf import fields
+from bsce_tf import fields, internals
 
 NAMES = fields.choices('optimizer.name')
 
 
-class _Factored:
+class _Factored(internals.OwnSums):
     """A variable's learning rate is the optimizer's times a factor of its own.
 
     Weight decay stays that of the optimizer's rate. Gradients come summed over the replicas, see
@@ -25,16 +25,12 @@ class _Factored:
         self.factors = dict(factors or {})
 
     def build(self, variables):
-        # In update_step a variable is TensorFlow's own, which does not know its path.
         self._by_index = [self.factors.get(v.path, 1.0) for v in variables]
         super().build(variables)
 
     def update_step(self, gradient, variable, learning_rate):
-        factor = self._by_index[self._get_variable_index(variable)]
+        factor = self._by_index[self.place_of(variable)]
         super().update_step(gradient, variable, learning_rate * factor)
-
-    def _all_reduce_sum_gradients(self, grads_and_vars):
-        return grads_and_vars  # else Keras would sum them a second time, after clipping
 
     def get_config(self):
         return {**super().get_config(), 'factors': self.factors}

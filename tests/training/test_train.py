@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
+from bsce_tf import demo
 from bsce_tf.data import prepare
 from bsce_tf.errors import InputError, PreemptedError, RunError
 from bsce_tf.evaluation.evaluate import evaluate
@@ -16,7 +17,6 @@ from bsce_tf.models import classifier
 from bsce_tf.training import checkpoint, workdir
 from bsce_tf.training.loop import Loop
 from bsce_tf.training.train import train
-from experiments import demo
 
 
 def smoke(**fields):
