@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import shutil
+import uuid
 
 
 @contextlib.contextmanager
@@ -16,7 +17,7 @@ def replacing(path):
     After an error, or when the process is killed, `path` is as it was before.
     """
     path = pathlib.Path(path)
-    temporary = path.with_name(f'.{os.getpid()}.{path.name}')  # the suffix says the format
+    temporary = path.with_name(f'.{_token()}.{path.name}')  # the suffix says the format
     try:
         yield temporary
         with open(temporary, 'rb') as written:
@@ -24,6 +25,11 @@ def replacing(path):
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _token():
+    """What no other writer has: containers that share a folder may share numbers of processes."""
+    return f'{os.getpid()}-{uuid.uuid4().hex}'
 
 
 def check_space(folder, size):
@@ -37,7 +43,14 @@ def check_space(folder, size):
 
 def is_leftover(path):
     """Whether a path is what `replacing` leaves behind when its process is killed."""
-    return re.match(r'\.\d+\.', pathlib.Path(path).name) is not None
+    return re.match(r'\.\d+(-[0-9a-f]{32})?\.', pathlib.Path(path).name) is not None
+
+
+def remove_leftovers(folder):
+    """Removes what `replacing` left in a folder. Only for who holds its lock, see `locks`."""
+    for path in folder.iterdir() if folder.exists() else ():
+        if is_leftover(path):
+            path.unlink(missing_ok=True)
 
 
 def write_text(path, text):

@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bsce_tf import files, metrics
+from bsce_tf import fields, files, metrics
 from bsce_tf.audit import cleaning, confident, duplicates, judges
 from bsce_tf.data import clean_list, prepare, records
 from bsce_tf.data.examples import Examples
 from bsce_tf.errors import InputError
-from bsce_tf.training import workdir
+from bsce_tf.training import resume, workdir
 
 ISSUES, CLEANED, SUMMARY, SCORES = ('label_issues.csv', 'cleaned.csv', 'audit.json', 'scores.npz')
 COLUMNS = ('path', 'given_label', 'suggested_label', 'score', 'class_size')
@@ -54,7 +54,7 @@ def audit(config, folder):
     * scores.npz: scores and more of all images, in the order of the training set.
     * near_duplicates.csv: pairs of images that are nearly the same, see `duplicates`.
 
-    Other fields of `audit` than folds, model and top_k may be changed and the audit be called
+    Fields on which no probability depends, as `audit.rule`, may be changed and the audit be called
     again, which then trains nothing.
 
     Args:
@@ -70,10 +70,13 @@ def audit(config, folder):
     """
     check_machine(config)
     duplicates.check(config.audit.duplicate_similarity)
+    folder = workdir.check(folder)
+    plan = resume.plan(folder, config, fixed=fields.OF_AUDIT)
+    config = plan.config
     data, given, before = load(config)
-    folder = workdir.claim(folder, claimed(config))
-    workdir.check_data(folder, data.train)
-    workdir.describe(folder, data.train)
+    workdir.check_data(folder, data)
+    resume.claim(folder, plan)
+    workdir.describe(folder, data)
     sparse = (judges.by_model(config, folder, data, before) if config.audit.model
               else judges.by_folds(config, folder, data))
     result = find(data.train, sparse, config.audit)
@@ -103,12 +106,6 @@ def load(config):
     indices, labels = clean_list.select(data.train, audited)
     return (data._replace(train=data.train.subset(indices, labels)), data.train.labels[indices],
             data.train)
-
-
-def claimed(config):
-    """The config that config.json of an audit's folder holds: what probabilities depend on."""
-    return {**config.to_dict(), 'audit': {name: config.audit[name]
-                                          for name in ('folds', 'model', 'top_k')}}
 
 
 def find(train, sparse, fields):

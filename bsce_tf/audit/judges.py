@@ -58,14 +58,11 @@ def by_folds(config, folder, data):
     """
     labels, size = data.train.labels, data.train.num_classes
     fold = fold_of(labels, size, config.audit.folds, config.seed)
-    settings = config.copy_and_resolve_references()
-    with settings.unlocked():
-        del settings.audit  # what is done with the probabilities changes no run
     found = top_probabilities.empty(len(labels), min(config.audit.top_k, size))
     for number in range(config.audit.folds):
         place = folder / f'fold-{number}'
         kept, held_out = (np.flatnonzero(fold != number), np.flatnonzero(fold == number))
-        _train(settings, place, data._replace(train=data.train.subset(kept)))
+        _train(config, place, data._replace(train=data.train.subset(kept)))
         part = _judged(config, workdir.read(place), place / HELD_OUT, data.train.subset(held_out),
                        f'fold {number}')
         for values, new in zip(found, part, strict=True):

@@ -6,11 +6,11 @@ import json
 
 import keras
 
-from bsce_tf import files
+from bsce_tf import fields, files
 from bsce_tf.audit import audit
 from bsce_tf.data import clean_list
 from bsce_tf.evaluation import evaluate
-from bsce_tf.training import train, workdir
+from bsce_tf.training import resume, train, workdir
 
 TABLE = 'rounds.csv'
 COLUMNS = ('round', 'training_images', 'listed', 'dropped', 'relabelled', 'noise',
@@ -38,9 +38,10 @@ def clean_train(config, folder):
       InputError, RunError: as `audit.audit`, `train.train` and `evaluate.evaluate`.
     """
     audit.check_machine(config)
-    fields = config.to_dict()
-    fields['audit'].pop('rounds')
-    folder = workdir.claim(folder, fields)
+    folder = workdir.check(folder)
+    plan = resume.plan(folder, config, fixed=fields.OF_ROUNDS)
+    config = plan.config
+    resume.claim(folder, plan)
     clean, rows = config.data.clean, []
     before, _ = clean_list.places(clean)
     for number in range(config.audit.rounds + 1):
@@ -65,8 +66,6 @@ def _with(config, clean):
 
 
 def _train(config, folder):
-    with config.unlocked():
-        del config.audit  # how the list was made changes nothing in what is trained on it
     keras.backend.clear_session()
     train.train(config, folder)
     evaluate.evaluate(config, folder)

@@ -1,12 +1,10 @@
 """What a mode that uses trained runs takes from them, and what from the command line."""
 
-import json
 import os
 import pathlib
 
-from ml_collections import config_dict
-
 from bsce_tf.errors import InputError
+from bsce_tf.fields import stored
 from bsce_tf.training import workdir
 
 MODES = ('evaluate', 'predict', 'export')
@@ -68,11 +66,6 @@ def resolve(mode, config, text, flag):
         return config
     own = configs[0]
     with own.unlocked(), own.ignore_type():
-        for name, value in config.items():  # a run of an earlier version lacks new fields
-            if hasattr(value, 'items'):
-                own[name] = {**value.to_dict(), **own.get(name, {})}
-            elif name not in own:
-                own[name] = value
         own.tta.scales = ()
         own.update_from_flattened_dict(
             {name: value for name, value in overrides.items() if _free(name)})
@@ -81,8 +74,7 @@ def resolve(mode, config, text, flag):
 
 def _config(folder):
     workdir.read(folder)  # says what is wrong with the folder
-    return config_dict.ConfigDict(
-        _tuples(json.loads((folder / workdir.CONFIG).read_text(encoding='utf-8'))))
+    return workdir.config_of(folder)
 
 
 def _check(folder, own, overrides):
@@ -92,17 +84,10 @@ def _check(folder, own, overrides):
         there = own
         for part in name.split('.'):
             there = there.get(part) if hasattr(there, 'get') else None
-        if _tuples(value) != there:
+        if stored.tuples(value) != there:
             raise InputError(f'--config.{name}: found {value!r}; expected {there!r}, as the run in '
                              f'{folder} was trained. Here only {", ".join(FREE)} may differ.')
 
 
 def _free(name):
     return name.split('.')[0] in FREE
-
-
-def _tuples(value):
-    """JSON's lists as the tuples that configs have."""
-    if isinstance(value, dict):
-        return {key: _tuples(item) for key, item in value.items()}
-    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value

@@ -3,9 +3,10 @@
 import difflib
 
 from bsce_tf.errors import InputError, alike
-from bsce_tf.fields.table import FIXED, LATER, TABLE
+from bsce_tf.fields.field import OF_AUDIT, OF_ROUNDS, OF_RUN, VERSION
+from bsce_tf.fields.table import TABLE
 
-__all__ = ['FIXED', 'LATER', 'TABLE', 'check', 'choices']
+__all__ = ['OF_AUDIT', 'OF_ROUNDS', 'OF_RUN', 'TABLE', 'VERSION', 'check', 'choices']
 
 
 def check(name, value, prefix=''):

@@ -5,8 +5,8 @@ the resuming of a run what may differ.
 """
 
 import math
-from typing import NamedTuple
 
+from bsce_tf.fields.field import AUDIT, BOUNDED, DATA, LATER, ROUNDS, Field
 from bsce_tf.fields.rules import (
     BOOLEAN,
     EPOCHS,
@@ -16,33 +16,11 @@ from bsce_tf.fields.rules import (
     SIZES,
     STAGES,
     TEXT,
-    Rule,
     integer,
     number,
     number_or,
     one_of,
 )
-
-# Whether a field changes the weights of steps already made. LATER: it does not, so it may change
-# when a run goes on. FIXED: it does, so another value needs another run.
-FIXED, LATER = 'fixed', 'later'
-
-
-class Field(NamedTuple):
-    """One field.
-
-    Attributes:
-      default: its value in configs/default.py.
-      rule: a `rules.Rule`.
-      help: meaning and unit.
-      resume: FIXED or LATER.
-    """
-
-    default: object
-    rule: Rule
-    help: str
-    resume: str = FIXED
-
 
 TABLE = {
     'seed': Field(0, integer(0, 2**31 - 1),
@@ -57,32 +35,33 @@ TABLE = {
         'float32 | mixed_float16 | mixed_bfloat16'),
     'jit_compile': Field(False, BOOLEAN, 'compile the step by XLA; slower on CPUs', LATER),
     'batch_size': Field(64, integer(1), 'global, over all replicas; at least 1'),
-    'epochs': Field(30, integer(1), 'at least 1'),
+    'epochs': Field(30, integer(1), 'at least 1', BOUNDED),
     'steps': Field(0, integer(0), "of an epoch; 0: as many as the sampler's epoch has"),
     'stages': Field(({},), STAGES,
-        "what each stage changes: {'sampler.gamma': 1.0, 'epochs': 5}, …"),
+        "what each stage changes: {'sampler.gamma': 1.0, 'epochs': 5}, …", BOUNDED),
 
     'data.source': Field('fashion_mnist', one_of('bsce_tf.data.sources:SOURCES'),
-        'a name of bsce_tf.data.sources.SOURCES'),
+        'a name of bsce_tf.data.sources.SOURCES', DATA),
     'data.root': Field('', TEXT,
-        "folder of the images; what it means is the source's matter", LATER),
-    'data.train': Field('', TEXT, 'list of training images'),
+        "folder of the images; what it means is the source's matter", DATA),
+    'data.train': Field('', TEXT, 'list of training images', DATA),
     'data.validation': Field('', TEXT,
-        'list of validation images; empty: a stratified part of training'),
-    'data.test': Field('', TEXT, 'list of test images; empty: none', LATER),
-    'data.dataset': Field('', TEXT, 'tfds: name, or name/config:version'),
-    'data.image_column': Field('image', TEXT, 'csv: column of paths'),
-    'data.label_column': Field('label', TEXT, 'csv: column of class names'),
-    'data.classes': Field('', TEXT, ".json or .csv of class names by id; '': found in the data"),
+        'list of validation images; empty: a stratified part of training', DATA),
+    'data.test': Field('', TEXT, 'list of test images; empty: none', ROUNDS),
+    'data.dataset': Field('', TEXT, 'tfds: name, or name/config:version', DATA),
+    'data.image_column': Field('image', TEXT, 'csv: column of paths', DATA),
+    'data.label_column': Field('label', TEXT, 'csv: column of class names', DATA),
+    'data.classes': Field('', TEXT,
+        ".json or .csv of class names by id; '': found in the data", DATA),
     'data.clean': Field('', TEXT,
         "folder of --mode=verify's clean lists, or one list; or the cleaned.csv of "
-        "--mode=audit; or both, 'A,B'; '': none"),
+        "--mode=audit; or both, 'A,B'; '': none", DATA),
     'data.cache': Field('', TEXT,
         "folder for indexes of long lists; '': ~/.cache/bsce-tf; off: none", LATER),
     'data.shard_images': Field(4096, integer(1),
         'images in a shard that --mode=pack writes; at least 1', LATER),
     'data.max_pixels': Field(100_000_000, integer(0),
-        'larger images count as bad, undecoded; 0: no limit'),
+        'larger images count as bad, undecoded; 0: no limit', BOUNDED),
     'data.on_error': Field('stop', one_of('stop', 'skip'),
         'a bad image: stop | skip (train on another of its class)', LATER),
     'data.max_bad_fraction': Field(0.01, number(0, 1),
@@ -208,7 +187,7 @@ TABLE = {
     'averaging.batches': Field(100, integer(1),
         "training batches to estimate SWA's BatchNorm statistics anew"),
     'averaging.select': Field('raw', one_of('best', 'raw', 'ema', 'swa'),
-        'evaluate and export: raw | ema | swa | best (on validation)'),
+        'evaluate and export: raw | ema | swa | best (on validation)', BOUNDED),
 
     'checkpoint.steps': Field(0, integer(0),
         'save every so many steps; 0: not; always after an epoch', LATER),
@@ -219,28 +198,28 @@ TABLE = {
         'none | mlflow | wandb: where else to send the history', LATER),
 
     'tta.scales': Field((), MAYBE_SIZES,
-        'test time: centre crops of these sizes; (): image.scales', LATER),
+        'test time: centre crops of these sizes; (): image.scales', AUDIT),
 
     'evaluate.output': Field('', TEXT,
         "folder for the tables of several runs; '': the first workdir", LATER),
 
     'audit.folds': Field(5, integer(2),
-        'networks, each judges images that it was not trained on; ≥ 2', LATER),
+        'networks, each judges images that it was not trained on; ≥ 2', AUDIT),
     'audit.model': Field('', TEXT,
-        "a run on other images, which judges all; '': audit.folds", LATER),
+        "a run on other images, which judges all; '': audit.folds", AUDIT),
     'audit.top_k': Field(20, integer(2),
-        'most probable classes that are kept of an image; at least 2', LATER),
+        'most probable classes that are kept of an image; at least 2', AUDIT),
     'audit.score': Field(
         'self_confidence', one_of('self_confidence', 'normalized_margin',
                                   'adjusted_self_confidence', 'adjusted_margin'),
-        'order of the list of wrong labels; see bsce_tf/audit/confident.py', LATER),
+        'order of the list of wrong labels; see bsce_tf/audit/confident.py', ROUNDS),
     'audit.rule': Field('drop', one_of('drop', 'relabel'),
-        'listed images: drop | relabel (where that is sure, else drop)', LATER),
+        'listed images: drop | relabel (where that is sure, else drop)', ROUNDS),
     'audit.below': Field(0.5, number(0, open_low=True),
         "they leave where their label's probability is below this × the mean of its "
-        'class, so that hard classes stay; > 0; 1000: always', LATER),
+        'class, so that hard classes stay; > 0; 1000: always', ROUNDS),
     'audit.keep': Field(5, integer(1),
-        'least images that keep their label in every class; at least 1', LATER),
+        'least images that keep their label in every class; at least 1', ROUNDS),
     'audit.rounds': Field(1, integer(1),
         'clean_train: audits, each of what the last one left; ≥ 1', LATER),
     'audit.duplicate_similarity': Field(0.98, number(0, 1),

@@ -5,9 +5,8 @@ import json
 import math
 from typing import NamedTuple
 
-from ml_collections import config_dict
-
 from bsce_tf.errors import InputError
+from bsce_tf.fields import stored
 from bsce_tf.training import stages, workdir
 
 ENSEMBLE = 'ensemble.json'
@@ -48,11 +47,12 @@ def read(folder, name):
       InputError: if there is no trained run in the folder, or a file of it is damaged.
     """
     run = workdir.read(folder)
-    config = json.loads((run.folder / workdir.CONFIG).read_text(encoding='utf-8'))
-    losses = [stage.loss.name for stage in stages.resolve(config_dict.ConfigDict(config))]
+    config = workdir.config_of(run.folder)
+    losses = [stage.loss.name for stage in stages.resolve(config)]
     return Results(run, name, read_history(run.folder / workdir.METRICS),
                    read_errors(run.folder / workdir.EVALUATION),
-                   read_bad_images(run.folder / workdir.BAD_IMAGES), workdir.flat(config), losses)
+                   read_bad_images(run.folder / workdir.BAD_IMAGES),
+                   stored.flat(config.to_dict()), losses)
 
 
 def read_history(path):

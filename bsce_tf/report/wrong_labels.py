@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 from absl import logging
-from ml_collections import config_dict
 
 from bsce_tf.audit import audit
 from bsce_tf.data import records
@@ -58,8 +57,7 @@ def read(folder, name):
     """
     try:
         summary = json.loads((folder / audit.SUMMARY).read_text(encoding='utf-8'))
-        config = config_dict.ConfigDict(json.loads(
-            (folder / workdir.CONFIG).read_text(encoding='utf-8')))
+        config = workdir.config_of(folder)
         fingerprint = json.loads((folder / workdir.DATA).read_text(encoding='utf-8'))['fingerprint']
         with open(folder / audit.ISSUES, newline='', encoding='utf-8',
                   errors='surrogateescape') as file:

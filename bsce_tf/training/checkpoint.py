@@ -1,5 +1,6 @@
 """The state of a run in one file, from which it goes on as if it had not stopped."""
 
+import contextlib
 import json
 import os
 import re
@@ -64,6 +65,18 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir() if _PATTERN.fullmatch(path.name))
 
 
+def newest_state(folder):
+    """The `State` in the newest checkpoint whose state can be read; a new one where there is none.
+
+    Its arrays are not read, so that it costs nothing; `load` may have to take an earlier one.
+    """
+    for name in reversed(names(folder)):
+        with contextlib.suppress(OSError, KeyError, ValueError, TypeError), h5py.File(
+                folder / name, 'r') as file:
+            return _state(file)
+    return State()
+
+
 def load(folder, name=None):
     """The newest checkpoint that is whole; damaged ones are named in a warning.
 
@@ -93,15 +106,20 @@ def load(folder, name=None):
 
 def _read(path):
     with h5py.File(path, 'r') as file:
-        text = file['state'][()]
-        if zlib.crc32(text) != file['checksum'][()]:
-            raise ValueError('the state does not match its checksum')
+        state = _state(file)
         arrays = []
         for i in range(len(file) - 2):
             arrays.append(file[str(i)][()])
             if _checksum(arrays[-1]) != file[str(i)].attrs['checksum']:
                 raise ValueError(f'array {i} does not match its checksum')
-    return State(**json.loads(text)), arrays
+    return state, arrays
+
+
+def _state(file):
+    text = file['state'][()]
+    if zlib.crc32(text) != file['checksum'][()]:
+        raise ValueError('the state does not match its checksum')
+    return State(**json.loads(text))
 
 
 def assign(variables, arrays, name):

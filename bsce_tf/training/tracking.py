@@ -4,7 +4,7 @@ import importlib
 
 from bsce_tf import fields, files
 from bsce_tf.errors import InputError
-from bsce_tf.training import workdir
+from bsce_tf.fields import stored
 
 NAMES = fields.choices('tracking')
 
@@ -35,7 +35,7 @@ class Tracking:
             record = self._package.start_run(run_id=known, run_name=folder.name).info.run_id
             if known is None:
                 self._package.log_params({
-                    name: str(value)[:500] for name, value in workdir.flat(config).items()})
+                    name: str(value)[:500] for name, value in stored.flat(config).items()})
         else:
             record = self._package.init(name=folder.name, dir=str(folder), config=config, id=known,
                                         resume='allow').id

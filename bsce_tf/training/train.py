@@ -17,6 +17,7 @@ from bsce_tf.training import (
     averaging,
     checkpoint,
     optimizers,
+    resume,
     stages,
     strategy,
     workdir,
@@ -51,17 +52,21 @@ def train(config, folder, data=None):
       RunError: if the loss is no longer finite, a file cannot be written or a worker is lost.
       PreemptedError: after SIGTERM, when the state is saved.
     """
+    folder = workdir.check(folder)
+    plan = resume.plan(folder, config, checkpoint.newest_state(folder / workdir.CHECKPOINTS))
+    config = plan.config
     devices = strategy.create(config.strategy, config.replicas)
     parts = stages.resolve(config)
     for part in parts:
         _check(part, devices)
     set_up(config)
-    folder = workdir.check(folder, config.to_dict())
     data = data or prepare.load(**config.data, seed=config.seed)
-    workdir.check_data(folder, data.train)
+    workdir.check_data(folder, data)
     with _lost_workers(devices), Terminated() as terminated:
         state, arrays = _restored(folder / workdir.CHECKPOINTS, devices)
         if state.stage == len(parts) - 1 and state.epoch >= parts[-1].epochs:
+            if plan.changes and strategy.workers_of(devices)[0] == 0:
+                resume.claim(folder, plan)
             logging.info('%s: all epochs were done before', folder)
             return
         for number in range(state.stage, len(parts)):
@@ -70,8 +75,7 @@ def train(config, folder, data=None):
                 state.next_stage()
                 arrays = None
             with devices.scope():
-                _train_stage(config, parts[number], folder, data, state, arrays, devices,
-                             terminated)
+                _train_stage(plan, parts[number], folder, data, state, arrays, devices, terminated)
         if terminated():  # after the last step, which asks for it, too
             raise PreemptedError(f'{folder}: told to stop (SIGTERM); all epochs are done and '
                                  'saved. The same command goes on with what follows.')
@@ -144,13 +148,13 @@ def evaluation_batches(config, examples, bad, shard=(0, 1), full=False):
         bad=bad)
 
 
-def _train_stage(run, config, folder, data, state, arrays, devices, terminated):
+def _train_stage(plan, config, folder, data, state, arrays, devices, terminated):
     """Trains one stage, whose config is `config`, from `state` and the arrays saved with it."""
     worker, _ = strategy.workers_of(devices)
     model, steps = _build(config, folder, data, state, arrays)
     if worker == 0:
-        folder = workdir.claim(folder, run.to_dict())  # only now: a bad field leaves no trace
-        workdir.describe(folder, data.train)
+        resume.claim(folder, plan)  # only now: a bad field leaves no trace
+        workdir.describe(folder, data)
     swa = averaging.Swa() if config.averaging.swa_epochs else None
     if arrays is not None:
         count = len(steps.variables)
@@ -174,7 +178,7 @@ def _train_stage(run, config, folder, data, state, arrays, devices, terminated):
     observers = []
     if worker == 0:
         _announce(config, folder, data, state, model, epoch_steps, devices)
-        observers = _observers(run, config, folder, epoch_steps)
+        observers = _observers(plan.config, config, folder, epoch_steps)
     loop = Loop(config, folder, state, steps, _schedule(config, epoch_steps), swa, worker == 0,
                 observers, terminated)
     validation = strategy.distribute(

@@ -9,6 +9,7 @@ from ml_collections import config_dict
 from bsce_tf import files
 from bsce_tf.data import label_map, records
 from bsce_tf.errors import InputError
+from bsce_tf.fields import stored
 from bsce_tf.training import stages
 
 CONFIG, METRICS, CLASSES, DATA = 'config.json', 'metrics.csv', 'classes.json', 'data.json'
@@ -41,83 +42,70 @@ class Run(NamedTuple):
     best: dict
 
 
-def check(workdir, config):
-    """Checks that `workdir` is, or can become, the folder of the run that `config` describes.
+def check(workdir):
+    """Checks that `workdir` is, or can become, the folder of a run.
 
     Args:
-      workdir: path of a folder that is missing, empty, or holds a run of the same config.
-      config: nested dict of plain values.
+      workdir: path of a folder that is missing, empty, or holds a run.
 
     Returns:
       pathlib.Path of the folder.
 
     Raises:
-      InputError: if the folder holds anything else, naming the fields that differ.
+      InputError: if the folder holds anything else.
     """
     folder = pathlib.Path(workdir)
     try:
         if folder.exists() and not folder.is_dir():
             raise InputError(f'--workdir: {folder} is a file; expected a folder.')
-        if (folder / CONFIG).exists():
-            _compare(folder, config)
-        elif folder.exists() and any(not files.is_leftover(path) for path in folder.iterdir()):
+        if not (folder / CONFIG).exists() and folder.exists() and any(
+                not files.is_leftover(path) for path in folder.iterdir()):
             raise InputError(f'--workdir: {folder} is not empty and holds no {CONFIG}; expected an '
                              'empty folder or one of an earlier run.')
     except OSError as error:
-        raise _unusable(folder, error) from error
+        raise unusable(folder, error) from error
     return folder
 
 
-def claim(workdir, config):
-    """Makes `workdir` the folder of the run that `config` describes; see `check`.
+def check_data(folder, data):
+    """Raises InputError if what `folder` holds was begun with other training or validation images.
 
-    Returns:
-      pathlib.Path of the folder, which holds config.json; half-written files are gone.
+    Class ids would mean something else, validation images have been trained on, or the best weights
+    been chosen by other images.
 
-    Raises:
-      InputError: as `check`, or if the folder cannot be written.
-    """
-    folder = check(workdir, config)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for place in (folder, folder / CHECKPOINTS):
-            for path in place.iterdir() if place.exists() else ():
-                if files.is_leftover(path):
-                    path.unlink()
-        if not (folder / CONFIG).exists():
-            files.write_json(folder / CONFIG, config)
-    except OSError as error:
-        raise _unusable(folder, error) from error
-    return folder
-
-
-def check_data(folder, examples):
-    """Raises InputError if what `folder` holds was begun with another training set.
-
-    Class ids would mean something else, or validation images have been trained on.
+    Args:
+      folder: pathlib.Path.
+      data: a `examples.Splits`.
     """
     path = folder / DATA
     if not path.exists():
         return
-    there = _json(path)
+    there, examples = json_of(path), data.train
     if there.get('fingerprint') != records.fingerprint(examples):
         raise InputError(f'{path}: begun with other training data: {there.get("images")} images of '
                          f'{len(there.get("counts", ()))} classes there, {len(examples)} of '
                          f'{examples.num_classes} now; expected the same images and labels, or '
                          'another --workdir.')
+    known = there.get('validation_fingerprint')  # runs of version 1 do not tell
+    if known and known != records.fingerprint(data.validation):
+        raise InputError(f'{path}: begun with other validation images or labels; expected the '
+                         'same, or another --workdir.')
 
 
-def _unusable(folder, error):
+def unusable(folder, error):
+    """The `InputError` that an OSError becomes."""
     return InputError(f'--workdir: {folder}: {error.strerror or error}; expected a folder that can '
                       'be read and written.')
 
 
-def describe(folder, examples):
-    """Writes classes.json and data.json: what a trained model needs to know of its training set."""
+def describe(folder, data):
+    """Writes classes.json and data.json: what a trained model needs to know of its `Splits`."""
+    examples = data.train
     label_map.save(folder / CLASSES, examples.class_names)
     files.write_json(folder / DATA, {
         'images': len(examples), 'channels': examples.channels,
-        'fingerprint': records.fingerprint(examples), 'counts': examples.counts.tolist()})
+        'fingerprint': records.fingerprint(examples), 'counts': examples.counts.tolist(),
+        'validation_fingerprint': records.fingerprint(data.validation)})
 
 
 def read(workdir):
@@ -147,10 +135,10 @@ def kinds(workdir):
       InputError: as `read`.
     """
     folder = pathlib.Path(workdir)
-    config = config_dict.ConfigDict(_json(folder / CONFIG))
-    class_names, data = label_map.load(folder / CLASSES), _json(folder / DATA)
+    config = config_of(folder)
+    class_names, data = label_map.load(folder / CLASSES), json_of(folder / DATA)
     found = {}
-    for kind, best in _json(folder / BEST).items():
+    for kind, best in json_of(folder / BEST).items():
         try:
             stage, weights = stages.resolve(config)[best['stage']], folder / KINDS[kind]
             best = {'kind': kind, 'error': best['error'], **best}
@@ -170,7 +158,22 @@ def _no_run(path):
                       'trained run (--mode=train).')
 
 
-def _json(path):
+def config_of(folder):
+    """The config of a run, whatever version wrote it, as a ConfigDict of all fields.
+
+    Raises:
+      InputError: if there is none, or it is damaged or of a newer version.
+    """
+    path = pathlib.Path(folder) / CONFIG
+    return config_dict.ConfigDict(stored.complete(json_of(path), path))
+
+
+def json_of(path):
+    """The dict in a JSON file of a run.
+
+    Raises:
+      InputError: if there is no such file, or it holds no JSON object.
+    """
     if not path.exists():
         raise _no_run(path)
     try:
@@ -180,23 +183,3 @@ def _json(path):
     except (ValueError, OSError) as error:
         raise InputError(f'{path}: {error}; expected a JSON object that a run wrote.') from error
     return value
-
-
-def _compare(folder, config):
-    there = flat(_json(folder / CONFIG))
-    here = flat(json.loads(json.dumps(config)))
-    differing = [f'{key} is {there.get(key)!r} there and {here.get(key)!r} now'
-                 for key in sorted(there.keys() | here.keys()) if there.get(key) != here.get(key)]
-    if differing:
-        more = f' and {len(differing) - 3} more' if len(differing) > 3 else ''
-        raise InputError(f'--workdir: {folder} holds another run: {"; ".join(differing[:3])}{more}.'
-                         ' Expected another --workdir, or the same config.')
-
-
-def flat(tree, prefix=''):
-    """{dotted name: value} of nested dicts."""
-    found = {}
-    for key, value in tree.items():
-        name = f'{prefix}{key}'
-        found.update(flat(value, f'{name}.') if isinstance(value, dict) else {name: value})
-    return found

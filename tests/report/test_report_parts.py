@@ -4,8 +4,8 @@ import re
 
 import numpy as np
 
+from bsce_tf.fields import stored
 from bsce_tf.report import curves, markup, mistakes, predictions, scatter
-from bsce_tf.training import workdir
 
 
 def answers_of(labels, predicted, seed=0):
@@ -68,5 +68,5 @@ def test_markup_escapes_all_that_is_not_markup():
 
 
 def test_nested_configs_are_told_by_dotted_names():
-    assert workdir.flat({'a': {'b': 1, 'c': {'d': [2]}}, 'e': ()}) == {
+    assert stored.flat({'a': {'b': 1, 'c': {'d': [2]}}, 'e': ()}) == {
         'a.b': 1, 'a.c.d': [2], 'e': ()}

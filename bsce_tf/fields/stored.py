@@ -1,0 +1,73 @@
+"""config.json: a config as a run keeps it, and how a later version reads it."""
+
+from bsce_tf.errors import InputError
+from bsce_tf.fields.field import VERSION
+from bsce_tf.fields.table import TABLE
+
+
+def packed(config):
+    """What config.json holds: nested dict of plain values, with the version of its fields.
+
+    Args:
+      config: nested dict of all fields.
+    """
+    return {'version': VERSION, **config}
+
+
+def version(stored):
+    """The version that config.json was written with; 1 where it says none."""
+    found = stored.get('version', 1)
+    return found if type(found) is int else 1
+
+
+def complete(stored, origin):
+    """Every field of a run, those of later versions with the meaning that it was trained with.
+
+    Args:
+      stored: nested dict, as config.json holds it.
+      origin: what to call it in messages.
+
+    Returns:
+      Nested dict of all fields of `TABLE`; lists are tuples.
+
+    Raises:
+      InputError: if it is of a later version, or has a field that this one does not know.
+    """
+    found = flat(tuples(stored))
+    if version(stored) > VERSION:
+        raise InputError(f'{origin}: found fields of version {version(stored)}; expected at most '
+                         f'{VERSION}, which this program knows: take a newer one.')
+    found.pop('version', None)
+    unknown = sorted(found.keys() - TABLE.keys())
+    if unknown:
+        raise InputError(f'{origin}: found {", ".join(unknown)}; expected only fields that this '
+                         'program knows: was the run made by a newer one?')
+    return nested({name: found.get(name, field.before) for name, field in TABLE.items()})
+
+
+def flat(tree, prefix=''):
+    """{dotted name: value} of nested dicts."""
+    found = {}
+    for key, value in tree.items():
+        name = f'{prefix}{key}'
+        found.update(flat(value, f'{name}.') if isinstance(value, dict) else {name: value})
+    return found
+
+
+def nested(values):
+    """Nested dicts of {dotted name: value}."""
+    tree = {}
+    for name, value in values.items():
+        *blocks, last = name.split('.')
+        place = tree
+        for block in blocks:
+            place = place.setdefault(block, {})
+        place[last] = value
+    return tree
+
+
+def tuples(value):
+    """JSON's lists as the tuples that configs have."""
+    if isinstance(value, dict):
+        return {key: tuples(item) for key, item in value.items()}
+    return tuple(map(tuples, value)) if isinstance(value, list | tuple) else value
