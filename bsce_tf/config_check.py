@@ -23,6 +23,7 @@ def check(config):
             fields.check(name, value, 'config.')
         _check_scales(stage)
         _check_loss(stage)
+        _check_schedule(stage)
 
 
 def _check_scales(config):
@@ -44,6 +45,18 @@ def _check_loss(config):
     if loss.name == 'ldam' and loss.ldam_margin * loss.ldam_scale > 60:
         raise InputError(f'config.loss.ldam_scale: found {loss.ldam_scale}; expected ldam_scale × '
                          'ldam_margin to be 60 or less.')
+
+
+def _check_schedule(config):
+    floor, rate = config.schedule.min_rate, config.optimizer.learning_rate
+    if floor > rate:
+        raise InputError(f'config.schedule.min_rate: found {floor}; expected at most '
+                         f'optimizer.learning_rate, which is {rate}.')
+    if config.schedule.stop_patience and config.averaging.swa_epochs:
+        raise InputError('config.schedule.stop_patience: found '
+                         f'{config.schedule.stop_patience} with averaging.swa_epochs = '
+                         f'{config.averaging.swa_epochs}; expected one of them to be 0: a stage '
+                         'that ends early does not come to its last epochs.')
 
 
 def check_override(name, text):

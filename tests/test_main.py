@@ -129,7 +129,9 @@ def test_words_after_the_colon_choose_the_recipe():
     ('batch_size', True, 'whole number'), ('image.scales', (), 'at least one'),
     ('image.scales', (10,), 'at least image.size'), ('image.eval_scale', 9, 'at least image.size'),
     ('strategy', 'tpu', 'mirrored'), ('optimizer.learning_rate', 0.0, 'above 0'),
-    ('schedule.factor', 1.0, 'below 1'), ('sampler.gamma', -0.5, '≥ 0')])
+    ('schedule.factor', 1.0, 'below 1'),
+    ('schedule.min_rate', 0.02, 'at most optimizer.learning_rate, which is 0.01'),
+    ('sampler.gamma', -0.5, '≥ 0')])
 def test_values_out_of_range_are_named(field, value, expected):
     config = importlib.import_module('configs.smoke').get_config()
     with config.unlocked(), config.ignore_type():
@@ -138,6 +140,15 @@ def test_values_out_of_range_are_named(field, value, expected):
         config_check.check(config)
     assert f'config.{field}: found' in str(error.value)
     assert expected in str(error.value)
+
+
+def test_a_stage_that_may_end_early_averages_no_last_epochs():
+    config = importlib.import_module('configs.smoke').get_config()
+    config.schedule.stop_patience = 3
+    config_check.check(config)
+    config.stages = ({}, {'averaging.swa_epochs': 2})
+    with pytest.raises(InputError, match='stop_patience: found 3 with averaging.swa_epochs = 2'):
+        config_check.check(config)
 
 
 def test_a_field_that_no_default_has_is_named():

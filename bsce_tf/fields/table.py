@@ -157,6 +157,9 @@ TABLE = {
     'optimizer.momentum': Field(0.9, number(0, 1, open_high=True), 'of sgd; 0 to below 1'),
     'optimizer.nesterov': Field(False, BOOLEAN, 'of sgd'),
     'optimizer.weight_decay': Field(0.0, number(0), 'decoupled; ≥ 0'),
+    'optimizer.decay_all': Field(False, BOOLEAN,
+        "weight decay of vectors and single numbers, too: BatchNorm, biases, GeM's p, the scale "
+        'of a cosine head; else they have none', old=True),
     'optimizer.layer_decay': Field(1.0, number(0, 1, open_low=True),
         'rate × this for each stage further from the head; above 0 to 1'),
     'optimizer.clip_norm': Field(0.0, number(0),
@@ -171,6 +174,13 @@ TABLE = {
         'rate × factor at a plateau or milestone; above 0, below 1'),
     'schedule.patience': Field(3, integer(1),
         'plateau: epochs without a new best before that; at least 1'),
+    'schedule.min_delta': Field(0.0, number(0, 1),
+        'what an error must be below the best by to count as a new best; 0 to 1'),
+    'schedule.min_rate': Field(0.0, number(0),
+        'plateau: the rate falls no lower; 0 to optimizer.learning_rate'),
+    'schedule.stop_patience': Field(0, integer(0),
+        'epochs without a new best after which a stage ends early, whatever the schedule; '
+        '0: never', LATER),
     'schedule.milestones': Field((), EPOCHS, 'step: epochs after which the rate falls'),
     'schedule.final': Field(0.0, number(0, 1), 'cosine: last rate / first; 0 to 1'),
     'schedule.warmup_steps': Field(0, integer(0),

@@ -52,7 +52,7 @@ class Loop:
         state, iterator = self.state, iter(batches)
         if state.epoch == state.step == 0:
             self.save()  # a stage begins with weights that its first epoch may replace
-        while state.epoch < self.config.epochs:
+        while not state.ended(self.config):
             while state.step < self.schedule.epoch_steps:
                 self._step(iterator, name_images)
             self._end_epoch(validation, statistics)
@@ -98,7 +98,8 @@ class Loop:
             self.swa.add(steps.model)
             if state.epoch == self.config.epochs - 1:
                 self._evaluate_average('swa', self.swa.values, row, validation, statistics)
-        plateau(state, row[MONITOR], self.config.schedule.patience)
+        plateau(state, row[MONITOR], self.config.schedule.patience,
+                self.config.schedule.min_delta)
         state.rows.append(row)
         if self.chief:
             history.write(self.folder / workdir.METRICS, state.rows)

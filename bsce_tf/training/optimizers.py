@@ -47,7 +47,7 @@ class AdamW(_Factored, keras.optimizers.AdamW):
 
 
 def make(model, name, *, learning_rate=0.01, momentum=0.9, nesterov=False, weight_decay=0.0,
-         layer_decay=1.0, clip_norm=0.0, clip_value=0.0, scale_loss=False):
+         decay_all=False, layer_decay=1.0, clip_norm=0.0, clip_value=0.0, scale_loss=False):
     """The optimizer of `config.optimizer` for a classifier.
 
     Args:
@@ -55,7 +55,10 @@ def make(model, name, *, learning_rate=0.01, momentum=0.9, nesterov=False, weigh
       name: one of `NAMES`.
       learning_rate: to begin with.
       momentum, nesterov: of SGD; AdamW keeps Keras's β.
-      weight_decay: decoupled; 0 for none.
+      weight_decay: decoupled, of kernels; 0 for none.
+      decay_all: whether it is of all variables; else those with fewer than two axes have none:
+        BatchNorm's γ and β, biases, GeM's p, a head's scale (He et al. 2019, "Bag of Tricks for
+        Image Classification with CNNs", section 3.1, "no bias decay").
       layer_decay: see `factors`.
       clip_norm: longest gradient, all variables taken together; 0: any.
       clip_value: largest entry of a gradient; 0: any.
@@ -68,6 +71,9 @@ def make(model, name, *, learning_rate=0.01, momentum=0.9, nesterov=False, weigh
         optimizer = SGD(momentum=momentum, nesterov=nesterov, **settings)
     else:
         optimizer = AdamW(**settings | {'weight_decay': weight_decay})
+    if not decay_all:
+        optimizer.exclude_from_weight_decay(
+            [v for v in model.trainable_variables if len(v.shape) < 2])
     return keras.optimizers.LossScaleOptimizer(optimizer) if scale_loss else optimizer
 
 

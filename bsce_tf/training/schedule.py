@@ -11,10 +11,11 @@ NAMES = fields.choices('schedule.name')
 class Schedule(NamedTuple):
     """The learning rate of a stage: a pure function, so that a restarted run has the same.
 
-    plateau: base · factor^drops, see `Plateau`. constant: base. cosine: half a cosine from base to
-    base · final over the whole stage (Loshchilov and Hutter 2017, "SGDR", equation 5, without
-    restarts). step: base · factor^m after m of the milestones. Each is multiplied by
-    (step + 1) / warmup_steps in the first `warmup_steps` (Goyal et al. 2017, section 2.2).
+    plateau: base · factor^drops, at least min_rate, see `plateau`. constant: base. cosine: half a
+    cosine from base to base · final over the whole stage (Loshchilov and Hutter 2017, "SGDR",
+    equation 5, without restarts). step: base · factor^m after m of the milestones. Each is
+    multiplied by (step + 1) / warmup_steps in the first `warmup_steps` (Goyal et al. 2017, section
+    2.2).
 
     Attributes:
       name: one of `NAMES`.
@@ -25,6 +26,7 @@ class Schedule(NamedTuple):
       milestones: epochs after which `step` multiplies by the factor.
       final: 0 to 1, of cosine.
       warmup_steps: 0 or more.
+      min_rate: 0 to `base`, of plateau.
     """
 
     name: str
@@ -35,12 +37,13 @@ class Schedule(NamedTuple):
     milestones: tuple = ()
     final: float = 0.0
     warmup_steps: int = 0
+    min_rate: float = 0.0
 
     def rate(self, step, drops=0):
         """The rate of step 0, 1, … of the stage; `drops`: how often a plateau was met before."""
         rate = self.base
         if self.name == 'plateau':
-            rate *= self.factor**drops
+            rate = max(rate * self.factor**drops, self.min_rate)
         elif self.name == 'step':
             epoch = step // self.epoch_steps
             rate *= self.factor ** sum(epoch >= milestone for milestone in self.milestones)
@@ -50,17 +53,19 @@ class Schedule(NamedTuple):
         return rate * min((step + 1) / self.warmup_steps, 1) if self.warmup_steps else rate
 
 
-def plateau(state, error, patience):
+def plateau(state, error, patience, min_delta=0.0):
     """Counts the epochs without a new best of the stage; after `patience` of them, the rate drops.
 
     Args:
-      state: has `lowest`, `wait` and `drops`, which are changed.
+      state: has `lowest`, `wait`, `drops` and `stale`, which are changed.
       error: of this epoch, on the validation set.
       patience: at least 1.
+      min_delta: what an error must be below the best by to be a new one; 0 or more.
     """
-    if error < state.lowest:
-        state.lowest, state.wait = error, 0
+    if error < state.lowest - min_delta:
+        state.lowest, state.wait, state.stale = error, 0, 0
         return
+    state.stale += 1
     state.wait += 1
     if state.wait >= patience:
         state.wait = 0

@@ -14,6 +14,7 @@ class State:
       step: steps done of this epoch.
       total: steps done of the run.
       lowest, wait, drops: of `schedule.plateau`, for this stage.
+      stale: epochs since the last new best of this stage.
       best: {kind of weights: {'error', 'stage', 'epoch'}}, see `workdir.KINDS`.
       averaged: epochs in the SWA average of this stage.
       rows: of metrics.csv.
@@ -28,10 +29,20 @@ class State:
     drops: int = 0
     best: dict = dataclasses.field(default_factory=dict)
     averaged: int = 0
+    stale: int = 0
     rows: list = dataclasses.field(default_factory=list)
+
+    def ended(self, config):
+        """Whether the stage is done: all epochs, or too many without a new best.
+
+        Args:
+          config: ConfigDict of the stage.
+        """
+        patience = config.schedule.stop_patience
+        return self.epoch >= config.epochs or 0 < patience <= self.stale
 
     def next_stage(self):
         """Goes to the beginning of the next stage."""
         self.stage += 1
-        self.epoch = self.step = self.wait = self.drops = self.averaged = 0
+        self.epoch = self.step = self.wait = self.drops = self.averaged = self.stale = 0
         self.lowest = math.inf

@@ -64,7 +64,7 @@ def train(config, folder, data=None):
     workdir.check_data(folder, data)
     with _lost_workers(devices), Terminated() as terminated:
         state, arrays = _restored(folder / workdir.CHECKPOINTS, devices)
-        if state.stage == len(parts) - 1 and state.epoch >= parts[-1].epochs:
+        if state.stage == len(parts) - 1 and state.ended(parts[-1]):
             if plan.changes and strategy.workers_of(devices)[0] == 0:
                 resume.claim(folder, plan)
             logging.info('%s: all epochs were done before', folder)
@@ -218,8 +218,8 @@ def _training_batches(config, examples, sampler, seed, start, bad, shard):
 
 
 def _schedule(config, epoch_steps):
-    fields = dict(config.schedule)
-    fields.pop('patience')
+    fields = {name: value for name, value in config.schedule.items()
+              if name in Schedule._fields}
     return Schedule(base=config.optimizer.learning_rate, steps=config.epochs * epoch_steps,
                     epoch_steps=epoch_steps, **fields)
 

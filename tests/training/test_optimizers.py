@@ -78,6 +78,31 @@ def test_with_float16_and_two_replicas():
     assert moved == [False, False, True, True]
 
 
+@pytest.mark.parametrize(('name', 'replicas'), [('sgd', 1), ('adamw', 1), ('sgd', 2)])
+@pytest.mark.parametrize('decay_all', [False, True])
+def test_weight_decay_leaves_out_what_is_no_kernel(name, replicas, decay_all):
+    devices = strategy.create('mirrored' if replicas > 1 else 'one', replicas)
+    with devices.scope():
+        model = classifier.build('small_resnet', 5, image_size=24, pooling='gem', head='cosine')
+        optimizer = optimizers.make(model, name, learning_rate=0.1, weight_decay=0.5,
+                                    decay_all=decay_all)
+        optimizer.build(model.trainable_variables)
+    rng = np.random.default_rng(0)
+    for variable in model.trainable_variables:
+        variable.assign(rng.uniform(0.5, 2, variable.shape))
+    before = {v.path: v.numpy() for v in model.trainable_variables}
+    zeros = [tf.zeros(v.shape) for v in model.trainable_variables]
+    tf.function(lambda: devices.run(
+        lambda: optimizer.apply(zeros, model.trainable_variables)))()
+    kept = set()
+    for variable in model.trainable_variables:
+        factor = variable.numpy() / before[variable.path]
+        kept |= {variable.name} if np.all(factor == 1) else set()
+        if decay_all or variable.name == 'kernel':
+            np.testing.assert_allclose(factor, 1 - 0.1 * 0.5, rtol=1e-6)
+    assert kept == (set() if decay_all else {'gamma', 'beta', 'p', 'scale'})
+
+
 def test_config_round_trip():
     optimizer = optimizers.SGD(0.2, factors={'a': 0.5})
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))

@@ -16,6 +16,23 @@ def test_plateau_divides_the_rate_after_patience():
     np.testing.assert_allclose(rates, [1e-2, 1e-2, 1e-2, 1e-3, 1e-3, 1e-3, 1e-4])
 
 
+def test_an_error_must_be_lower_by_min_delta():
+    state, found = State(), []
+    for error in [0.5, 0.46, 0.44, 0.42, 0.39, 0.30]:
+        plateau(state, error, 2, min_delta=0.05)
+        found.append((state.lowest, state.stale, state.wait, state.drops))
+    # Worked by hand: 0.46 and 0.45 are not below 0.45; 0.44 is; 0.42 and 0.39 … against 0.44.
+    assert found == [(0.5, 0, 0, 0), (0.5, 1, 1, 0), (0.44, 0, 0, 0), (0.44, 1, 1, 0),
+                     (0.44, 2, 0, 1), (0.30, 0, 0, 1)]
+
+
+def test_the_rate_falls_no_lower_than_the_floor():
+    schedule = Schedule('plateau', 0.1, 40, 10, min_rate=0.003)
+    np.testing.assert_allclose([schedule.rate(30, drops) for drops in range(5)],
+                               [0.1, 0.01, 0.003, 0.003, 0.003])
+    assert Schedule('cosine', 0.1, 40, 10, min_rate=0.003).rate(40) == 0  # of plateau alone
+
+
 def test_cosine_goes_from_base_to_final():
     schedule = Schedule('cosine', 0.4, 100, 10, final=0.25)
     rates = [schedule.rate(step) for step in range(101)]

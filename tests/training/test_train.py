@@ -191,6 +191,25 @@ def test_stages_follow_each_other(tmp_path):
     assert (state.stage, state.epoch, state.total) == (1, 1, 7)
 
 
+def test_a_stage_ends_early_and_goes_on_exactly_as_it_was(tmp_path):
+    config = smoke(**{'epochs': 9, 'deterministic': True, 'checkpoint.keep': 9,
+                      'schedule.min_delta': 1.0, 'schedule.stop_patience': 2,
+                      'schedule.patience': 1, 'schedule.min_rate': 0.004})
+    config.stages = ({}, {'schedule.stop_patience': 1})
+    train(config, tmp_path / 'whole')
+    rows = rows_of(tmp_path / 'whole')
+    # No error is lower by 1 than the first: two epochs more, and one more in the second stage.
+    assert [row['stage'] for row in rows] == ['0', '0', '0', '1', '1']
+    assert [float(row['learning_rate']) for row in rows] == [0.01, 0.01, 0.004, 0.01, 0.01]
+    shutil.copytree(tmp_path / 'whole', tmp_path / 'killed')
+    for name in checkpoint.names(tmp_path / 'killed' / 'checkpoints'):
+        if name > checkpoint.name_of(4):  # after the second epoch
+            (tmp_path / 'killed' / 'checkpoints' / name).unlink()
+    train(config, tmp_path / 'killed')
+    assert rows_of(tmp_path / 'killed') == rows
+    assert_same(state_of(tmp_path / 'killed'), state_of(tmp_path / 'whole'))
+
+
 def test_a_stage_begins_with_the_best_weights_before_it(tmp_path):
     config = smoke(epochs=2)
     config.stages = ({}, {'epochs': 1, 'steps': 1, 'optimizer.learning_rate': 1e-30,
