@@ -14,7 +14,7 @@ demo: .venv/core
 	tools/get_fashion_mnist.sh .data
 	$(BIN)/python main.py
 
-test: lint
+test: lint .venv-backends/done
 	$(BIN)/python -m pytest
 
 test-large: .venv/dev
@@ -42,5 +42,12 @@ bench: .venv/dev .venv-peers/done
 		--extra-index-url https://download.pytorch.org/whl/cpu
 	touch $@
 
+# The loss on JAX and PyTorch, without TensorFlow.
+.venv-backends/done: tests/losses/backends.txt
+	$(PYTHON) -m venv .venv-backends
+	.venv-backends/bin/pip --disable-pip-version-check install --quiet --requirement $< \
+		--extra-index-url https://download.pytorch.org/whl/cpu
+	touch $@
+
 clean:
-	rm -rf .venv .venv-peers runs
+	rm -rf .venv .venv-peers .venv-backends runs

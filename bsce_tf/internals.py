@@ -62,3 +62,15 @@ def with_constants(function):
     """
     from tensorflow.python.framework import convert_to_constants
     return convert_to_constants.convert_variables_to_constants_v2(function)
+
+
+def is_of_softmax(tensor):
+    """Whether a softmax made this tensor, as far as it can be told.
+
+    Keras marks what its softmax gives, and TensorFlow's graphs tell the operation; Keras's own
+    losses look at the same. tests/losses/test_labels.py trains such models.
+    """
+    operation = getattr(tensor, 'op', None)
+    while getattr(operation, 'type', '') in ('Cast', 'Identity'):
+        operation = operation.inputs[0].op
+    return hasattr(tensor, '_keras_logits') or getattr(operation, 'type', '') == 'Softmax'

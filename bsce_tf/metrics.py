@@ -41,37 +41,68 @@ class MeanTop1Error(keras.metrics.Metric):
           y_true: hard labels `[n]` or `[n, 1]`, or one-hot or soft labels `[n, K]`, whose largest
             entry is taken.
           y_pred: `[n, K]` logits or probabilities. A row that holds NaN is an error.
-          sample_weight: `[n]` or `[n, 1]`, or None.
+          sample_weight: `[n]`, `[n, 1]` or one number, or None.
+
+        Raises:
+          ValueError: if shapes do not fit together. A label out of range makes the result NaN.
         """
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
-        if y_pred.shape[-1] != self.num_classes:
+        if len(y_pred.shape) != 2 or y_pred.shape[-1] != self.num_classes:
             raise ValueError(f'{self.name}: found predictions of shape {tuple(y_pred.shape)}; '
                              f'expected [n, {self.num_classes}].')
-        if len(y_true.shape) == 2 and y_true.shape[-1] != 1:
-            y_true = ops.argmax(y_true, axis=-1)
-        y_true = ops.cast(ops.reshape(y_true, (-1,)), 'int32')
+        ids = self._ids(y_true, y_pred)
         finite = ops.logical_not(ops.any(ops.isnan(y_pred), axis=-1))
-        hit = ops.logical_and(ops.equal(ops.cast(ops.argmax(y_pred, axis=-1), 'int32'), y_true),
+        hit = ops.logical_and(ops.equal(ops.cast(ops.argmax(y_pred, axis=-1), 'int32'), ids),
                               finite)
-        weight = ops.ones_like(hit, dtype=self.dtype)
+        # A label out of range has no class to count for: the result becomes NaN.
+        inside = ops.logical_and(ids >= 0, ids < self.num_classes)
+        weight = ops.cast(ops.where(inside, 1.0, np.nan), self.dtype)
         if sample_weight is not None:
-            weight = ops.cast(ops.reshape(sample_weight, (-1,)), self.dtype)
-        self.total.assign_add(self._by_class(weight, y_true))
-        self.correct.assign_add(self._by_class(weight * ops.cast(hit, self.dtype), y_true))
+            weight = weight * self._weights(sample_weight)
+        ids = ops.where(inside, ids, 0)
+        self.total.assign_add(self._by_class(weight, ids))
+        self.correct.assign_add(self._by_class(weight * ops.cast(hit, self.dtype), ids))
+
+    def _ids(self, y_true, y_pred):
+        """Class ids, int32 `[n]`. Raises ValueError if labels do not go with predictions."""
+        rank = len(y_true.shape)
+        width = y_true.shape[-1] if rank == 2 else 1
+        if rank not in (1, 2) or width not in (1, self.num_classes, None):
+            raise ValueError(f'{self.name}: found labels of shape {tuple(y_true.shape)}; expected '
+                             f'[n], [n, 1] or [n, {self.num_classes}].')
+        if rank == 1:
+            return ops.cast(y_true, 'int32')
+        if width == 1:
+            return ops.cast(y_true[:, 0], 'int32')
+        if width is None:  # of TensorFlow alone: known when it runs; another width is an error then
+            wide = y_true + ops.cast(ops.zeros_like(y_pred), y_true.dtype)
+            return ops.where(ops.equal(ops.shape(y_true)[-1], 1), ops.cast(y_true[:, 0], 'int32'),
+                             ops.cast(ops.argmax(wide, axis=-1), 'int32'))
+        return ops.cast(ops.argmax(y_true, axis=-1), 'int32')
+
+    def _weights(self, sample_weight):
+        weight = ops.cast(ops.convert_to_tensor(sample_weight), self.dtype)
+        shape = tuple(weight.shape)
+        if len(shape) > 2 or (len(shape) == 2 and shape[1] not in (1, None)):
+            raise ValueError(f'{self.name}: found sample weights of shape {shape}; expected [n], '
+                             '[n, 1] or one number.')
+        return ops.reshape(weight, (-1,)) if shape else weight
 
     def _by_class(self, values, labels):
         return ops.segment_sum(values, labels, num_segments=self.num_classes)
 
     def result(self):
         """The mean over classes with images; 0 before the first image."""
-        seen = ops.cast(self.total > 0, self.dtype)
-        accuracy = self.correct / ops.where(self.total > 0, self.total, 1.0)
+        total, correct = (ops.convert_to_tensor(v) for v in (self.total, self.correct))
+        seen = ops.cast(ops.logical_or(total > 0, ops.isnan(total)), self.dtype)
+        accuracy = correct / ops.where(seen > 0, total, 1.0)
         return ops.sum(seen * (1.0 - accuracy)) / ops.maximum(ops.sum(seen), 1.0)
 
     @property
     def classes_without_images(self):
         """How many of the K classes the result leaves out."""
-        return self.num_classes - int(ops.sum(ops.cast(self.total > 0, 'int32')))
+        seen = ops.convert_to_tensor(self.total) > 0
+        return self.num_classes - int(ops.sum(ops.cast(seen, 'int32')))
 
     def get_config(self):
         return {**super().get_config(), 'num_classes': self.num_classes}

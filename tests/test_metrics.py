@@ -69,6 +69,49 @@ def test_nothing_seen_nan_and_wrong_width():
     assert MeanTop1Error.from_config(metric.get_config()).num_classes == 3
 
 
+@pytest.mark.parametrize(('labels', 'z', 'weight', 'message'), [
+    (np.eye(4)[[0, 1]], np.zeros((2, 3)), None, r'labels of shape \(2, 4\); expected \[n\]'),
+    (np.zeros((2, 1, 1)), np.zeros((2, 3)), None, r'labels of shape \(2, 1, 1\)'),
+    ([[0, 1]], np.zeros((1, 2, 3)), None, r'predictions of shape \(1, 2, 3\)'),
+    ([0, 1], np.zeros((2, 3)), np.ones((2, 3)), r'sample weights of shape \(2, 3\)')])
+def test_shapes_that_do_not_fit_are_named(labels, z, weight, message):
+    with pytest.raises(ValueError, match=message):
+        MeanTop1Error(3).update_state(labels, z, weight)
+
+
+def test_one_weight_for_all_images():
+    metric = MeanTop1Error(3)
+    metric.update_state([0, 0, 1], np.eye(3)[[0, 1, 1]], 0.5)
+    metric.update_state([0], np.eye(3)[[0]])
+    assert float(metric.result()) == pytest.approx((1 - 1.5 / 2) / 2)
+
+
+@pytest.mark.parametrize('bad', [-1, 3, 2**31 - 1])
+@pytest.mark.parametrize('jit_compile', [False, True])
+def test_a_label_out_of_range_makes_it_nan(bad, jit_compile):
+    metric = MeanTop1Error(3)
+    update = tf.function(lambda y, z: metric.update_state(y, z), jit_compile=jit_compile)
+    z = tf.eye(3)
+    update(tf.constant([0, 1, 2]), z)
+    assert metric.result() == 0
+    update(tf.constant([0, bad, 2]), z)
+    assert np.isnan(metric.result())
+
+
+def test_labels_of_unknown_shape_are_told_apart_when_it_runs():
+    y, z, _ = problem()
+    expected = reference(y, z.argmax(-1), np.ones(203), 7)
+    metric = MeanTop1Error(7)
+    update = tf.function(lambda y, z: metric.update_state(y, z), input_signature=[
+        tf.TensorSpec([None, None]), tf.TensorSpec([None, 7])])
+    for labels in (y[:, None], np.eye(7)[y]):
+        metric.reset_state()
+        update(labels.astype('float32'), z)
+        assert float(metric.result()) == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        update(np.ones((203, 2), 'float32'), z)
+
+
 def test_groups_are_thirds_by_size():
     groups = metrics.class_groups([5, 100, 0, 7, 5, 50, 9])
     assert {k: v.tolist() for k, v in groups.items()} == {

@@ -24,7 +24,7 @@ class FocalLoss(ClassLoss):
 
     Example:
       >>> FocalLoss(gamma=2)([0], [[0.0, 0.0]])  # 0.5²·log 2
-      0.17328680
+      0.1732868
     """
 
     def __init__(self, gamma=2.0, name='focal', **arguments):

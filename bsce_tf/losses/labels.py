@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from bsce_tf import internals
+
 
 def classes_of(y_pred):
     """K of predictions `[..., K]`; raises ValueError where it is unknown or below 2."""
@@ -68,15 +70,7 @@ def logits_of(y_pred, from_logits):
 
 
 def warn_of_probabilities(y_pred, from_logits):
-    """Warns where a loss that expects logits is given what a softmax made.
-
-    Keras marks the output of its softmax; TensorFlow's graphs tell the operation, too.
-    """
-    if not from_logits:
-        return
-    operation = getattr(y_pred, 'op', None)  # of TensorFlow's graphs alone
-    while getattr(operation, 'type', '') in ('Cast', 'Identity'):
-        operation = operation.inputs[0].op
-    if hasattr(y_pred, '_keras_logits') or getattr(operation, 'type', '') == 'Softmax':
+    """Warns where a loss that expects logits is given what a softmax made, if that can be told."""
+    if from_logits and internals.is_of_softmax(y_pred):
         warnings.warn('the loss has from_logits=True, but the predictions come from a softmax; '
                       'expected logits, or from_logits=False.', stacklevel=2)
