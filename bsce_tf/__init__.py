@@ -11,7 +11,7 @@ __version__ = '0.1.0'
 
 _SUBMODULES = (
     'api', 'audit', 'catalogue', 'class_weights', 'data', 'demo', 'errors', 'evaluation', 'fields',
-    'losses', 'metrics', 'models', 'recipes', 'report', 'serving', 'training',
+    'losses', 'metrics', 'models', 'parts', 'recipes', 'report', 'serving', 'training',
 )
 
 

@@ -39,7 +39,7 @@ def _check_loss(config):
     loss = config.loss
     mixed = [name for name in ('augment.mixup', 'augment.cutmix', 'loss.label_smoothing')
              if config[name.partition('.')[0]][name.partition('.')[2]]]
-    if mixed and not losses.TABLE[loss.name].soft:
+    if mixed and not losses.row(loss.name).soft:
         raise InputError(f'config.loss.name: found {loss.name!r} with {mixed[0]}; expected 0 '
                          'there, as this loss takes hard labels alone.')
     if loss.name == 'ldam' and loss.ldam_margin * loss.ldam_scale > 60:

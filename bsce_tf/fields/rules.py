@@ -53,15 +53,24 @@ def number_or(words, low, high=math.inf):
                 f'{numbers.text}, or {" or ".join(words)}', mixed=True)
 
 
-def one_of(*names):
-    """One of some names; 'module:TABLE' stands for the keys of a table, looked up when needed."""
+def one_of(*names, own=False):
+    """One of some names; 'module:TABLE' stands for the keys of a table, looked up when needed.
+
+    `own`: or the name of somebody's own part, see `bsce_tf.parts`.
+    """
     def known():
         if len(names) == 1 and ':' in names[0]:
             module, table = names[0].split(':')
             return tuple(getattr(importlib.import_module(module), table))
         return names
-    return Rule(lambda v: type(v) is str and v in known(),
-                lambda: f'one of {", ".join(known())}', known)
+    return Rule(lambda v: type(v) is str and ((own and _is_part(v)) or v in known()),
+                lambda: f'one of {", ".join(known())}'
+                + (", or 'package.module:object' of your own" if own else ''), known)
+
+
+def _is_part(name):
+    module, _, attribute = name.partition(':')
+    return attribute.isidentifier() and all(map(str.isidentifier, module.split('.')))
 
 
 def _sequence(accepts, text):

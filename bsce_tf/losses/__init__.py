@@ -9,8 +9,8 @@ from bsce_tf.losses.gce import GeneralisedCrossEntropy
 from bsce_tf.losses.ldam import LDAMLoss
 from bsce_tf.losses.nce_rce import NormalisedReverseCrossEntropy
 from bsce_tf.losses.seesaw import SeesawLoss
-from bsce_tf.losses.table import NAMES, TABLE, balance_of, by_name, make
+from bsce_tf.losses.table import NAMES, TABLE, balance_of, by_name, make, row
 
 __all__ = ['NAMES', 'TABLE', 'BalancedSymmetricCrossEntropy', 'FocalLoss',
            'GeneralisedCrossEntropy', 'LDAMLoss', 'NormalisedReverseCrossEntropy', 'SeesawLoss',
-           'balance_of', 'bsce', 'by_name', 'make']
+           'balance_of', 'bsce', 'by_name', 'make', 'row']

@@ -2,6 +2,9 @@
 
 from typing import NamedTuple
 
+import keras
+
+from bsce_tf import parts
 from bsce_tf.errors import InputError
 from bsce_tf.losses import balance
 from bsce_tf.losses.bsce import BalancedSymmetricCrossEntropy
@@ -62,6 +65,8 @@ NAMES = tuple(TABLE)
 
 def row(name):
     """The row of a loss. Raises InputError for an unknown name."""
+    if parts.is_part(name):
+        return Row(None)  # somebody's own, which balances as it likes; see `parts`
     if name not in TABLE:
         raise InputError(f"loss.name: found '{name}'; expected one of {', '.join(NAMES)}.")
     return TABLE[name]
@@ -88,6 +93,8 @@ def make(name, counts=None, drawn=None, weight_cap=0.0, effective_beta=0.9999, *
       InputError: if the name is unknown, a number out of range, class sizes are missing or a class
         has none.
     """
+    if parts.is_part(name):
+        return parts.made('loss.name', name, keras.losses.Loss, counts if drawn is None else drawn)
     chosen = balance_of(name, settings.pop('balance', BY_NAME))
     found = balance.of(chosen, counts, drawn, weight_cap or None, effective_beta)
     kind = row(name).counts

@@ -4,6 +4,9 @@ import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
+import keras
+
+from bsce_tf import parts
 from bsce_tf.errors import InputError
 from bsce_tf.models import (
     convert_timm,
@@ -56,6 +59,14 @@ def _load_efficientnet_lite(model):
                       modules=efficientnet_lite.modules())
 
 
+def _built(name, input_shape):
+    model = parts.made('model.backbone', name, keras.Model, input_shape)
+    if len(model.output_shape) != 4:
+        raise InputError(f"model.backbone: '{name}' gives features of shape {model.output_shape}; "
+                         'expected a feature map, [n, height, width, channels].')
+    return model
+
+
 BACKBONES = {
     'small_resnet': Backbone(small.small_resnet, 64, small.normalisation(28), None),
     'small_resnest': Backbone(resnest.small_resnest, 512, small.normalisation(96), None),
@@ -77,7 +88,15 @@ BACKBONES = {
 
 
 def get(name):
-    """The row of a name. Raises InputError with the known names for one that is not there."""
+    """The row of a name, or that of somebody's own backbone, see `parts`.
+
+    Raises:
+      InputError: with the known names for one that is not there.
+    """
+    if parts.is_part(name):
+        part = parts.load('model.backbone', name)
+        return part if isinstance(part, Backbone) else Backbone(
+            functools.partial(_built, name), None, Weights(''), None)
     if name not in BACKBONES:
         raise InputError(
             f"model.backbone: found '{name}'; expected one of {', '.join(BACKBONES)}.")

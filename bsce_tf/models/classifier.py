@@ -68,7 +68,8 @@ def build(name, num_classes, weights=None, *, image_size=None, channels=3, pooli
     if dropout:
         x = layers.Dropout(dropout, name='dropout')(x)
     logits = heads.head(head, num_classes, **options)(x)
-    model = keras.Model(inputs, logits, name=f'{name}_classifier')
+    plain = name.replace(':', '.')  # names of TensorFlow's scopes hold no colon
+    model = keras.Model(inputs, logits, name=f'{plain}_classifier')
     if weights and weights != 'imagenet':
         load_weights(model, weights, new_head=True, modules=row.modules())
     freeze_layers(model, freeze)
@@ -160,6 +161,8 @@ def _other_head(model, path):
         return [group[key].shape for key in sorted(group)]
 
     kinds = {heads.TauHead: 'tau_head', heads.CosineHead: 'cosine_head'}
+    if type(model.get_layer('head')) not in kinds:  # somebody's own: it fits, or loading says so
+        return ''
     ours = [tuple(v.shape) for v in model.get_layer('head').weights]
     with h5py.File(path, 'r') as file:
         there = {kind: found for kind in kinds.values() if (found := shapes(kind, file))}

@@ -3,7 +3,7 @@
 import keras
 from keras import layers, ops
 
-from bsce_tf import fields
+from bsce_tf import fields, parts
 from bsce_tf.errors import InputError
 
 POOLINGS = fields.choices('model.pooling')
@@ -156,6 +156,8 @@ def head(name, num_classes, *, scale=10.0, learn_scale=True, tau=1.0):
       InputError: for another name, or a number out of range.
     """
     options = {'dtype': 'float32', 'name': 'head'}
+    if parts.is_part(name):
+        return parts.made('model.head', name, layers.Layer, num_classes, **options)
     if name == 'linear':
         return TauHead(num_classes, **options)
     if name == 'tau':

@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from bsce_tf import fields
+from bsce_tf import fields, parts
 
 NAMES = fields.choices('schedule.name')
 
@@ -50,6 +50,9 @@ class Schedule(NamedTuple):
         elif self.name == 'cosine':
             part = (1 + math.cos(math.pi * min(step / self.steps, 1))) / 2
             rate *= self.final + (1 - self.final) * part
+        elif parts.is_part(self.name):
+            rate = float(parts.load('schedule.name', self.name)(
+                step, self.steps, self.epoch_steps, self.base))
         return rate * min((step + 1) / self.warmup_steps, 1) if self.warmup_steps else rate
 
 

@@ -11,7 +11,7 @@ import math
 
 import tensorflow as tf
 
-from bsce_tf import fields
+from bsce_tf import fields, parts
 from bsce_tf.errors import InputError
 
 POLICIES = fields.choices('augment.policy')
@@ -64,18 +64,8 @@ class Augmentation:
 
     def __post_init__(self):
         """Checks the ranges."""
-        for name, high in (('brightness', 1), ('contrast', 1), ('saturation', 1), ('hue', 0.5),
-                           ('magnitude', _TOP), ('erasing', 1), ('mixup', math.inf),
-                           ('cutmix', math.inf)):
-            value = getattr(self, name)
-            if not 0 <= value <= high or math.isinf(value):
-                wanted = f'0 to {high}' if math.isfinite(high) else 'a number ≥ 0'
-                raise InputError(f'augment.{name}: found {value}; expected {wanted}.')
-        if self.num_layers < 1:
-            raise InputError(f'augment.num_layers: found {self.num_layers}; expected 1 or more.')
-        if self.policy not in POLICIES:
-            raise InputError(f"augment.policy: found '{self.policy}'; expected one of "
-                             f"{', '.join(POLICIES)}.")
+        for field in dataclasses.fields(self):
+            fields.check(f'augment.{field.name}', getattr(self, field.name))
 
     @property
     def mixes(self):
@@ -110,6 +100,8 @@ def build(augmentation):
         steps.append(('policy', rand_augment(a.num_layers, a.magnitude)))
     if a.policy == 'autoaugment':
         steps.append(('policy', auto_augment(a.autoaugment_policy)))
+    if parts.is_part(a.policy):
+        steps.append(('policy', parts.load('augment.policy', a.policy)))
     if a.erasing:
         steps.append(('erasing', lambda image, seed: erase(image, seed, a.erasing)))
 

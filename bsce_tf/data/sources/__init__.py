@@ -1,8 +1,8 @@
 """The table of sources: name → loader."""
 
-import importlib
 import inspect
 
+from bsce_tf import parts
 from bsce_tf.data import clean_list
 from bsce_tf.data.examples import Splits
 from bsce_tf.errors import InputError
@@ -33,7 +33,7 @@ def load(name, *, clean='', **fields):
     """Loads a source by its name.
 
     Args:
-      name: a key of `SOURCES`.
+      name: a key of `SOURCES`, or somebody's own source, see `parts`.
       clean: clean lists to choose images by, see `clean_list.places`; empty for none. The list of
         an audit chooses training images by their labels here; `prepare.load` applies it later.
       **fields: those of `FIELDS` that were set; what they mean is told by each source's `load`,
@@ -45,10 +45,9 @@ def load(name, *, clean='', **fields):
     Raises:
       InputError: if the name is unknown, or what the source says of its own input.
     """
-    if name not in SOURCES:
+    if name not in SOURCES and not parts.is_part(name):
         raise InputError(f"data.source: found '{name}'; expected one of {', '.join(SOURCES)}.")
-    module, function = SOURCES[name].split(':')
-    loader = getattr(importlib.import_module(module), function)
+    loader = parts.load('data.source', SOURCES.get(name, name))
     known = inspect.signature(loader).parameters
     splits = loader(**{field: value for field, value in fields.items() if field in known})
     if clean:
