@@ -65,7 +65,8 @@ def rows(options):
 def write_list(path, images, classes, files=0):
     """A list in AliProducts' form: class sizes fall as a power, names are random.
 
-    With `files` the images take turns with so many names: 0.jpg, 1.jpg, …
+    With `files` the images take turns with so many names: 0.jpg, 1.jpg, … Without, the first image
+    is made, empty, as an index is kept only where images are found.
     """
     rng = np.random.default_rng(0)
     weights = np.arange(1, classes + 1) ** -0.7
@@ -79,6 +80,10 @@ def write_list(path, images, classes, files=0):
             file.write(f'{", " if i else ""}{{"class_id": "{label:05d}", '
                        f'"image_id": "{name:{form}}.jpg"}}')
         file.write(']}')
+    if not files:
+        first = path.parent / path.stem / f'{names[0]:{form}}.jpg'
+        first.parent.mkdir(exist_ok=True)
+        first.write_bytes(b'')
 
 
 def opened(imports, body, facts):

@@ -1,8 +1,8 @@
 """AliProducts and data of its shape: JSON lists beside folders of images.
 
 `train.json` holds `{"images": [{"class_id": "7", "image_id": "a.jpg"}, …]}` and the images of the
-list `train.json` are `train/<class_id>/<image_id>` or, where that file is missing,
-`train/<image_id>`. Entries of a test list have no `class_id`.
+list `train.json` are `train/<class_id>/<image_id>` or `train/<image_id>`: which of the two is found
+out by looking for a few of them. Entries of a test list have no `class_id`.
 """
 
 import array
@@ -11,9 +11,12 @@ import os
 import pathlib
 
 import numpy as np
+from absl import logging
 
 from bsce_tf.data.sources import index_cache, listing
 from bsce_tf.errors import InputError
+
+_TRIED = 20  # images of a list, spread over it, that are looked for on the disk
 
 
 def load(*, root, train='', validation='', test='', classes='', cache=''):
@@ -49,24 +52,36 @@ def load(*, root, train='', validation='', test='', classes='', cache=''):
 def _read(root, name, cache):
     path = os.path.join(root, name)
     folder = pathlib.PurePath(name).stem
-    return index_cache.cached([path], ['aliproducts', folder], cache,
-                              lambda: _build(root, path, folder))
+    return index_cache.cached(
+        [path], ['aliproducts', folder], cache, lambda: _build(root, path, folder),
+        lambda found: bool(_there(root, [found.paths[i] for i in _spread(len(found.paths))])))
 
 
 def _build(root, path, folder):
     images, codes, names = _parse(path)
     listing.check_inside(np.array(images, 'S'), path)
-    nested = codes[0] >= 0 and os.path.exists(
-        os.path.join(root, folder, names[codes[0]], images[0].decode()))
     start = folder.encode() + b'/'
-    if nested:
-        folders = [start + name.encode() + b'/' for name in names]
-        for i, code in enumerate(codes):
-            images[i] = (folders[code] if code >= 0 else start) + images[i]
-    else:
-        for i, image in enumerate(images):
-            images[i] = start + image
+    folders = [start + name.encode() + b'/' for name in names] + [start]  # −1: no class
+    tried = _spread(len(images))
+    nested = _there(root, [folders[codes[i]] + images[i] for i in tried])
+    flat = _there(root, [start + images[i] for i in tried])
+    if not nested and not flat:
+        logging.warning('%s: none of %d images that were looked for lies in %s or in folders of '
+                        'classes there.', path, len(tried), os.path.join(root, folder))
+    if nested < max(flat, 1):
+        folders = [start] * len(folders)
+    for i, code in enumerate(codes):
+        images[i] = folders[code] + images[i]
     return listing.index(np.array(images, 'S'), np.frombuffer(codes, np.int32), names, path)
+
+
+def _spread(count):
+    return np.unique(np.linspace(0, count - 1, _TRIED).astype(int)).tolist()
+
+
+def _there(root, paths):
+    """How many of the paths, bytes relative to `root`, exist."""
+    return sum(os.path.exists(os.path.join(os.fsencode(root), path)) for path in paths)
 
 
 def _parse(path):

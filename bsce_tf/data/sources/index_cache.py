@@ -19,12 +19,16 @@ _SMALLEST = 1 << 20  # bytes of a list; smaller ones are read as fast as their c
 _FILES = ('paths.npy', 'codes.npy', 'names.json')
 
 
-def cached(lists, key, folder, build):
+def cached(lists, key, folder, build, holds=lambda index: True):
     """An index from the cache, or built and put there.
 
     An entry is known by the path, size and time of change of every list, so a changed list is read
     anew. An entry that is damaged (by its checksums) is rebuilt, with a warning. If the folder
     cannot be written, a warning says so and nothing is cached.
+
+    An index may rest on more than the lists, as on where images lie. `holds` looks whether that is
+    so now: an entry for which it is not is built again, and an index for which it is not is not
+    kept.
 
     Args:
       lists: files that the index is made of.
@@ -32,6 +36,7 @@ def cached(lists, key, folder, build):
       folder: where to keep entries; '' for `$XDG_CACHE_HOME/bsce-tf` (`~/.cache/bsce-tf`), 'off'
         for no cache.
       build: function without arguments → `Index`.
+      holds: function of an `Index` → bool, quick.
 
     Returns:
       `Index`; its arrays may be memory-mapped and read-only.
@@ -46,11 +51,15 @@ def cached(lists, key, folder, build):
     entry = _default_folder() / digest if not folder else pathlib.Path(folder) / digest
     if entry.exists():
         try:
-            return _read(entry)
+            found = _read(entry)
+            if holds(found):
+                return found
         except (OSError, ValueError, KeyError) as error:
             logging.warning('%s: damaged cache entry (%s); reading %s again.', entry, error,
                             lists[0])
     built = build()
+    if not holds(built):
+        return built
     try:
         _write(entry, built)
     except OSError as error:

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -169,6 +170,24 @@ def test_a_cache_that_cannot_be_written_costs_only_a_warning(cached, caplog):
     with caplog.at_level('WARNING'):
         assert load()[2] == 2
     assert 'data.cache takes another' in caplog.text
+
+
+def test_where_images_lie_is_looked_up_again_at_every_use(cached, caplog):
+    load, root, folder = cached
+    shutil.move(root / 'train', root / 'elsewhere')
+    with caplog.at_level('WARNING'):
+        assert load()[0][0] == b'train/a.jpg'  # a guess, as nothing is there yet
+    assert 'train.json: none of 4 images that were looked for lies in' in caplog.text
+    shutil.move(root / 'elsewhere', root / 'train')
+    assert load()[0][0] == b'train/10/a.jpg'
+    assert load()[2] == 0
+    (root / 'train' / '10' / 'a.jpg').unlink()  # one that is missing changes nothing
+    assert load() == ([b'train/10/a.jpg', b'train/9/b.jpg', b'train/10/c.jpg',
+                       'train/11/é.jpg'.encode()], [1, 0, 1, 2], 0)
+    for place in list(root.glob('train/*/*')):
+        shutil.move(place, root / 'train' / place.name)
+    assert load()[0][:2] == [b'train/a.jpg', b'train/b.jpg']
+    assert load()[2] == 0
 
 
 def test_an_unknown_source_is_answered_with_the_names():
