@@ -50,15 +50,15 @@ def pack(examples, folder, shard_images=4096, progress=True):
       progress: whether to show a progress bar.
 
     Raises:
-      InputError: if the folder holds a pack of other data, an image cannot be read, or array_record
-        is missing.
+      InputError: if the folder holds a pack of other data (see `records.contents` for what is
+        compared of the images), an image cannot be read, or array_record is missing.
     """
     if shard_images < 1:
         raise InputError(f'data.shard_images: found {shard_images}; expected at least 1.')
     folder = pathlib.Path(folder)
     reader = records.of(examples)
     plan = {'format': 1, 'images': len(examples), 'shard_images': shard_images,
-            'fingerprint': records.fingerprint(examples)}
+            'fingerprint': records.fingerprint(examples), 'contents': records.contents(examples)}
     if _begin(folder, plan):
         logging.info('%s: already packed.', folder)
         return
@@ -80,16 +80,31 @@ def _begin(folder, plan):
     for name in ('pack.json', 'plan.json'):
         path = folder / name
         if path.exists():
-            found = json.loads(path.read_text(encoding='utf-8'))
-            if any(found.get(key) != value for key, value in plan.items()):
-                raise InputError(f'{path}: a pack of other data or with other shards; expected an '
-                                 'empty folder, or one of this data.')
+            found = _plan(path)
+            # Packs of earlier versions have no 'contents'.
+            differing = [key for key, value in plan.items()
+                         if found.get(key, value if key == 'contents' else None) != value]
+            if differing:
+                raise InputError(f'{path}: a pack of other data or with other shards ('
+                                 f'{", ".join(differing)} differ); expected an empty folder, or '
+                                 'one of this data.')
             if name == 'pack.json':
                 return True
     for left in folder.glob('.*.array_record'):  # of a process that was killed
         left.unlink()
     files.write_json(folder / 'plan.json', plan)
     return False
+
+
+def _plan(path):
+    try:
+        found = json.loads(path.read_text(encoding='utf-8'))
+        if not isinstance(found, dict):
+            raise ValueError(f'found a {type(found).__name__}')
+    except ValueError as error:
+        raise InputError(f'{path}: damaged ({error}); expected an empty folder to pack '
+                         'into.') from error
+    return found
 
 
 def _shard(path, reader, labels, chosen):

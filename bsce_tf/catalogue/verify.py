@@ -190,7 +190,8 @@ def _ending_differs(name, kind):
 def _journal(workdir, split, examples, max_pixels):
     """The journal of a split, begun anew if it is of other data."""
     path = workdir / f'verify_{split}.jsonl'
-    head = json.dumps({'fingerprint': records.fingerprint(examples), 'max_pixels': max_pixels})
+    head = json.dumps({'fingerprint': records.fingerprint(examples),
+                       'contents': records.contents(examples), 'max_pixels': max_pixels})
     if path.exists():
         with open(path, encoding='utf-8') as file:
             if file.readline().strip() == head:

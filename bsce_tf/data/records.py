@@ -1,5 +1,6 @@
 """Readers of encoded images, all with the same face: files, shards and data sets of others."""
 
+import concurrent.futures
 import hashlib
 import os
 import stat
@@ -8,13 +9,17 @@ import numpy as np
 
 from bsce_tf.errors import InputError
 
+_SIZES, _READ = 100_000, 256  # images whose sizes `contents` compares, and that it reads
+_THREADS = 8  # so that many are asked for at once where the disk is far away
+
 
 class Records:
     """A choice of the images of a store.
 
     Args:
       store: object with `read(numbers)`, int64 `[n]` → list of n bytes, that any number of threads
-        may call at once.
+        may call at once. It may have `facts(numbers)` → an array that changes with the images and
+        is quickly had; see `contents`.
       names: NumPy bytes array `[N]` (dtype `S`), UTF-8: a name for each image, for messages.
       numbers: int `[N]`, the number of each image in the store; None: 0 … N−1.
     """
@@ -34,6 +39,19 @@ class Records:
           InputError: if an image cannot be read.
         """
         return self._store.read(self._numbers[np.asarray(indices, np.int64)])
+
+    def facts(self):
+        """Bytes that change when the images do; what they cover is told by `contents`."""
+        facts = getattr(self._store, 'facts', None)
+        known = b'' if facts is None else np.ascontiguousarray(facts(self._numbers)).tobytes()
+        with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+            return known + b''.join(pool.map(self._digest, _spread(len(self), _READ)))
+
+    def _digest(self, index):
+        try:
+            return hashlib.sha256(self.read([index])[0]).digest()
+        except InputError:  # a bad image is told when it is used
+            return b'unreadable'
 
     def subset(self, indices):
         """The images at `indices`, in that order, as another `Records`."""
@@ -72,6 +90,22 @@ def read_file(path):
                          'file.') from error
 
 
+    def facts(self, numbers):
+        """int64: sizes of the files, −1 where there is none; of many files, some of them."""
+        parts = np.array_split(numbers[_spread(len(numbers), _SIZES)], _THREADS)
+        with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+            return np.concatenate(list(pool.map(self._sizes, parts)))
+
+    def _sizes(self, numbers):
+        start, sizes = self._root + b'/', np.full(len(numbers), -1, np.int64)
+        for i, path in enumerate(self._paths[numbers].tolist()):
+            try:
+                sizes[i] = os.stat(start + path).st_size
+            except OSError:
+                continue
+        return sizes
+
+
 def of(examples):
     """`Records` of an `Examples` whose images are encoded, in files or in records.
 
@@ -96,8 +130,32 @@ def names(examples):
     return np.strings.add(b'image ', numbers.astype('S'))
 
 
+def contents(examples):
+    """Hex digest of what the images hold, as far as a start can tell in about a second.
+
+    * Images in memory: every pixel.
+    * Packs: the checksums of all images that were written when they were packed.
+    * Files: the sizes of all, of more than 100,000 those of as many, spread over the set.
+    * Files and all records besides: the bytes of 256 images, spread over the set.
+
+    Times of change do not count, as a copy on another machine has others. An image that was
+    replaced by one of the same size is noticed only where it is read.
+    """
+    if examples.images is not None:
+        return hashlib.sha256(np.ascontiguousarray(examples.images)).hexdigest()
+    return hashlib.sha256(of(examples).facts()).hexdigest()
+
+
+def _spread(count, most):
+    """At most `most` of the numbers 0 … count − 1, from end to end."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
+
+
 def fingerprint(examples):
-    """Hex digest of labels, names of images and classes: what the same list of data has again."""
+    """Hex digest of labels, names of images and classes: what the same list of data has again.
+
+    It does not depend on what the images hold: see `contents`.
+    """
     digest = hashlib.sha256()
     digest.update(np.ascontiguousarray(examples.labels).tobytes())
     for values in (names(examples), (name.encode() for name in examples.class_names)):

@@ -29,7 +29,7 @@ class Run(NamedTuple):
       config: ConfigDict of the stage that made the weights.
       class_names: K names; position is the class id.
       data: what data.json holds of the training set: `images`, `channels`, `counts` (images of each
-        class) and `fingerprint`.
+        class), `fingerprint` and `contents` (see `records`).
       weights: pathlib.Path of the weights to use.
       best: what best.json says of them: `kind`, `stage`, `epoch` and `error`.
     """
@@ -90,6 +90,11 @@ def check_data(folder, data):
     if known and known != records.fingerprint(data.validation):
         raise InputError(f'{path}: begun with other validation images or labels; expected the '
                          'same, or another --workdir.')
+    for key, part in (('contents', examples), ('validation_contents', data.validation)):
+        if there.get(key) and there[key] != records.contents(part):
+            raise InputError(f'{path}: begun with other images: {part.origin} has the same names '
+                             'and labels, but images of other sizes or bytes; expected the same '
+                             'images, or another --workdir.')
 
 
 def unusable(folder, error):
@@ -99,13 +104,20 @@ def unusable(folder, error):
 
 
 def describe(folder, data):
-    """Writes classes.json and data.json: what a trained model needs to know of its `Splits`."""
+    """Writes classes.json and data.json: what a trained model needs to know of its `Splits`.
+
+    Where a run goes on they stay as they are; see `check_data`.
+    """
+    if (folder / DATA).exists() and 'contents' in json_of(folder / DATA):
+        return
     examples = data.train
     label_map.save(folder / CLASSES, examples.class_names)
     files.write_json(folder / DATA, {
         'images': len(examples), 'channels': examples.channels,
         'fingerprint': records.fingerprint(examples), 'counts': examples.counts.tolist(),
-        'validation_fingerprint': records.fingerprint(data.validation)})
+        'contents': records.contents(examples),
+        'validation_fingerprint': records.fingerprint(data.validation),
+        'validation_contents': records.contents(data.validation)})
 
 
 def read(workdir):

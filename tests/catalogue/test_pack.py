@@ -1,6 +1,5 @@
 import concurrent.futures
 import json
-import os
 import pickle
 import signal
 import subprocess
@@ -89,15 +88,18 @@ def test_mode_pack_writes_every_split(tmp_path):
 
 
 def test_a_killed_packing_goes_on_where_it_was(tmp_path):
-    """The process is killed in the third shard, again and again at later images."""
+    """The process is killed in the third shard, where it waits at an image."""
     (tmp_path / 'images').mkdir()
     examples = _examples(tmp_path / 'images')
-    os.unlink(tmp_path / 'images' / '23.jpg')
-    os.mkfifo(tmp_path / 'images' / '23.jpg')
     folder = tmp_path / 'pack'
-    script = ('import numpy as np, pathlib, stat, sys; from bsce_tf.catalogue import pack\n'
-              'stat.S_ISREG = lambda mode: True\n'  # so that reading waits at the pipe
+    waited_for = str(tmp_path / 'images' / '23.jpg')
+    script = ('import numpy as np, pathlib, time, types, zlib\n'
+              'from bsce_tf.catalogue import pack\n'
               'from bsce_tf.data.examples import Examples\n'
+              f'image = pathlib.Path({waited_for!r}).read_bytes()\n'
+              'def checksum(data):\n'
+              '    return time.sleep(600) if data == image else zlib.crc32(data)\n'
+              'pack.zlib = types.SimpleNamespace(crc32=checksum)\n'
               f'paths = np.array([f"{{i}}.jpg" for i in range({COUNT})], "S")\n'
               f'examples = Examples(np.arange({COUNT}) % 3, ("a", "b", "c"), paths=paths, '
               f'root={str(tmp_path / "images")!r})\n'
@@ -115,8 +117,6 @@ def test_a_killed_packing_goes_on_where_it_was(tmp_path):
     with pytest.raises(InputError, match='pack.json: No such file.*finished pack'):
         _open(folder)
     before = [path.stat().st_mtime_ns for path in shards]
-    os.unlink(tmp_path / 'images' / '23.jpg')
-    _examples(tmp_path / 'images')
     _pack(examples, folder)
     assert [path.stat().st_mtime_ns for path in shards] == before
     assert not list(folder.glob('.*'))
@@ -138,6 +138,22 @@ def test_a_folder_with_other_data_is_left_alone(packed):
         with pytest.raises(InputError, match='pack.json: a pack of other data'):
             _pack(other, folder, size)
     assert _open(folder).records.read([3]) == [_bytes(3)]
+
+
+def test_an_image_that_was_replaced_under_its_name_is_other_data(packed, tmp_path):
+    examples, folder = packed
+    _pack(examples, folder)  # nothing to do
+    (tmp_path / 'images' / '3.jpg').write_bytes(b'another image')
+    with pytest.raises(InputError, match=r'other data or with other shards \(contents differ\)'):
+        _pack(examples, folder)
+    facts = json.loads((folder / 'pack.json').read_text())
+    del facts['contents']  # a pack of an earlier version
+    (folder / 'pack.json').write_text(json.dumps(facts))
+    (folder / 'plan.json').unlink()
+    _pack(examples, folder)
+    (folder / 'pack.json').write_text('{"images": ')
+    with pytest.raises(InputError, match='pack.json: damaged'):
+        _pack(examples, folder)
 
 
 def test_what_is_read_back_is_compared(tmp_path, monkeypatch):

@@ -63,6 +63,16 @@ def test_mixed_images_and_colours_train_with_class_weights(shop, tmp_path):
     assert evaluate(config, tmp_path / 'run')['mean_top1_error'] < 0.5
 
 
+def test_a_run_does_not_go_on_with_images_that_were_replaced(shop, tmp_path):
+    config = config_of(shop, epochs=1)
+    train(config, tmp_path / 'run')
+    other = shop / 'bags' / '0.jpg'
+    Image.new('RGB', (40, 50)).save(other)
+    with pytest.raises(InputError, match='data.json: begun with other images: .*shop has '
+                       'the same names and labels'):
+        train(config, tmp_path / 'run')
+
+
 def test_a_class_without_training_images_has_no_weight(shop, tmp_path):
     (shop / 'names.json').write_text('["bags", "hats/caps", "shoes", "ties"]')
     with pytest.raises(InputError, match=r'class 3 has 0 images'):
