@@ -76,20 +76,6 @@ class Files:
         return [read_file(os.path.join(self._root, bytes(self._paths[number])))
                 for number in numbers]
 
-
-def read_file(path):
-    """Bytes of the file at `path` (bytes); an `InputError` names one that cannot be read."""
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # reading a pipe would wait for ever
-            raise OSError(None, 'not a file')
-        with open(path, 'rb') as file:
-            return file.read()
-    except OSError as error:
-        # 'replace': the message goes into logs and tables, which are text
-        raise InputError(f'{path.decode("utf-8", "replace")}: {error.strerror}; expected an image '
-                         'file.') from error
-
-
     def facts(self, numbers):
         """int64: sizes of the files, −1 where there is none; of many files, some of them."""
         parts = np.array_split(numbers[_spread(len(numbers), _SIZES)], _THREADS)
@@ -104,6 +90,19 @@ def read_file(path):
             except OSError:
                 continue
         return sizes
+
+
+def read_file(path):
+    """Bytes of the file at `path` (bytes); an `InputError` names one that cannot be read."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # reading a pipe would wait for ever
+            raise OSError(None, 'not a file')
+        with open(path, 'rb') as file:
+            return file.read()
+    except OSError as error:
+        # 'replace': the message goes into logs and tables, which are text
+        raise InputError(f'{path.decode("utf-8", "replace")}: {error.strerror}; expected an image '
+                         'file.') from error
 
 
 def of(examples):
