@@ -16,7 +16,7 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
-from bsce_tf import files
+from bsce_tf import fields, files
 from bsce_tf.data import label_map, records, sources
 from bsce_tf.data.sources import packed
 from bsce_tf.errors import InputError
@@ -53,8 +53,7 @@ def pack(examples, folder, shard_images=4096, progress=True):
       InputError: if the folder holds a pack of other data (see `records.contents` for what is
         compared of the images), an image cannot be read, or array_record is missing.
     """
-    if shard_images < 1:
-        raise InputError(f'data.shard_images: found {shard_images}; expected at least 1.')
+    fields.check('data.shard_images', shard_images)
     folder = pathlib.Path(folder)
     reader = records.of(examples)
     plan = {'format': 1, 'images': len(examples), 'shard_images': shard_images,

@@ -6,8 +6,6 @@ from bsce_tf import fields
 from bsce_tf.data import split
 from bsce_tf.errors import InputError
 
-KINDS = fields.choices('data.noise_kind')
-
 # Classes that people confuse, by source. T-shirt and shirt, pullover and coat, sneaker and boot.
 PAIRS = {'fashion_mnist': ((0, 6), (2, 4), (7, 9))}
 
@@ -30,8 +28,7 @@ def long_tail(labels, num_classes, imbalance, seed=0):
     Raises:
       InputError: if imbalance < 1 or a class has too few images for its place in the tail.
     """
-    if not imbalance >= 1 or not np.isfinite(imbalance):
-        raise InputError(f'data.imbalance: found {imbalance}; expected a number ≥ 1.')
+    fields.check('data.imbalance', imbalance)
     labels = np.asarray(labels)
     if imbalance == 1:
         return np.arange(len(labels))
@@ -73,10 +70,8 @@ def label_noise(labels, num_classes, rate, kind='symmetric', pairs=(), seed=0):
       InputError: if the rate is outside 0 … 1, the kind is unknown, there are no pairs for it, or
         there is one class alone.
     """
-    if not 0 <= rate <= 1:
-        raise InputError(f'data.noise: found {rate}; expected a share from 0 to 1.')
-    if kind not in KINDS:
-        raise InputError(f"data.noise_kind: found '{kind}'; expected one of {', '.join(KINDS)}.")
+    fields.check('data.noise', rate)
+    fields.check('data.noise_kind', kind)
     if kind == 'asymmetric' and rate and not pairs:
         raise InputError("data.noise_kind: found 'asymmetric'; expected symmetric or proportional, "
                          'as no pairs of confusable classes are known for this source.')

@@ -10,8 +10,6 @@ from bsce_tf.data.bad_images import BadImages
 from bsce_tf.data.images import augment, crops, mixing
 from bsce_tf.errors import InputError
 
-CROPS = fields.choices('image.crop')
-
 # Streams of random numbers, one for each use; a new use goes to the end, so that old runs stay.
 _MOST_STREAMS = 16
 _STREAMS = ('crop', 'flip', 'vertical_flip', 'colours', 'policy', 'erasing', 'mix')
@@ -158,11 +156,10 @@ def _check_augmentation(augmentation, examples, share):
 
 def _choose(crop, scales, size, area, aspect_ratio, aspect):
     """(shape of the image, seed) → box."""
+    fields.check('image.crop', crop)
     if crop == 'multi_scale':
         crops.check(size, scales, aspect)
         return lambda shape, seed: crops.multi_scale(shape, scales, size, seed, aspect)
-    if crop != 'random_resized':
-        raise InputError(f"image.crop: found '{crop}'; expected one of {', '.join(CROPS)}.")
     crops.check_ranges(area, aspect_ratio)
     return lambda shape, seed: crops.random_resized(shape, area, aspect_ratio, seed)
 

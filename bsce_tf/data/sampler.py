@@ -7,6 +7,7 @@ workers, and see the same examples.
 import numpy as np
 import tensorflow as tf
 
+from bsce_tf import fields
 from bsce_tf.errors import InputError
 
 _ROUNDS = 4  # of the block cipher behind RandomIndexShuffle, the fewest it takes
@@ -33,10 +34,8 @@ def drawn(counts, gamma=0.0, cap=0):
     Raises:
       InputError: if γ or the cap is out of range.
     """
-    if not gamma >= 0 or not np.isfinite(gamma):
-        raise InputError(f'sampler.gamma: found {gamma}; expected a number ≥ 0.')
-    if cap < 0:
-        raise InputError(f'sampler.cap: found {cap}; expected 0 (no cap) or more.')
+    fields.check('sampler.gamma', gamma)
+    fields.check('sampler.cap', cap)
     kept = np.minimum(counts, cap or np.inf).astype(np.float64)
     if not gamma:
         return kept

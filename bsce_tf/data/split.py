@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bsce_tf import fields
 from bsce_tf.errors import InputError
 
 
@@ -28,9 +29,7 @@ def stratified_split(labels, num_classes, fraction, seed=0):
         is outside 0 … K−1.
     """
     labels = np.asarray(labels)
-    if not 0 < fraction <= 0.5:
-        raise InputError(f'data.validation_fraction: found {fraction}; expected a number above 0, '
-                         'at most 0.5.')
+    fields.check('data.validation_fraction', fraction)
     if not labels.size or labels.min() < 0 or labels.max() >= num_classes:
         raise InputError('data.validation_fraction: a stratified split needs images that all have '
                          f'a label in 0 to {num_classes - 1}.')

@@ -2,6 +2,7 @@
 
 import importlib
 import math
+import numbers
 from typing import NamedTuple
 
 
@@ -27,16 +28,21 @@ class Rule(NamedTuple):
         return self.text() if callable(self.text) else self.text
 
 
+def _is_number(value, kind):
+    """Whether a value is a number, also one of NumPy's; True and False are none."""
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
 def integer(low, high=math.inf):
     """A whole number from `low` to `high`."""
     text = f'a whole number from {low} to {high}' if high < math.inf else f'a whole number ≥ {low}'
-    return Rule(lambda v: type(v) is int and low <= v <= high, text)
+    return Rule(lambda v: _is_number(v, numbers.Integral) and low <= v <= high, text)
 
 
 def number(low, high=math.inf, open_low=False, open_high=False):
     """A finite number from `low` to `high`; an open end does not belong to the range."""
     def accepts(value):
-        if type(value) not in (int, float) or not math.isfinite(value):
+        if not _is_number(value, numbers.Real) or not math.isfinite(value):
             return False
         return (low < value if open_low else low <= value) and (
             value < high if open_high else value <= high)
@@ -48,9 +54,9 @@ def number(low, high=math.inf, open_low=False, open_high=False):
 
 def number_or(words, low, high=math.inf):
     """A finite number from `low` to `high`, or one of some words."""
-    numbers = number(low, high)
-    return Rule(lambda v: numbers.accepts(v) or (type(v) is str and v in words),
-                f'{numbers.text}, or {" or ".join(words)}', mixed=True)
+    limits = number(low, high)
+    return Rule(lambda v: limits.accepts(v) or (type(v) is str and v in words),
+                f'{limits.text}, or {" or ".join(words)}', mixed=True)
 
 
 def one_of(*names, own=False):

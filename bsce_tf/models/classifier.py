@@ -9,7 +9,7 @@ import numpy as np
 from absl import logging
 from keras import layers
 
-from bsce_tf import internals
+from bsce_tf import fields, internals
 from bsce_tf.errors import InputError
 from bsce_tf.models import backbones, convert_timm, heads
 
@@ -48,8 +48,7 @@ def build(name, num_classes, weights=None, *, image_size=None, channels=3, pooli
     if weights == 'imagenet' and row.load_imagenet is None:
         raise InputError(f"model.weights: found 'imagenet'; expected a file: {name} has no "
                          'published weights.')
-    if not 0 <= dropout < 1:
-        raise InputError(f'model.dropout: found {dropout}; expected 0 to below 1.')
+    fields.check('model.dropout', dropout)
     size = image_size or row.weights.size
     inputs = keras.Input((size, size, channels), name='image')
     x = inputs

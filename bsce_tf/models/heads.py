@@ -70,8 +70,7 @@ class TauHead(layers.Dense):
 
     def __init__(self, units, tau=0.0, **kwargs):
         super().__init__(units, **kwargs)
-        if not tau >= 0:
-            raise InputError(f'model.head_tau: found {tau}; expected a number ≥ 0.')
+        fields.check('model.head_tau', tau)
         self.tau = tau
 
     def call(self, features, training=None):
@@ -104,8 +103,7 @@ class CosineHead(layers.Layer):
 
     def __init__(self, units, scale=10.0, learn_scale=True, **kwargs):
         super().__init__(**kwargs)
-        if not scale > 0:
-            raise InputError(f'model.head_scale: found {scale}; expected a number above 0.')
+        fields.check('model.head_scale', scale)
         self.units, self.initial_scale, self.learn_scale = units, scale, learn_scale
 
     def build(self, input_shape):
@@ -138,8 +136,7 @@ def pooling(name):
     """
     kinds = {'avg': layers.GlobalAveragePooling2D, 'max': layers.GlobalMaxPooling2D,
              'gem': GeneralisedMeanPooling2D}
-    if name not in kinds:
-        raise InputError(f"model.pooling: found '{name}'; expected one of {', '.join(POOLINGS)}.")
+    fields.check('model.pooling', name)
     return kinds[name](name='features')
 
 
@@ -155,6 +152,7 @@ def head(name, num_classes, *, scale=10.0, learn_scale=True, tau=1.0):
     Raises:
       InputError: for another name, or a number out of range.
     """
+    fields.check('model.head', name)
     options = {'dtype': 'float32', 'name': 'head'}
     if parts.is_part(name):
         return parts.made('model.head', name, layers.Layer, num_classes, **options)
@@ -162,6 +160,4 @@ def head(name, num_classes, *, scale=10.0, learn_scale=True, tau=1.0):
         return TauHead(num_classes, **options)
     if name == 'tau':
         return TauHead(num_classes, tau, **options)
-    if name == 'cosine':
-        return CosineHead(num_classes, scale, learn_scale, **options)
-    raise InputError(f"model.head: found '{name}'; expected one of {', '.join(HEADS)}.")
+    return CosineHead(num_classes, scale, learn_scale, **options)

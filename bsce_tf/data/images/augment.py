@@ -14,8 +14,6 @@ import tensorflow as tf
 from bsce_tf import fields, parts
 from bsce_tf.errors import InputError
 
-POLICIES = fields.choices('augment.policy')
-
 _TOP = 10  # the largest magnitude of the policies
 _GREY = 128  # what they fill empty places with
 _ERASED_AREA = 0.02, 1 / 3  # share of the image; Zhong et al. 2020, section 4.2

@@ -16,8 +16,6 @@ from bsce_tf import fields
 from bsce_tf.data.images import decode
 from bsce_tf.errors import InputError
 
-ASPECTS = fields.choices('image.aspect')
-
 
 def multi_scale(shape, scales, size, seed, aspect='squash'):
     """The source of a random C × C window of the image resized to a random scale S.
@@ -174,8 +172,7 @@ def check(size, scales, aspect='squash'):
     if not len(scales) or min(scales) < size:
         raise InputError(f'image.scales: found {tuple(scales)}; expected at least one scale, each '
                          f'≥ image.size = {size}.')
-    if aspect not in ASPECTS:
-        raise InputError(f"image.aspect: found '{aspect}'; expected one of {', '.join(ASPECTS)}.")
+    fields.check('image.aspect', aspect)
 
 
 def check_ranges(area, aspect_ratio):

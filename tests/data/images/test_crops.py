@@ -13,7 +13,7 @@ from tests.data.pictures import encoded, picture
 
 
 @pytest.mark.parametrize(('shape', 'aspect', 'antialias'), list(itertools.product(
-    [(120, 160), (200, 90), (40, 50)], crops.ASPECTS, [False, True])))
+    [(120, 160), (200, 90), (40, 50)], ('squash', 'keep'), [False, True])))
 def test_centre_crops_equal_resize_and_cut(shape, aspect, antialias):
     image = np.asarray(picture(*shape, seed=1))
     scales, size = (48, 57, 64), 48
