@@ -89,8 +89,9 @@ def _begin(folder, plan):
                                  'one of this data.')
             if name == 'pack.json':
                 return True
-    for left in folder.glob('.*.array_record'):  # of a process that was killed
-        left.unlink()
+    for path in folder.iterdir():
+        if files.is_leftover(path):
+            path.unlink()
     files.write_json(folder / 'plan.json', plan)
     return False
 
