@@ -58,7 +58,7 @@ def test_is_right_in_evaluate_under_two_replicas_with_a_short_batch():
 def test_nothing_seen_nan_and_wrong_width():
     metric = MeanTop1Error(3)
     assert metric.result() == 0
-    metric.update_state([0], [[np.nan, 0.0, 0.0]])
+    metric.update_state([0, 0], [[np.nan, 0.0, 0.0], [1.0, 0.0, np.nan]])
     assert metric.result() == 1
     metric.reset_state()
     assert metric.classes_without_images == 3

@@ -1,10 +1,12 @@
 """The n-th example of a run is the same whatever the batch, the worker and the start."""
 
+import time
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from bsce_tf.data import pipeline, records
+from bsce_tf.data import loading, pipeline, records
 from bsce_tf.data.examples import Examples
 from bsce_tf.data.images import crops
 from bsce_tf.data.images.augment import Augmentation
@@ -67,6 +69,21 @@ def test_nothing_depends_on_batch_start_or_worker(files):
     assert_same(run(files, 8, 4, start=2, **options), [part[8:] for part in whole])
     second = run(files, 4, 8, start=1, shard=(1, 2), **options)
     assert_same(second, [part[12:] for part in whole])
+
+
+def test_the_same_image_is_cropped_anew_at_every_position():
+    image = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), np.uint8)
+    examples = Examples(np.zeros(24, int), 'ab', images=np.repeat(image, 24, axis=0))
+    images, _ = run(examples, 48, 8)  # two epochs; scales have 5² and 13² places
+    assert len({image.tobytes() for image in images}) > 30
+
+
+def test_batches_come_in_order_though_their_images_take_unequally_long():
+    def slow_at_first(i):
+        return tf.py_function(lambda i: time.sleep(0.3 * float(i == 0)) or i, [i], tf.int64)
+
+    found = loading.finished(loading.parallel(tf.data.Dataset.range(8), slow_at_first))
+    assert [int(i) for i in found] == list(range(8))
 
 
 def test_no_tuner_delays_the_end(files):

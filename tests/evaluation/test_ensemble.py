@@ -61,6 +61,11 @@ def test_a_tie_of_votes_goes_to_the_higher_mean():
     assert ensemble.votes(p).numpy()[0].tolist() == [1, 1, 1]
 
 
+def test_a_vote_outweighs_any_mean():
+    p = np.array([[[0.51, 0.49]], [[0.51, 0.49]], [[0.0, 1.0]]])
+    assert np.argsort(-ensemble.ranking(p).numpy()[0]).tolist() == [0, 1]  # means 0.34 and 0.66
+
+
 def test_hits_and_counts():
     logits = np.array([[3, 1, 2, 0, -1, -2, -3], [1, 1, 0, 0, 0, 0, 0], [np.nan] * 7,
                        [0, 0, 0, 0, 0, 0, 9]], np.float32)

@@ -103,6 +103,8 @@ def test_hard_column_and_one_hot_labels_are_the_same():
 def test_reverse_term_is_a_times_the_missed_probability(log_zero):
     loss = BalancedSymmetricCrossEntropy(alpha=0.0, beta=1.0, log_zero=log_zero)
     assert loss([0], [[0.0, 0.0, 0.0, 0.0]]).numpy() == pytest.approx(-log_zero * 0.75)
+    soft = loss([[0.75, 0.25, 0.0, 0.0]], [[0.0, 0.0, 0.0, 0.0]]).numpy()
+    assert soft == pytest.approx(-(np.log(0.75) + np.log(0.25) + 2 * log_zero) / 4)
 
 
 @pytest.mark.parametrize('reduction', ['sum', 'sum_over_batch_size', 'mean',

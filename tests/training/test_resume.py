@@ -1,6 +1,8 @@
 """Runs that are killed and started again, in processes of their own."""
 
+import csv
 import importlib
+import json
 import multiprocessing
 import random
 import shutil
@@ -72,6 +74,16 @@ def whole(tmp_path_factory):
     process.join()
     assert process.exitcode == 0
     return folder
+
+
+def test_the_record_of_a_whole_run(whole):
+    assert checkpoint.load(whole / 'checkpoints')[1].averaged == 3  # the last epochs of a stage
+    with open(whole / 'metrics.csv') as file:
+        rows = list(csv.DictReader(file))
+    assert [row['epoch'] for row in rows if row['val_swa_mean_top1_error']] == ['12', '20']
+    errors = [float(row['val_mean_top1_error']) for row in rows]
+    best = json.loads((whole / 'best.json').read_text())['raw']
+    assert (best['error'], best['epoch']) == (min(errors), 1 + errors.index(min(errors)))
 
 
 @pytest.mark.parametrize('kills', [6, pytest.param(20, marks=pytest.mark.large)])

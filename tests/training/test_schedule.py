@@ -10,10 +10,11 @@ from bsce_tf.training.state import State
 def test_plateau_divides_the_rate_after_patience():
     state, schedule = State(), Schedule('plateau', 0.01, 70, 10)
     rates = []
-    for error in [0.5, 0.4, 0.4, 0.41, 0.39, 0.4, 0.4]:
+    for error in [0.5, 0.4, 0.4, 0.41, 0.42, 0.41, 0.39, 0.4, 0.4]:
         plateau(state, error, 2)
         rates.append(schedule.rate(0, state.drops))
-    np.testing.assert_allclose(rates, [1e-2, 1e-2, 1e-2, 1e-3, 1e-3, 1e-3, 1e-4])
+    # After a drop as many epochs are waited again.
+    np.testing.assert_allclose(rates, [1e-2, 1e-2, 1e-2, 1e-3, 1e-3, 1e-4, 1e-4, 1e-4, 1e-5])
 
 
 def test_an_error_must_be_lower_by_min_delta():

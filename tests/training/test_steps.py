@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from bsce_tf import losses
 from bsce_tf.models import classifier
-from bsce_tf.training import optimizers, strategy
+from bsce_tf.training import averaging, optimizers, strategy
 from bsce_tf.training.steps import Steps
 
 CLASSES = 5
@@ -14,13 +14,14 @@ IMAGES = RNG.integers(0, 255, (8, 24, 24, 3), np.uint8)
 LABELS = RNG.integers(0, CLASSES, 8).astype('int32')
 
 
-def steps_of(batch_size=8, jit=False, name='sgd', accumulate=1, alpha=0.4, **options):
+def steps_of(batch_size=8, jit=False, name='sgd', accumulate=1, alpha=0.4, ema=0, **options):
     keras.utils.set_random_seed(1)
     model = classifier.build('small_resnet', CLASSES, image_size=24)
     classifier.synchronise_batch_norm(model)
     optimizer = optimizers.make(model, name, learning_rate=0.1, **options)
     loss = losses.by_name('bsce', class_weights=np.linspace(0.5, 2, CLASSES), alpha=alpha)
-    return Steps(model, optimizer, loss, CLASSES, batch_size, jit, accumulate=accumulate)
+    return Steps(model, optimizer, loss, CLASSES, batch_size, jit,
+                 averaging.Ema(model, ema) if ema else None, accumulate)
 
 
 def train(replicas, steps=2, **options):
@@ -80,6 +81,22 @@ def test_accumulated_steps_make_one_update():
     for variable, old, a, b in zip(steps.model.trainable_variables, before, first, second,
                                    strict=True):
         np.testing.assert_allclose(variable.numpy(), old - 0.1 * (a + b) / 2, rtol=1e-3, atol=2e-5)
+
+
+def test_the_average_follows_every_update_and_no_other_step():
+    steps = steps_of(accumulate=2, ema=0.9)
+    before = steps.ema.values()
+    steps.train((IMAGES, LABELS), 0)
+    for average, old in zip(steps.ema.values(), before, strict=True):
+        np.testing.assert_array_equal(average, old)
+    steps.train((IMAGES, LABELS), 1)
+    moved = 0
+    for average, old, variable in zip(steps.ema.values(), before,
+                                      averaging.averaged_variables(steps.model), strict=True):
+        np.testing.assert_allclose(average, 0.1 * old + 0.9 * variable.numpy(), rtol=1e-5,
+                                   atol=1e-6)
+        moved += (average != old).any()
+    assert moved == len(before)
 
 
 def test_images_without_weight_count_nowhere():
