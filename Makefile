@@ -1,12 +1,14 @@
 # make install  the program into .venv, without the demo
 # make demo   install, get Fashion-MNIST, train with CE and with BSCE, print one table
-# make test   install what the tests need, lint, run them
+# make test   install what the tests need, lint, run them; what was skipped is told at the end
 # make bench  install what they are measured against, run the benchmarks: under 30 minutes
+# make torture    kill the program at 100 moments and look whether anything is lost: 20 minutes
+# make mutations  break lines on purpose and see the tests fail: an hour
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: install demo test test-large lint bench clean
+.PHONY: install demo test test-large lint bench torture mutations clean
 
 install: .venv/core
 
@@ -15,13 +17,19 @@ demo: .venv/core
 	$(BIN)/python main.py
 
 test: lint .venv-backends/done
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -rs
 
 test-large: .venv/dev
 	$(BIN)/python -m pytest -n 0 -m large
 
 lint: .venv/dev
 	$(BIN)/ruff check .
+
+torture: .venv/dev
+	$(BIN)/python tools/torture.py $(if $(KILLS),--kills=$(KILLS))
+
+mutations: .venv/dev
+	$(BIN)/python tools/mutations.py $(if $(ONLY),--only=$(ONLY))
 
 bench: .venv/dev .venv-peers/done
 	$(BIN)/python benchmarks/run.py $(if $(ONLY),--only=$(ONLY))
