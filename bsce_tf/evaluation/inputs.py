@@ -8,10 +8,9 @@ import numpy as np
 
 from bsce_tf.data import prepare, records
 from bsce_tf.data.examples import Examples
-from bsce_tf.data.sources import csv_file, walk
+from bsce_tf.data.sources import csv_file, tables, walk
 from bsce_tf.errors import InputError
 
-_TABLES = ('.csv', '.tsv', '.jsonl', '.ndjson', '.parquet')
 _TEXTS = ('.txt', '.lst', '.list')
 
 
@@ -44,17 +43,17 @@ def load(source, *, data, seed=0):
     if not os.path.exists(source):
         raise InputError(f'predict.input: {source} does not exist; expected a folder, a list or an '
                          'image.')
-    ending = _ending(source)
+    ending = pathlib.PurePath(source).suffix.lower()
     if ending in walk.ENDINGS:
         return _examples(np.array([os.fsencode(source)]), '', source)
-    if ending in _TABLES:
+    if tables.kind(source):
         paths = _column(source, data['image_column'])
     elif ending in _TEXTS:
         paths = _lines(source)
     else:
         raise InputError(f'predict.input: {source} ends with {ending!r}; expected a folder, an '
-                         f'image ({" ".join(walk.ENDINGS)}), a table ({" ".join(_TABLES)}) or a '
-                         f'list ({" ".join(_TEXTS)}).')
+                         f'image ({" ".join(walk.ENDINGS)}), a table ({" ".join(tables.KINDS)}) '
+                         f'or a list ({" ".join(_TEXTS)}).')
     if not len(paths):
         raise InputError(f'{source}: no image found; expected at least one path.')
     return _examples(paths, data['root'] or os.path.dirname(source), source)
@@ -71,13 +70,6 @@ def _examples(paths, root, origin):
                     origin=str(origin)), names
 
 
-def _ending(path):
-    endings = [ending.lower() for ending in pathlib.PurePath(path).suffixes]
-    if len(endings) > 1 and endings[-1] == '.gz':  # pyarrow reads compressed tables
-        endings.pop()
-    return endings[-1] if endings else ''
-
-
 def _walk(top):
     paths = walk.images(top)
     if not paths:
@@ -87,11 +79,8 @@ def _walk(top):
 
 
 def _column(path, name):
-    table = csv_file.read_table(path, (name,))
-    if name not in table.column_names:
-        raise InputError(f"{path}: no column '{name}' (data.image_column) among "
-                         f'{", ".join(table.column_names)}.')
-    return csv_file.path_bytes(table[name], path)
+    columns, _ = tables.read(path, {name: 'data.image_column'})
+    return csv_file.path_bytes(columns[name], path)
 
 
 def _lines(path):

@@ -1,15 +1,14 @@
 """Tables of images: CSV, TSV, JSON lines and Parquet, columns by name."""
 
 import os
-import pathlib
 
 import numpy as np
+from absl import logging
 
-from bsce_tf.data.sources import index_cache, listing
+from bsce_tf.data.sources import index_cache, listing, tables
 from bsce_tf.errors import InputError
 
-_KINDS = {'.csv': 'csv', '.tsv': 'tsv', '.jsonl': 'jsonl', '.ndjson': 'jsonl',
-          '.parquet': 'parquet'}
+_VERSION = 2  # of the meaning of a cell, for the index
 
 
 def load(*, root='', train='', validation='', test='', classes='', cache='', image_column='image',
@@ -21,12 +20,13 @@ def load(*, root='', train='', validation='', test='', classes='', cache='', ima
         training table.
       train: table of training images, absolute or relative to the working folder or to `root`.
       validation: the same; empty for none.
-      test: the same; empty for none. Labels may be missing or empty throughout.
+      test: the same; empty for none. The column of labels may be missing, or empty throughout.
       classes: file of class names in the order of their ids; empty: names of the training table,
         by number if all are numbers, else by code point.
       cache: folder for the index, see `index_cache.cached`.
       image_column: name of the column of paths.
-      label_column: name of the column of class names, strings or whole numbers.
+      label_column: name of the column of class names; see `tables` for the text of numbers, dates
+        and truth values.
 
     Returns:
       `Splits`.
@@ -43,8 +43,8 @@ def load(*, root='', train='', validation='', test='', classes='', cache='', ima
     indexes = {}
     for split, path in origins.items():
         indexes[split] = index_cache.cached(
-            [path], ['csv', *columns], cache,
-            lambda path=path: _build(path, *columns)) if path else None
+            [path], ['csv', _VERSION, *columns], cache,
+            lambda path=path, split=split: _build(path, split, *columns)) if path else None
     return listing.assemble(indexes, origins, lambda _, found: {'paths': found.paths, 'root': root},
                             classes)
 
@@ -54,91 +54,42 @@ def _find(root, name):
     return inside if name and not os.path.exists(name) and os.path.exists(inside) else name
 
 
-def _build(path, image_column, label_column):
-    table = read_table(path, (image_column, label_column))
-    if image_column not in table.column_names:
-        raise InputError(f"{path}: no column '{image_column}' (data.image_column) among "
-                         f'{", ".join(table.column_names)}.')
-    if not len(table):
+def _build(path, split, image_column, label_column):
+    fields = {image_column: 'data.image_column', label_column: 'data.label_column'}
+    columns, names = tables.read(path, fields, (label_column,) if split == 'test' else ())
+    paths = path_bytes(columns[image_column], path)
+    if not len(paths):
         raise InputError(f'{path}: no image found; expected at least one.')
-    codes, names = _labels(table, label_column, path)
-    return listing.index(path_bytes(table[image_column], path), codes, names, path)
+    if label_column not in columns:
+        logging.warning("%s: no column '%s' (data.label_column) among %s; taken as images without "
+                        'labels.', path, label_column, ', '.join(names))
+        return listing.index(paths, np.full(len(paths), -1), [], path)
+    return listing.index(paths, *_labels(columns[label_column], label_column, path), path)
 
 
 def path_bytes(column, path):
-    """A column of paths as NumPy bytes; see `listing.index`. Raises InputError where one lacks."""
-    import pyarrow as pa
-    try:
-        paths = column.cast(pa.string()).combine_chunks()
-    except pa.ArrowInvalid as error:
-        raise InputError(f'{path}: paths of type {column.type}; expected text.') from error
-    if paths.null_count:
-        row = int(np.flatnonzero(paths.is_null().to_numpy(zero_copy_only=False))[0])
+    """An Arrow array of paths as NumPy bytes. Raises InputError where one is missing."""
+    if column.null_count:
+        row = int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
         raise InputError(f'{path}: row {row + 1} has no path; expected one in every row.')
-    values = paths.cast(pa.binary()).to_numpy(zero_copy_only=False)
+    values = column.to_numpy(zero_copy_only=False)
     return values.astype('S') if len(values) else np.array([], 'S1')
 
 
-def _labels(table, name, path):
-    """(codes, names) of a column of classes, which is missing where a test set has no labels."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    if name not in table.column_names:
-        return np.full(len(table), -1), []
-    column = table[name]
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if pa.types.is_floating(column.type):
-        # Pandas writes whole numbers as 7.0 where a column has gaps.
-        whole = pc.all(pc.equal(column, pc.floor(column))).as_py()
-        if whole is False:
-            raise InputError(f"{path}: column '{name}' holds fractions; expected class names or "
-                             'whole numbers.')
-        column = column.cast(pa.int64())
-    try:
-        column = column.cast(pa.string())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise InputError(f"{path}: column '{name}' is of type {column.type}; expected class names "
-                         'or whole numbers.') from error
-    column = pc.if_else(pc.equal(column, ''), None, column)
-    coded = column.combine_chunks().dictionary_encode()
+def _labels(column, name, path):
+    """(codes, names) of an Arrow array of class names; −1 where one is empty."""
+    coded = column.dictionary_encode()
     codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    return codes, coded.dictionary.to_pylist()
-
-
-def read_table(path, columns):
-    """The columns of a file that exist, as an Arrow table."""
-    kind = _kind(path)
-    try:
-        import pyarrow as pa
-        import pyarrow.csv
-        import pyarrow.json
-        import pyarrow.parquet
-    except ImportError as error:
-        raise InputError(f"{path}: tables need pyarrow: pip install 'bsce-tf[data]'.") from error
-    try:
-        if kind == 'parquet':
-            found = set(pa.parquet.read_schema(path).names)
-            wanted = [name for name in columns if name in found]
-            table = pa.parquet.read_table(path, columns=wanted or None)
-        elif kind == 'jsonl':
-            table = pa.json.read_json(path)
-        else:
-            table = pa.csv.read_csv(
-                path, parse_options=pa.csv.ParseOptions(delimiter=',' if kind == 'csv' else '\t'),
-                convert_options=pa.csv.ConvertOptions(
-                    column_types={name: pa.string() for name in columns}))
-    except (pa.ArrowException, OSError) as error:
-        line = ' '.join(str(error).split())
-        raise InputError(f'{path}: not a readable {kind} file: {line}.') from error
-    return table
-
-
-def _kind(path):
-    endings = [ending.lower() for ending in pathlib.PurePath(path).suffixes]
-    if endings[-1:] == ['.gz']:
-        endings.pop()
-    kind = _KINDS.get(endings[-1] if endings else '')
-    if kind is None:
-        raise InputError(f'{path}: expected a name that ends with {", ".join(_KINDS)}.')
-    return kind
+    names = coded.dictionary.to_pylist()
+    for code, label in enumerate(names):
+        try:
+            names[code] = label.decode()
+        except UnicodeDecodeError as error:
+            row = int(np.flatnonzero(codes == code)[0])
+            raise InputError(f"{path}: the label {label!r} in row {row + 1} of column '{name}' is "
+                             'not UTF-8; expected UTF-8 text.') from error
+    if '' in names:
+        empty = names.index('')
+        codes = np.where(codes == empty, -1, codes - (codes > empty))
+        del names[empty]
+    return codes, names

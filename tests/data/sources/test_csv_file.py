@@ -1,3 +1,5 @@
+import datetime
+import decimal
 import gzip
 
 import numpy as np
@@ -67,10 +69,48 @@ def test_validation_is_mapped_onto_the_training_classes(tmp_path):
     assert splits.test.class_names == ('bags', 'shoes')
 
 
-def test_a_test_table_may_lack_the_column_of_labels(tmp_path):
-    (tmp_path / 's.csv').write_text('image\na.jpg\nb.jpg\n')
-    assert _load(_write(tmp_path / 't.csv'), test='s.csv',
-                 root=str(tmp_path)).test.labels.tolist() == [-1, -1]
+DATES = [datetime.date(2020, 1, 1), datetime.date(2021, 12, 31)]
+TIMES = [datetime.datetime(2020, 1, 1), datetime.datetime(2021, 12, 31, 12, 30)]
+
+
+@pytest.mark.parametrize(('csv', 'jsonl', 'parquet'), [
+    (['2020-01-01', '2021-12-31'], ['"2020-01-01"', '"2021-12-31"'], pa.array(DATES)),
+    (['2020-01-01', '2021-12-31 12:30:00'], ['"2020-01-01"', '"2021-12-31 12:30:00"'],
+     pa.array(TIMES, pa.timestamp('ns'))),
+    (['true', 'false'], ['true', 'false'], pa.array([True, False])),
+    (['7', '-12'], ['7', '-12'], pa.array([7, -12])),
+    (['7', '12'], ['"7"', '"12"'], pa.array([7.0, 12.0], pa.float32())),
+    (['1.50', '2.25'], ['1.50', '2.25'], pa.array([decimal.Decimal('1.50'), decimal.Decimal(
+        '2.25')])),
+    (['007', '1e3'], ['"007"', '1e3'], pa.array(['007', '1e3'])),
+    (['NA', 'null'], ['"NA"', '"null"'], pa.array([b'NA', b'null'])),
+    (['é ', 'None'], ['"\\u00e9 "', '"None"'], pa.array(['é ', 'None']).dictionary_encode()),
+])
+def test_a_label_is_the_same_text_in_every_kind_of_table(tmp_path, csv, jsonl, parquet):
+    (tmp_path / 't.csv').write_text(f'image,label\na.jpg,{csv[0]}\nb.jpg,{csv[1]}\n')
+    (tmp_path / 't.jsonl').write_text(
+        f'{{"image": "a.jpg", "label": {jsonl[0]}}}\n{{"image": "b.jpg", "label": {jsonl[1]}}}\n')
+    pa.parquet.write_table(pa.table({'image': ['a.jpg', 'b.jpg'], 'label': parquet}),
+                           tmp_path / 't.parquet')
+    for name in ('t.csv', 't.jsonl', 't.parquet'):
+        train = _load(str(tmp_path / name)).train
+        assert [train.class_names[k] for k in train.labels] == csv, name
+
+
+def test_a_bom_and_paths_of_any_bytes_are_read(tmp_path):
+    (tmp_path / 't.csv').write_bytes(b'\xef\xbb\xbfimage,label\n\xff.jpg,x\n"a\rb\nc.jpg",y\n')
+    (tmp_path / 't.jsonl').write_bytes(
+        b'\xef\xbb\xbf{"image": "a.jpg", "label": "x"}\n\n{"label": 5, "image": "b.jpg"}')
+    assert _load(str(tmp_path / 't.csv')).train.paths.tolist() == [b'\xff.jpg', b'a\rb\nc.jpg']
+    assert _load(str(tmp_path / 't.jsonl')).train.class_names == ('5', 'x')
+
+
+def test_a_test_table_may_lack_the_column_of_labels(tmp_path, caplog):
+    (tmp_path / 's.csv').write_text('image,lable\na.jpg,x\nb.jpg,y\n')
+    with caplog.at_level('WARNING'):
+        assert _load(_write(tmp_path / 't.csv'), test='s.csv',
+                     root=str(tmp_path)).test.labels.tolist() == [-1, -1]
+    assert "s.csv: no column 'label' (data.label_column) among image, lable; taken" in caplog.text
 
 
 @pytest.mark.parametrize(('text', 'found'), [
@@ -78,15 +118,34 @@ def test_a_test_table_may_lack_the_column_of_labels(tmp_path):
     ('image,label\na.jpg,x\n/b.jpg,x\n', "image 2 has the path '/b.jpg'"),
     ('image,label\n,x\n', 'image 1 has the path'),
     ('image,label\na.jpg,x\nb.jpg,\n', 'image 2, b.jpg, has no label .1 of 2.'),
-    ('image\na.jpg\n', 'image 1, a.jpg, has no label'),
+    ('image\na.jpg\n', r"no column 'label' .data.label_column. among image"),
+    ('image,lable\na.jpg,x\n', r"no column 'label' .data.label_column. among image, lable"),
+    ('image,label,label\na.jpg,x,y\n', "2 columns are called 'label' .data.label_column."),
+    ('image,image,label\na.jpg,b.jpg,y\n', "2 columns are called 'image' .data.image_column."),
     ('image,label\n', 'no image found'),
     ('', 'not a readable csv file'),
     ('image,label\na.jpg\n', 'not a readable csv file'),
+    (b'image,label\na.jpg,Caf\xe9\n', r"the label b'Caf.xe9' in row 1 of column 'label' is not"),
 ])
 def test_says_what_is_wrong_with_a_table(tmp_path, text, found):
-    (tmp_path / 't.csv').write_text(text)
-    with pytest.raises(InputError, match=f't.csv: {found}'):
+    (tmp_path / 't.csv').write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(InputError, match=f't.csv: {found}') as error:
         _load(str(tmp_path / 't.csv'))
+    assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(('text', 'found'), [
+    ('{"image": "a.jpg", "label": "x"}\n{"image": ', 'line 2: Expecting value'),
+    ('["a.jpg", "x"]', 'line 1: not an object'),
+    ('{"image": "a.jpg", "label": ["x"]}', r"line 1: found \['x'\]"),
+    ('{"image": "a.jpg", "label": "x", "label": "y"}', "line 1: a name comes twice in"),
+    ('{"image": "a.jpg", "label": "\\ud800"}', 'line 1: .* surrogates'),
+    ('{"image": "a.jpg", "label": "x"}\n{"label": "y"}', 'row 2 has no path')])
+def test_says_what_is_wrong_with_json_lines(tmp_path, text, found):
+    (tmp_path / 't.jsonl').write_text(text)
+    with pytest.raises(InputError, match=f't.jsonl: .*{found}') as error:
+        _load(str(tmp_path / 't.jsonl'))
+    assert '\n' not in str(error.value)
 
 
 def test_says_what_is_wrong_with_other_files(tmp_path):
@@ -100,7 +159,19 @@ def test_says_what_is_wrong_with_other_files(tmp_path):
     (tmp_path / 't.parquet').write_bytes(b'PAR1 no')
     with pytest.raises(InputError, match='t.parquet: not a readable parquet file'):
         _load(str(tmp_path / 't.parquet'))
-    with pytest.raises(InputError, match='holds fractions'):
+    with pytest.raises(InputError, match="'label' holds 0.5 in row 1; expected text or whole"):
         _load(_write(tmp_path / 'f.parquet', labels=[0.5, 1.0, 2.0]))
+    for value in (1e20, float('inf')):
+        with pytest.raises(InputError, match="'label' holds (1e.20|inf) in row 2"):
+            _load(_write(tmp_path / 'f.parquet', labels=[1.0, value, 2.0]))
+    assert _load(_write(tmp_path / 'n.parquet'), test=_write(
+        tmp_path / 'm.parquet', labels=[float('nan')] * 3)).test.labels.tolist() == [-1] * 3
+    with pytest.raises(InputError, match="'label' is a column of type list"):
+        _load(_write(tmp_path / 'l.parquet', labels=[[1], [2], [3]]))
+    twice = pa.Table.from_arrays([pa.array(['a']), pa.array(['x']), pa.array(['y'])],
+                                 names=['image', 'label', 'label'])
+    pa.parquet.write_table(twice, tmp_path / 'd.parquet')
+    with pytest.raises(InputError, match="d.parquet: 2 columns are called 'label'"):
+        _load(str(tmp_path / 'd.parquet'))
     assert _load(_write(tmp_path / 'g.parquet', labels=[3.0, 1.0, 3.0])).train.class_names == (
         '1', '3')

@@ -1,0 +1,170 @@
+"""Columns of CSV, TSV, JSON lines and Parquet files as text, the same from every kind of file.
+
+* CSV and TSV: the cell as it stands in the file, without the quotes around it.
+* JSON lines: the characters of a string; a number, `true` and `false` as they stand in the file.
+* Parquet, where a column is not text: whole numbers as 7, also those that are stored as floats;
+  `true` and `false`; dates as 2020-01-31; times as 2020-01-31 12:30:00, at midnight the date alone;
+  decimal numbers with all their places, as 1.50.
+"""
+
+import gzip
+import json
+import pathlib
+
+import numpy as np
+
+from bsce_tf.errors import InputError
+
+KINDS = {'.csv': 'csv', '.tsv': 'tsv', '.jsonl': 'jsonl', '.ndjson': 'jsonl', '.parquet': 'parquet'}
+_EXACT = 2.0 ** 53  # up to here a float64 holds every whole number
+
+
+def kind(path):
+    """'csv', 'tsv', 'jsonl' or 'parquet' by the ending, of which `.gz` is no part; None: other."""
+    endings = [ending.lower() for ending in pathlib.PurePath(path).suffixes]
+    if endings[-1:] == ['.gz']:
+        endings.pop()
+    return KINDS.get(endings[-1] if endings else '')
+
+
+def read(path, fields, optional=()):
+    """Reads columns.
+
+    Args:
+      path: the file.
+      fields: {name of a column: field of the config that names it}.
+      optional: names of columns that may be missing.
+
+    Returns:
+      ({name: Arrow array of bytes `[N]`, null where a cell is missing}, names of all columns).
+
+    Raises:
+      InputError: if the file is not readable, lacks a column or has it twice, or a cell is no text,
+        number, date or truth value.
+    """
+    reader = {'csv': _csv, 'tsv': _csv, 'jsonl': _json_lines, 'parquet': _parquet}.get(kind(path))
+    if reader is None:
+        raise InputError(f'{path}: expected a name that ends with {", ".join(KINDS)}.')
+    try:
+        import pyarrow as pa
+    except ImportError as error:
+        raise InputError(f"{path}: tables need pyarrow: pip install 'bsce-tf[data]'.") from error
+    try:
+        names, column = reader(path, list(fields))
+        for name, field in fields.items():
+            if name not in names and name not in optional:
+                raise InputError(f"{path}: no column '{name}' ({field}) among {', '.join(names)}.")
+            if names.count(name) > 1:
+                raise InputError(f"{path}: {names.count(name)} columns are called '{name}' "
+                                 f'({field}); expected one.')
+        return {name: column(name) for name in fields if name in names}, names
+    except (pa.ArrowException, OSError) as error:
+        line = ' '.join(str(error).split())
+        raise InputError(f'{path}: not a readable {kind(path)} file: {line}.') from error
+
+
+def _csv(path, wanted):
+    import pyarrow as pa
+    import pyarrow.csv
+    table = pa.csv.read_csv(
+        path, parse_options=pa.csv.ParseOptions(delimiter=',' if kind(path) == 'csv' else '\t',
+                                                newlines_in_values=True),
+        convert_options=pa.csv.ConvertOptions(column_types={name: pa.binary() for name in wanted}))
+    return table.column_names, lambda name: table[name].combine_chunks()
+
+
+def _json_lines(path, wanted):
+    import pyarrow as pa
+    cells, keys = {name: [] for name in wanted}, {}
+    with (gzip.open if str(path).lower().endswith('.gz') else open)(path, 'rb') as file:
+        for number, line in enumerate(file, 1):
+            try:
+                text = line.decode('utf-8-sig' if number == 1 else 'utf-8').strip()
+                if not text:
+                    continue
+                row = _DECODER.decode(text)
+                if type(row) is not dict:
+                    raise ValueError('not an object')
+                for name, values in cells.items():
+                    value = text_of(row.get(name))
+                    values.append(value if value is None else value.encode())
+            except (ValueError, RecursionError) as error:
+                raise InputError(f'{path}: not a readable jsonl file: line {number}: {error}; '
+                                 'expected a JSON object of text, numbers, true and '
+                                 'false.') from error
+            if not row.keys() <= keys.keys():
+                keys.update(dict.fromkeys(row))
+    return list(keys), lambda name: pa.array(cells[name], pa.binary())
+
+
+def text_of(value):
+    """The text of a JSON value whose numbers were read as text; None of null.
+
+    Raises:
+      ValueError: of a list or an object.
+    """
+    if value is None or type(value) is str:
+        return value
+    if type(value) is bool:
+        return 'true' if value else 'false'
+    raise ValueError(f'found {str(value)[:80]}')
+
+
+def _object(pairs):
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError(f'a name comes twice in {str([name for name, _ in pairs])[:80]}')
+    return found
+
+
+# Numbers stay as they stand in the file.
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=str, parse_float=str,
+                            parse_constant=str)
+
+
+def _parquet(path, wanted):
+    import pyarrow as pa
+    import pyarrow.parquet
+    file = pa.parquet.ParquetFile(path)
+    names = file.schema_arrow.names
+
+    def column(name):
+        return _canonical(file.read(columns=[name])[name].combine_chunks(), f"{path}: '{name}'")
+
+    return names, column
+
+
+def _canonical(column, where):
+    """The text of a column of any simple type, as bytes."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_floating(column.type):
+        column = _whole(column.cast(pa.float64()), where)
+    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+        return column.cast(pa.binary())
+    is_time = pa.types.is_timestamp(column.type)
+    try:
+        column = column.cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise InputError(f'{where} is a column of type {column.type}; expected text, numbers, '
+                         'dates or truth values.') from error
+    if is_time:
+        for pattern in (r'\.0+$', ' 00:00:00$'):
+            column = pc.replace_substring_regex(column, pattern, '')
+    return column.cast(pa.binary())
+
+
+def _whole(column, where):
+    """Floats as int64, as Pandas writes 7.0 where a column has gaps; NaN is a gap."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    column = pc.if_else(pc.is_nan(column), None, column)
+    values = column.to_numpy(zero_copy_only=False)
+    bad = np.flatnonzero(~np.isnan(values) & ((np.floor(values) != values)
+                                              | (np.abs(values) > _EXACT)))
+    if bad.size:
+        raise InputError(f'{where} holds {values[bad[0]]:g} in row {bad[0] + 1}; expected text or '
+                         'whole numbers up to 2⁵³.')
+    return column.cast(pa.int64())
