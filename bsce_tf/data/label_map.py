@@ -101,6 +101,13 @@ def ordered(names):
     return sorted(names)
 
 
+def some(names, most=10):
+    """The first names as a text, for messages, each in quotes."""
+    names = list(names)
+    return ', '.join(f"'{name}'" for name in names[:most]) + (
+        f' and {len(names) - most} more' if len(names) > most else '')
+
+
 def _ending(path):
     ending = pathlib.Path(path).suffix.lower()
     if ending not in ('.json', '.csv'):

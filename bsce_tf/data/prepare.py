@@ -2,6 +2,9 @@
 
 import dataclasses
 
+import numpy as np
+from absl import logging
+
 from bsce_tf.data import clean_list, corrupt, label_map, sources, split
 from bsce_tf.data.examples import Splits
 from bsce_tf.errors import InputError
@@ -69,7 +72,18 @@ def of(splits, source='', *, validation_fraction=0.1, imbalance=1.0, noise=0.0,
         train, validation = train.subset(kept), train.subset(held_out)
     if audited:
         train = clean_list.apply(train, audited)
+    _tell_empty(train, validation)
     return Splits(train, validation, test)
+
+
+def _tell_empty(train, validation):
+    empty = np.flatnonzero(train.counts == 0)
+    if empty.size:
+        logging.warning(
+            '%s: no training image of %d classes (%s), so nothing can be learnt of them; their %d '
+            'validation images count as errors.', train.origin, empty.size,
+            label_map.some(train.class_names[k] for k in empty),
+            validation.counts[empty].sum())
 
 
 def _noisy(examples, *noise):

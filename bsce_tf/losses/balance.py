@@ -14,6 +14,9 @@ LARGEST_TAU = 10.0
 def of(name, counts, drawn=None, weight_cap=None, effective_beta=0.9999):
     """The arguments of a loss that a kind of balance asks for.
 
+    A class without images gets the weight 0, which no label uses, and does not count in the weights
+    of the others; for a prior, see `filled`.
+
     Args:
       name: 'none'; 'weights', the paper's (`class_weights.balanced`); 'effective'
         (`class_weights.effective`); or 'logit_adjustment' (see `log_prior`).
@@ -27,8 +30,8 @@ def of(name, counts, drawn=None, weight_cap=None, effective_beta=0.9999):
       {'class_weights': `[K]`}, {'prior': `[K]`} or {}.
 
     Raises:
-      InputError: if the name is unknown, or counts are missing where they are needed, or a class
-        has none.
+      InputError: if the name is unknown, or counts are missing where they are needed, or no class
+        has an image.
     """
     if name not in NAMES:
         raise InputError(f"loss.balance: found '{name}'; expected one of {', '.join(NAMES)}.")
@@ -39,10 +42,33 @@ def of(name, counts, drawn=None, weight_cap=None, effective_beta=0.9999):
                          'of each class.')
     drawn = counts if drawn is None else drawn
     if name == 'weights':
-        return {'class_weights': class_weights.balanced(counts, weight_cap)}
+        return {'class_weights': _weights(
+            lambda sizes: class_weights.balanced(sizes, weight_cap), counts)}
     if name == 'effective':
-        return {'class_weights': class_weights.effective(drawn, effective_beta)}
-    return {'prior': shares(drawn)}
+        return {'class_weights': _weights(
+            lambda sizes: class_weights.effective(sizes, effective_beta), drawn)}
+    return {'prior': shares(filled(drawn))}
+
+
+def filled(counts):
+    """Class sizes with the smallest of the others where a class has no image.
+
+    For what has no value at 0, as a logarithm. No label names such a class; where it is one of the
+    others, it is treated as the rarest of them.
+
+    Args:
+      counts: `[K]`.
+    """
+    counts = np.asarray(counts)
+    present = counts[counts != 0]
+    return np.where(counts == 0, present.min(), counts) if present.size else counts
+
+
+def _weights(function, counts):
+    counts = np.asarray(counts)
+    weights = np.zeros(len(counts), np.float32)
+    weights[counts != 0] = function(counts[counts != 0])
+    return weights
 
 
 def shares(prior, name='prior'):

@@ -90,8 +90,8 @@ def make(name, counts=None, drawn=None, weight_cap=0.0, effective_beta=0.9999, *
         arguments that all losses have, such as reduction.
 
     Raises:
-      InputError: if the name is unknown, a number out of range, class sizes are missing or a class
-        has none.
+      InputError: if the name is unknown, a number out of range, or class sizes are missing. A class
+        without images is allowed: see `balance.of`.
     """
     if parts.is_part(name):
         return parts.made('loss.name', name, keras.losses.Loss, counts if drawn is None else drawn)
@@ -102,7 +102,8 @@ def make(name, counts=None, drawn=None, weight_cap=0.0, effective_beta=0.9999, *
         raise InputError(f"loss.name: found '{name}' without class sizes; expected the images of "
                          'each class.')
     if kind:
-        found['counts'] = drawn if kind == 'drawn' and drawn is not None else counts
+        found['counts'] = balance.filled(
+            drawn if kind == 'drawn' and drawn is not None else counts)
     return _made(name, found, settings)
 
 

@@ -104,14 +104,31 @@ def test_the_papers_weights_beside_a_sampler_warn(caplog):
     ('bce', {}, "loss.balance: found 'weights' without class sizes"),
     ('ldam', {}, "loss.name: found 'ldam' without class sizes"),
     ('ce', {'balance': 'weight', 'counts': [1, 2]}, "loss.balance: found 'weight'; expected"),
-    ('bsce_many', {'counts': [3, 0]}, 'prior: found 0 for class 1'),
-    ('cb_focal', {'counts': [3, 0]}, 'class 1 has 0 images'),
+    ('bsce_many', {'counts': [3, -1]}, 'prior: found -1 for class 1'),
+    ('bce', {'counts': [0, 0]}, 'counts: found shape .0,.; expected one count a class'),
+    ('cb_focal', {'counts': [3, -1]}, 'class 1 has -1 images'),
     ('cb_focal', {'counts': [3, 1], 'effective_beta': 1.0}, 'loss.effective_beta: found 1.0'),
-    ('seesaw', {'counts': [3, 0]}, 'counts: found 0 for class 1')])
+    ('seesaw', {'counts': [3, -1]}, 'counts: found -1 for class 1')])
 def test_bad_input_is_named(name, settings, message):
     with pytest.raises(InputError, match=message) as error:
         losses.make(name, **settings)
     assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize('name', losses.NAMES)
+def test_a_class_without_images_is_taken_by_every_loss(name):
+    loss = losses.make(name, counts=[4, 0, 2], reduction='none')
+    values = np.array(loss(np.array([0, 1, 2]), np.zeros((3, 3), np.float32)))
+    assert np.isfinite(values).all()
+
+
+def test_a_class_without_images_changes_no_weight_of_the_others():
+    weights = losses.make('bce', counts=[4, 0, 2]).class_weights
+    np.testing.assert_allclose(weights, [6 / (2 * 4), 0, 6 / (2 * 2)], rtol=1e-6)
+    effective = losses.make('cb_focal', counts=[2, 0, 1], effective_beta=0.5).class_weights
+    np.testing.assert_allclose(effective, [0.8, 0, 1.2], rtol=1e-6)
+    prior = losses.make('logit_adjustment', counts=[4, 0, 2]).prior  # as the rarest
+    np.testing.assert_allclose(np.array(prior) / np.sum(prior), [0.5, 0.25, 0.25], rtol=1e-6)
 
 
 def test_effective_numbers_run_from_none_to_inverse_sizes():

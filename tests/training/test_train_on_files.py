@@ -2,6 +2,7 @@
 
 import csv
 import importlib
+import json
 
 import numpy as np
 import pytest
@@ -73,8 +74,25 @@ def test_a_run_does_not_go_on_with_images_that_were_replaced(shop, tmp_path):
         train(config, tmp_path / 'run')
 
 
-def test_a_class_without_training_images_has_no_weight(shop, tmp_path):
-    (shop / 'names.json').write_text('["bags", "hats/caps", "shoes", "ties"]')
-    with pytest.raises(InputError, match=r'class 3 has 0 images'):
-        train(config_of(shop, **{'data.classes': str(shop / 'names.json')}), tmp_path / 'run')
-    assert not (tmp_path / 'run').exists()
+def test_a_class_that_only_validation_has_counts_as_errors(shop, tmp_path, caplog):
+    """With class weights and with a sampler that balances classes; also with names from a file."""
+    for k, name in enumerate(('bags', 'shoes', 'ties')):
+        folder = tmp_path / 'held' / name
+        folder.mkdir(parents=True)
+        for i in range(2):
+            picture = np.full((40, 50, 3), 30, np.uint8)
+            picture[..., (0, 2, 1)[k]] += 180
+            Image.fromarray(picture).save(folder / f'{i}.png')
+    config = config_of(tmp_path, **{
+        'data.train': 'shop', 'data.validation': 'held', 'loss.name': 'bsce',
+        'sampler.gamma': 0.5, 'epochs': 4})
+    with caplog.at_level('WARNING'):
+        train(config, tmp_path / 'run')
+    assert "no training image of 1 classes ('ties')" in caplog.text
+    assert json.loads((tmp_path / 'run' / 'classes.json').read_text()) == [
+        'bags', 'hats/caps', 'shoes', 'ties']
+    result = evaluate(config, tmp_path / 'run')
+    assert result['mean_top1_error'] == pytest.approx(1 / 3)  # of bags, shoes and ties
+    assert result['classes_without_images'] == 1
+    config.data.classes = str(tmp_path / 'run' / 'classes.json')
+    assert evaluate(config, tmp_path / 'run')['mean_top1_error'] == pytest.approx(1 / 3)

@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import numpy as np
-from absl import logging
 
 from bsce_tf.data import label_map
 from bsce_tf.data.examples import Examples, Splits
@@ -71,8 +70,8 @@ def assemble(indexes, origins, store, classes=''):
     """Joins the lists of a data set under one label map.
 
     The map is that of the file `classes`, or else of the training list. A class that another list
-    has and the training list lacks gets an id after all others, and a warning: it counts, as an
-    error, in the validation error.
+    has and the training list lacks gets an id after all others. It counts, as an error, in the
+    validation error; `prepare` and `inspect` name it.
 
     Args:
       indexes: dict with an `Index` (or None) for train, validation and test.
@@ -96,12 +95,7 @@ def assemble(indexes, origins, store, classes=''):
         if lacking and classes:
             raise InputError(f"{origins[split]}: class '{lacking[0]}' is not in {classes} "
                              f'({len(lacking)} such classes); expected classes listed there.')
-        if lacking:
-            logging.warning(
-                "%s: class '%s' is not in %s (%d such classes): nothing can be learnt of it, so "
-                'its images count as errors.', origins[split], lacking[0], origins['train'],
-                len(lacking))
-            names += lacking
+        names += lacking
     splits = {}
     for split, found in present.items():
         place = np.append(label_map.positions(found.names, names), np.int32(-1))

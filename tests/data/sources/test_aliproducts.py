@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pytest
 
-from bsce_tf.data import sources
+from bsce_tf.data import prepare, sources
 from bsce_tf.data.sources import aliproducts, index_cache
 from bsce_tf.errors import InputError
 
@@ -57,13 +57,14 @@ def test_numbers_as_class_ids_are_taken_too(tmp_path):
     assert _load(tmp_path).train.class_names == ('2', '10')
 
 
-def test_a_class_that_only_validation_has_comes_last_with_a_warning(tmp_path, caplog):
+def test_a_class_that_only_validation_has_comes_last_and_is_named(tmp_path, caplog):
     _tree(tmp_path)
     _write(tmp_path, 'val.json', [{'class_id': '1', 'image_id': 'v.jpg'},
                                   {'class_id': '9', 'image_id': 'w.jpg'}])
     with caplog.at_level('WARNING'):
-        train, validation, _ = _load(tmp_path)
-    assert "class '1' is not in" in caplog.text
+        train, validation, _ = prepare.load('aliproducts', root=str(tmp_path), cache='off')
+    assert "no training image of 1 classes ('1'), so nothing" in caplog.text
+    assert 'their 1 validation images count as errors' in caplog.text
     assert train.class_names == ('9', '10', '11', '1')
     np.testing.assert_array_equal(train.labels, [1, 0, 1, 2])
     np.testing.assert_array_equal(validation.labels, [3, 0])
