@@ -5,33 +5,32 @@
 A class is a product: a shape, the colours of body and label, a pattern and three letters. Products
 come in families of eight with one shape and body, as those of a brand do, so the nearest classes
 differ in one or two things only. An image is a product seen from somewhere: turned, scaled, moved
-and sheared, in its own light, before clutter. Class sizes fall from `largest` to 5 as a geometric
-series (the long tail of the demo); the test set is balanced. Everything is drawn from --seed.
+and sheared, in its own light, before clutter. Class sizes fall from --largest to --smallest as a
+geometric series (the long tail of the demo); the test set is balanced. Everything is drawn from
+--seed.
 
-The output is read with data.source=packed, data.root=FOLDER.
+The output is read with data.source=arrays, data.root=FOLDER.
 """
 
 import colorsys
-import io
 import math
 import pathlib
 import string
 
 import numpy as np
 from absl import app, flags
+from tqdm import tqdm
 
-from bsce_tf.catalogue import pack
-from bsce_tf.data import records
-from bsce_tf.data.examples import Examples
+from bsce_tf.data.sources import arrays
 
 CLASSES = flags.DEFINE_integer('classes', 1000, 'K.', 2)
-LARGEST = flags.DEFINE_integer('largest', 100, 'Training images of the largest class.', 5)
+LARGEST = flags.DEFINE_integer('largest', 100, 'Training images of the largest class.', 1)
+SMALLEST = flags.DEFINE_integer('smallest', 5, 'Training images of the smallest class.', 1)
 TEST_IMAGES = flags.DEFINE_integer('test_images', 10_000, 'In all, at least 2 a class.', 2)
 SEED = flags.DEFINE_integer('seed', 0, 'Of classes and images.', 0)
 FOLDER = flags.DEFINE_string('folder', '.data/drawings/1000', 'Folder to write.')
 
 SIZE = 40  # pixels
-SMALLEST = 5  # training images of a class
 FAMILY = 8  # classes with one shape and body
 _CANVAS = 2 * SIZE  # drawn at twice the size, then made smaller
 _PATTERNS = ('plain', 'stripes', 'dots', 'band')
@@ -136,52 +135,37 @@ def _colour(rng, dull=False):
     return tuple(round(255 * c) for c in colorsys.hsv_to_rgb(rng.random(), saturation, value))
 
 
-def sizes(classes, largest):
-    """int64 `[K]`: training images of each class, from `largest` down to `SMALLEST`."""
+def sizes(classes, largest, smallest=5):
+    """int64 `[K]`: training images of each class, from `largest` down to `smallest`."""
     steps = np.arange(classes) / max(classes - 1, 1)
-    return np.round(largest * (SMALLEST / largest) ** steps).astype(np.int64)
+    return np.round(largest * (smallest / largest) ** steps).astype(np.int64)
 
 
-class _Drawings:
-    """A store of `records.Records`: draws and encodes image i of a split when it is read."""
-
-    def __init__(self, labels, split, seed):
-        self._labels, self._split, self._seed = labels, split, seed
-        self._products = [product(k, seed) for k in range(int(labels.max()) + 1)]
-
-    def read(self, numbers):
-        found = []
-        for number in numbers:
-            rng = np.random.default_rng([self._seed, 2, self._split, int(number)])
-            data = io.BytesIO()
-            draw(self._products[self._labels[number]], rng).save(data, 'PNG')
-            found.append(data.getvalue())
-        return found
+def pictures(labels, split, seed):
+    """uint8 `[N, SIZE, SIZE, 3]`: a drawing of each label's class; split 0 is training, 1 test."""
+    products = [product(k, seed) for k in range(int(labels.max()) + 1)]
+    found = np.empty((len(labels), SIZE, SIZE, 3), np.uint8)
+    for i, label in enumerate(tqdm(labels, unit='image', disable=None)):
+        found[i] = draw(products[label], np.random.default_rng([seed, 2, split, i]))
+    return found
 
 
-def examples(counts, split, seed):
-    """`Examples` of `counts[k]` drawings of each class; split 0 is training, 1 test."""
-    labels = np.repeat(np.arange(len(counts)), counts)
-    names = np.array([f'{label:05d}/{i:06d}' for i, label in enumerate(labels)], 'S')
-    classes = [product(k, seed) for k in range(len(counts))]
-    return Examples(
-        labels, tuple(f'{k:05d} {p["shape"]} {p["pattern"]} {p["letters"]}'
-                      for k, p in enumerate(classes)),
-        records=records.Records(_Drawings(labels, split, seed), names),
-        origin=f'drawings, {("training", "test")[split]} set')
-
-
-def write(folder, classes, largest, test_images, seed):
-    """Packs training and test set into `folder`; goes on where an earlier call was stopped."""
+def write(folder, classes, largest, smallest, test_images, seed):
+    """Writes training and test set into `folder`; what is there stays."""
+    folder = pathlib.Path(folder)
+    products = [product(k, seed) for k in range(classes)]
+    names = [f'{k:05d} {p["shape"]} {p["pattern"]} {p["letters"]}' for k, p in enumerate(products)]
     each = max(test_images // classes, 2)
-    for split, name, counts in ((0, 'train', sizes(classes, largest)),
+    for split, name, counts in ((0, 'train', sizes(classes, largest, smallest)),
                                 (1, 'test', np.full(classes, each))):
-        pack.pack(examples(counts, split, seed), pathlib.Path(folder) / name)
+        if not arrays.exists(folder, name):
+            labels = np.repeat(np.arange(classes), counts)
+            arrays.write(folder, name, pictures(labels, split, seed), labels, names)
 
 
 def main(_):
     """Writes what the flags name."""
-    write(FOLDER.value, CLASSES.value, LARGEST.value, TEST_IMAGES.value, SEED.value)
+    write(FOLDER.value, CLASSES.value, LARGEST.value, SMALLEST.value, TEST_IMAGES.value, SEED.value)
 
 
 if __name__ == '__main__':

@@ -10,70 +10,114 @@ import time
 import keras
 from scipy import stats
 
+from bsce_tf.errors import RunError
 from bsce_tf.evaluation import evaluate, tables
 from bsce_tf.training import train, workdir
-from experiments import rows
+from experiments import epochs, rows
 from experiments.provenance import provenance
 
 KEY = ('condition', 'arm', 'learning_rate', 'seed')
 NO_RATE = '-'  # of votes
+_NOT_FINITE = 'loss: found', 'weights: found'  # how the error of a run that diverged begins
+_DIVERGED = {'split': 'diverged', **dict.fromkeys(tables.COLUMNS, 1.0)}
 
 
 class Grid:
     """Runs, and the table of them.
 
-    Every arm may choose from the same learning rates: all are trained with the first seed, and the
-    one with the smallest error on the validation set, which is a part of the noisy training set, is
-    taken for all seeds. Every run is evaluated on the test set once, chosen or not, and no choice
-    looks at that. Several processes on one machine may fill one file, each other conditions.
+    Every arm is trained with the first seed at each of the same learning rates. Those whose
+    validation error is at most `margin` (a share) above the arm's best go on to the other seeds,
+    and the one with the smallest mean over the seeds is taken. The validation set has wrong labels
+    as the training set has. Every run is evaluated on the test set once, chosen or not, and no
+    choice looks at that. A run that diverges counts as wrong throughout. Several processes on one
+    machine may fill one file: each takes a run that is not there and that no other is making, and
+    goes on with one that was stopped.
 
     Args:
       output: CSV file of the rows.
       runs: folder for the runs' files; a run is deleted there when its row is written.
       arms: their names.
-      rates: learning rates to choose from; of several, one that not all arms have tried is none
-        of them.
-      seeds: for each chosen arm; the first one also chooses.
+      rates: learning rates to choose from.
+      seeds: for each chosen arm; the first one tries all rates.
       keep: whether the runs' files stay.
       same: {(condition, arm): (name of a table beside `output`, its arm)} of runs that give the
         same: a row that is there is taken from there.
+      margin: ≥ 0; with 0 only the best rate of the first seed goes on.
+      by_epoch: whether rows have the errors after every epoch, see `epochs.watched`.
     """
 
-    def __init__(self, output, runs, arms, rates, seeds, keep=False, same=None):
+    def __init__(self, output, runs, arms, rates, seeds, keep=False, same=None, margin=0.0,
+                 by_epoch=False):
         """See the class."""
         self.output, self.runs, self.arms = pathlib.Path(output), pathlib.Path(runs), list(arms)
         self.rates, self.seeds, self.keep, self.same = rates, seeds, keep, same or {}
+        self.margin, self.by_epoch, self.made = margin, by_epoch, 0
         self.rows = rows.read(self.output, KEY)
 
     def run(self, condition, arms, config, more_seeds=()):
-        """Makes the rows that a condition lacks.
+        """Makes the rows that a condition lacks and that no other process is making.
 
         Args:
           condition: name.
           arms: {name: {dotted name of a field: value}}.
           config: ConfigDict that the arms change.
           more_seeds: besides those of all conditions.
+
+        Returns:
+          Whether all rows are there.
         """
-        for arm, changes in arms.items():
-            for rate in self.rates:
-                self._row(condition, arm, changes, config, rate, self.seeds[0])
+        while True:
+            self.rows = rows.read(self.output, KEY)
+            missing, known = self._missing(condition, arms, more_seeds)
+            if not any(self._row(condition, arm, arms[arm], config, rate, seed)
+                       for arm, rate, seed in missing):
+                return known and not missing
+
+    def _missing(self, condition, arms, more_seeds):
+        """([(arm, rate, seed)] to make, whether these are all that will be)."""
+        wanted = [(arm, rate, self.seeds[0]) for arm in arms for rate in self.rates]
+        known = True
         for seed in (*self.seeds[1:], *more_seeds):  # seed by seed, so that a stop leaves pairs
-            for arm, changes in arms.items():
-                self._row(condition, arm, changes, config, self.chosen(condition, arm), seed)
+            for arm in arms:
+                rates = self.contenders(condition, arm)
+                wanted += [(arm, rate, seed) for rate in rates]
+                known &= bool(rates)
+        keys = [(condition, arm, f'{rate:g}', str(seed)) for arm, rate, seed in wanted]
+        return [run for run, key in zip(wanted, keys, strict=True)
+                if key not in self.rows and not self._taken(key)], known
 
-    def chosen(self, condition, arm):
-        """The learning rate of an arm, or None while there is none that all arms have tried.
+    def contenders(self, condition, arm):
+        """The learning rates that may be an arm's best; [] until the first seed has tried all."""
+        errors = {rate: self._validation(condition, arm, rate, self.seeds[0])
+                  for rate in self.rates}
+        if None in errors.values():
+            return []
+        best = min(errors, key=errors.get)
+        return [rate for rate in self.rates if rate == best or (
+            self.margin and errors[rate] <= (1 + self.margin) * errors[best])]
 
-        Where there is one rate there is no choice that the others would have to have, too.
+    def common_seeds(self, condition, arm):
+        """The seeds that all contenders were run with."""
+        rates = self.contenders(condition, arm)
+        seeds = {key[-1] for key in self.rows if key[:2] == (condition, arm)} if rates else ()
+        return sorted((seed for seed in seeds if all(
+            (condition, arm, f'{rate:g}', seed) in self.rows for rate in rates)), key=int)
+
+    def chosen(self, condition, arm, error=None):
+        """The learning rate of an arm; None until the first seed has tried all.
+
+        Args:
+          condition, arm: names.
+          error: function of a row that is to be smallest; None: its validation error.
         """
-        others = self.arms if len(self.rates) > 1 else ()
-        tried = [rate for rate in self.rates
-                 if all(self._first(condition, other, rate) for other in (*others, arm))]
-        return min(tried, default=None, key=lambda rate: float(
-            self._first(condition, arm, rate)['validation_error']))
+        error = error or (lambda row: float(row['validation_error']))
+        seeds = self.common_seeds(condition, arm)
+        return min(self.contenders(condition, arm), default=None, key=lambda rate: statistics.mean(
+            error(self.rows[condition, arm, f'{rate:g}', seed]) for seed in seeds))
 
-    def _first(self, condition, arm, rate):
-        return self.rows.get((condition, arm, f'{rate:g}', str(self.seeds[0])))
+    def _validation(self, condition, arm, rate, seed):
+        row = self.rows.get((condition, arm, f'{rate:g}', str(seed)))
+        return float(row['validation_error']) if row else None
 
     def rows_of(self, condition, arm):
         """{seed: row}, all that there are, of an arm at its chosen rate.
@@ -97,20 +141,34 @@ class Grid:
         return self.runs.joinpath(*(part.replace(',', '') for part in key))  # evaluate splits at ,
 
     def _row(self, condition, arm, changes, config, rate, seed):
+        """Whether the row was made by now: by this call, or before it by another process."""
         key = (condition, arm, f'{rate:g}', str(seed))
-        if key in self.rows or self._taken(key):
-            return
+        with rows.claimed(self.runs / 'locks' / f'{"_".join(key)}') as mine:
+            if mine and key not in rows.read(self.output, KEY):
+                self._make(key, changes, config, rate, seed)
+            return mine
+
+    def _make(self, key, changes, config, rate, seed):
         settings = config.copy_and_resolve_references()
         settings.update_from_flattened_dict(
             {**changes, 'seed': seed, 'optimizer.learning_rate': rate})
         folder, begin = self._place(key), time.perf_counter()
         keras.backend.clear_session()
-        train.train(settings, folder)
-        seconds = time.perf_counter() - begin
-        result = evaluate.evaluate(settings, folder)
-        best = json.loads((folder / workdir.BEST).read_text())
-        self._add(key, result['split'], best[result['kind']]['error'], result, result['scales'],
-                  settings.epochs, seconds)
+        watched = epochs.watched(settings) if self.by_epoch else ()
+        try:
+            train.train(settings, folder, *watched)
+        except RunError as error:
+            if not str(error).startswith(_NOT_FINITE):
+                raise
+            print(f'{folder}: {error}', flush=True)
+            result, best, scales, more = _DIVERGED, 1.0, {}, epochs.DIVERGED
+        else:
+            result = evaluate.evaluate(settings, folder)
+            best = json.loads((folder / workdir.BEST).read_text())[result['kind']]['error']
+            scales, more = result['scales'], epochs.of(folder)
+        self._add(key, result['split'], best, result, scales, settings.epochs,
+                  time.perf_counter() - begin, more if self.by_epoch else ())
+        self.made += 1
         if not self.keep:
             shutil.rmtree(folder)
 
@@ -151,14 +209,14 @@ class Grid:
             self._add(key, found['split'], '', found['vote'], parts, 0,
                       time.perf_counter() - begin)
 
-    def _add(self, key, split, validation_error, result, by_scale, epochs, seconds):
+    def _add(self, key, split, validation_error, result, by_scale, passes, seconds, more=()):
         self._write({
             **dict(zip(KEY, key, strict=True)), 'split': split,
             'validation_error': validation_error,
             **{name: result[name] for name in tables.COLUMNS},
             'by_scale': json.dumps({scale: round(found['mean_top1_error'], 6)
                                     for scale, found in by_scale.items()}),
-            'epochs': epochs, 'seconds': round(seconds, 1),
+            **dict(more), 'epochs': passes, 'seconds': round(seconds, 1),
             'peak_mb': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, **provenance()})
 
     def _write(self, row):
@@ -183,5 +241,12 @@ def difference(errors, others):
     mean = statistics.mean(pairs)
     if len(pairs) == 1:
         return f'{mean:+.4f} (1)'
-    half = stats.t.ppf(0.975, len(pairs) - 1) * statistics.stdev(pairs) / len(pairs) ** 0.5
-    return f'{mean:+.4f} [{mean - half:+.4f}, {mean + half:+.4f}]'
+    half = half_interval(pairs)
+    return (f'{mean:+.4f} [{mean - half:+.4f}, {mean + half:+.4f}]'
+            + (', not told apart from 0' if abs(mean) <= half else ''))
+
+
+def half_interval(values):
+    """Half of the 95 % interval (Student's t) of the mean of two or more values."""
+    return (stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values)
+            / len(values) ** 0.5)

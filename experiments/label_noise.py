@@ -19,10 +19,8 @@ from absl import app, flags
 
 from bsce_tf import files, metrics
 from bsce_tf.audit import audit, rounds
-from bsce_tf.data import prepare, sources
-from bsce_tf.errors import RunError
 from configs import fashion_mnist
-from experiments import grid, rows, study
+from experiments import grid, rows, study, truth
 from experiments.provenance import provenance
 
 KEY = ('condition', 'loss', 'seed')
@@ -107,20 +105,6 @@ def average_precision(wrong, scores):
     return float((np.diff(hits, prepend=0) * hits / (last + 1)).sum() / wrong.sum())
 
 
-def true_labels(config):
-    """(the training `Examples` of a run, int `[N]` their labels before any were made wrong).
-
-    Raises:
-      RunError: if the images of both are not the same.
-    """
-    train = prepare.load(**config.data, seed=config.seed).train
-    source = sources.load(config.data.source, **sources.fields(config.data)).train
-    if not np.array_equal(source.images[train.numbers], train.images):
-        raise RunError(f'{train.origin}: images are not where their numbers say; expected them in '
-                       'the order of the source.')
-    return train, source.labels[train.numbers]
-
-
 def markdown(found):
     """A row a condition and loss: means over the seeds, with their standard deviation."""
     lines = ['Means over seeds ± standard deviation (number of seeds). Total: all images; tail: '
@@ -143,7 +127,8 @@ def markdown(found):
 
 
 def _row(config, folder):
-    train, true = true_labels(config)
+    found = truth.load(config)
+    train, true = found.data.train, found.train
     begin = time.perf_counter()
     plain, cleaned = rounds.clean_train(config, folder)[:2]
     seconds = time.perf_counter() - begin

@@ -37,7 +37,7 @@ STUDY = study.Study('large_k', 'Drawings of many classes', CONDITIONS, ARMS, 'ce
 def get_config():
     """Drawings of 40 px, cut to 36; 10 epochs of 400 steps of 64 images, whatever the classes."""
     config = default.get_config()
-    config.data.source, config.data.noise = 'packed', NOISE
+    config.data.source, config.data.noise = 'arrays', NOISE
     config.image.size, config.image.eval_scale = 36, 40
     config.image.scales = (38, 40, 42)
     config.augment.flip = False  # letters
@@ -71,7 +71,7 @@ def main(_):
     for condition in study.conditions(STUDY.conditions):
         size = condition.partition('-')[0]
         drawings.write(FOLDER / size, int(size), drawings.LARGEST.value,
-                       drawings.TEST_IMAGES.value, drawings.SEED.value)
+                       drawings.SMALLEST.value, drawings.TEST_IMAGES.value, drawings.SEED.value)
     study.run(STUDY, get_config(), more=growth)
 
 

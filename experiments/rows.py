@@ -39,6 +39,23 @@ def add(path, key, row, lock):
 
 
 @contextlib.contextmanager
+def claimed(path):
+    """Holds a lock file during the block if no other process does; gives whether this one does.
+
+    The system lets go of it when the process ends, however it ends.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, 'w') as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+@contextlib.contextmanager
 def _locked(path):
     with open(path, 'w') as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -1,24 +1,29 @@
 """What the programs of the tables share: flags, the runs of all conditions, table and picture.
 
-Flags: --conditions and --seeds to run only some, --rates to choose from others, --output and --runs
-for other places. A program goes on where it was stopped, and a row that is in the CSV file is never
-run again.
+Flags: --conditions, --arms and --seeds to run only some, --rates to choose from others, --output
+and --runs for other places, --processes for as many runs at once, each on a core of its own with
+one thread (two such give twice the runs of one with two threads). A program goes on where it was
+stopped, in the middle of a run, too, and a row that is in the CSV file is never run again.
 """
 
 import pathlib
 import statistics
+import time
 from typing import NamedTuple
 
 from absl import flags
 
 from bsce_tf import files
-from experiments import grid, picture
+from experiments import epochs, grid, picture, processes, truth
 
 WHICH = flags.DEFINE_list('conditions', None, 'Only these conditions.')
+ARMS = flags.DEFINE_list('arms', None, 'Only these arms.')
 SEEDS = flags.DEFINE_list('seeds', None, 'Of data, weights and crops.')
 RATES = flags.DEFINE_list('rates', None, 'Learning rates that each arm may choose from.')
 OUTPUT = flags.DEFINE_string('output', None, 'The tables, without .csv and .md.')
 RUNS = flags.DEFINE_string('runs', None, 'Folder for the files of runs.')
+PROCESSES = flags.DEFINE_integer('processes', 1, 'Runs at once, a core each.', 1)
+_WAIT = 20  # seconds, for runs of other processes
 
 
 class Study(NamedTuple):
@@ -36,6 +41,9 @@ class Study(NamedTuple):
       keep: whether the runs' files stay.
       same: {(condition, arm): (table, its arm)} of runs that give the same, see `grid.Grid`.
       more_seeds: {condition: list} of seeds besides.
+      plan: [(conditions, arms)] to run, in this order; empty: all arms of all conditions.
+      margin: see `grid.Grid`.
+      by_epoch: see `grid.Grid`; the table then has the oracle's error.
     """
 
     name: str
@@ -49,6 +57,9 @@ class Study(NamedTuple):
     keep: bool = False
     same: dict = {}
     more_seeds: dict = {}
+    plan: list = []
+    margin: float = 0.0
+    by_epoch: bool = False
 
     @property
     def output(self):
@@ -59,11 +70,14 @@ class Study(NamedTuple):
 def conditions(known):
     """Those of the names `known` that --conditions asks for; ValueError for one that is not there.
     """
-    chosen = WHICH.value or list(known)
-    unknown = [name for name in chosen if name not in known]
+    return _some('conditions', WHICH.value, known)
+
+
+def _some(flag, chosen, known):
+    unknown = [name for name in chosen or () if name not in known]
     if unknown:
-        raise ValueError(f'--conditions: found {unknown[0]}; expected some of {", ".join(known)}.')
-    return chosen
+        raise ValueError(f'--{flag}: found {unknown[0]}; expected some of {", ".join(known)}.')
+    return list(chosen or known)
 
 
 def make_grid(study):
@@ -71,7 +85,8 @@ def make_grid(study):
     return grid.Grid(
         f'{study.output}.csv', RUNS.value or f'runs/{study.name}', study.arms,
         [float(rate) for rate in RATES.value or study.rates],
-        [int(seed) for seed in SEEDS.value or study.seeds], study.keep, study.same)
+        [int(seed) for seed in SEEDS.value or study.seeds], study.keep, study.same, study.margin,
+        study.by_epoch)
 
 
 def run(study, config, after=None, more=None):
@@ -87,23 +102,55 @@ def run(study, config, after=None, more=None):
       The `grid.Grid`.
 
     Raises:
-      ValueError: for a condition that there is not.
+      ValueError: for a condition or an arm that there is not.
     """
-    found = make_grid(study)
-    for condition in conditions(study.conditions):
-        arms = {arm: {**study.conditions[condition], **changes}
-                for arm, changes in study.arms.items()}
-        found.run(condition, arms, config,
-                  () if SEEDS.value else study.more_seeds.get(condition, ()))
-        if after is not None:
-            after(found, condition)
-        text = table(found, study) + (more(found) if more else '')
-        files.write_text(pathlib.Path(f'{study.output}.md'), text)
-        drawing = picture.draw(found, study)
-        if drawing:
-            files.write_text(pathlib.Path(f'{study.output}.svg'), drawing)
-        print(text)
-    return found
+    plan = _plan(study)
+    processes.run(PROCESSES.value)
+    found, data = make_grid(study), {}
+    while True:
+        made, complete = found.made, True
+        for condition, names in plan:
+            arms = {arm: {**study.conditions[condition], **study.arms[arm]} for arm in names}
+            before = found.made
+            complete &= found.run(condition, arms, config, () if SEEDS.value else
+                                  study.more_seeds.get(condition, ()))
+            if after is not None:
+                after(found, condition)
+            if found.made > before or condition not in data:
+                data[condition] = _changed(config, study.conditions[condition], found.seeds[0])
+                _write(study, found, truth.table(data) + (more(found) if more else ''))
+        if complete:
+            print(pathlib.Path(f'{study.output}.md').read_text(encoding='utf-8'))
+            return found
+        if found.made == made:  # other processes are making the rest
+            time.sleep(_WAIT)
+
+
+def _plan(study):
+    """[(condition, arms)] in the order in which to run them."""
+    arms, wanted = _some('arms', ARMS.value, study.arms), conditions(study.conditions)
+    plan = study.plan or [(list(study.conditions), list(study.arms))]
+    return [(condition, names) for group, chosen in plan for condition in group
+            if condition in wanted and (names := [arm for arm in chosen if arm in arms])]
+
+
+def _planned(study, condition):
+    """The arms of a condition that are in the plan."""
+    wanted = {arm for group, arms in study.plan if condition in group for arm in arms}
+    return [arm for arm in study.arms if arm in wanted or not study.plan]
+
+
+def _changed(config, changes, seed):
+    settings = config.copy_and_resolve_references()
+    settings.update_from_flattened_dict({**changes, 'seed': seed})
+    return settings
+
+
+def _write(study, found, more):
+    files.write_text(pathlib.Path(f'{study.output}.md'), f'{table(found, study)}\n{more}')
+    drawing = picture.draw(found, study)
+    if drawing:
+        files.write_text(pathlib.Path(f'{study.output}.svg'), drawing)
 
 
 def table(found, study):
@@ -111,15 +158,32 @@ def table(found, study):
     paper = bool(study.paper)
     lines = ['| data | arm | learning rate | mean top-1 error, test | head | medium '
              f'| tail | − {study.base}, 95 % interval | relative |'
-             + (' paper, AliProducts |' if paper else ''),
-             '|---|---|' + '---:|' * (7 + paper)]
+             + (' paper, AliProducts |' if paper else '') + (' oracle |' if study.by_epoch else ''),
+             '|---|---|' + '---:|' * (7 + paper + study.by_epoch)]
     for condition in study.conditions:
         base = found.errors(condition, study.base)
-        for arm in study.arms:
+        for arm in _planned(study, condition):
             cells = [condition, arm, *_cells(found, condition, arm, base, arm == study.base)]
             if paper:
                 cells.append(f'{study.paper[arm]:.4f}' if arm in study.paper else '')
+            if study.by_epoch:
+                cells.append(grid.summary(epochs.oracle(found, condition, arm)))
             lines.append(f'| {" | ".join(cells)} |')
+    return '\n'.join(lines) + '\n'
+
+
+def against(found, study, arm):
+    """Markdown: the error of an arm minus that of each other, with the 95 % interval of pairs."""
+    lines = ['', f'| data | {arm} minus | difference, 95 % interval | relative | runs |',
+             '|---|---|---:|---:|---:|']
+    for condition in study.conditions:
+        errors = found.errors(condition, arm)
+        for other in _planned(study, condition):
+            theirs = found.errors(condition, other)
+            pairs = len(errors.keys() & theirs.keys())
+            if other != arm and pairs:
+                lines.append(f'| {condition} | {other} | {grid.difference(errors, theirs)} '
+                             f'| {relative(errors, theirs)} | {pairs} |')
     return '\n'.join(lines) + '\n'
 
 

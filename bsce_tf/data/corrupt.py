@@ -79,9 +79,9 @@ def label_noise(labels, num_classes, rate, kind='symmetric', pairs=(), seed=0):
     counts = np.bincount(labels, minlength=num_classes)
     if rate and (counts > 0).sum() < 2:
         raise InputError('data.noise: found images of one class alone; expected two or more.')
-    rng = np.random.default_rng(seed)
     if kind == 'proportional':
-        return _proportional(labels, counts, rate, rng)
+        return _proportional(labels, counts, rate, seed)
+    rng = np.random.default_rng(seed)
     noisy = labels.copy()
     partner = {a: b for pair in pairs for a, b in (pair, pair[::-1])}
     for k in range(num_classes):
@@ -94,8 +94,10 @@ def label_noise(labels, num_classes, rate, kind='symmetric', pairs=(), seed=0):
     return noisy
 
 
-def _proportional(labels, counts, rate, rng):
+def _proportional(labels, counts, rate, seed):
     """Wrong labels in proportion to class sizes; see `label_noise`."""
+    # Not the numbers of `split.stratified_split`, which would hold out just the wrong labels.
+    rng = np.random.default_rng([seed, 1])
     wanted = split.systematic(np.minimum(rate * counts, np.maximum(counts - 1, 0)), rng)
     wrong = np.flatnonzero(split.rank_in_class(labels, counts, rng) < wanted[labels])
     own = counts[labels[wrong]]

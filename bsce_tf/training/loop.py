@@ -36,7 +36,7 @@ class Loop:
         self.observers, self.terminated = observers, terminated
         self._saved = time.monotonic()
 
-    def run(self, batches, validation, statistics, name_images):
+    def run(self, batches, validation, statistics, name_images, watched=None):
         """Trains to the end of the stage.
 
         Args:
@@ -44,12 +44,13 @@ class Loop:
           validation: distributed data set.
           statistics: function that gives training batches to estimate SWA's statistics with.
           name_images: function of a step of the stage that gives the names of its images.
+          watched: {name: distributed data set} of sets whose errors are only noted.
 
         Raises:
           RunError: if a loss is not finite or a file cannot be written.
           PreemptedError: after SIGTERM, when the state is saved.
         """
-        state, iterator = self.state, iter(batches)
+        state, iterator, self._watched = self.state, iter(batches), watched or {}
         if state.epoch == state.step == 0:
             self.save()  # a stage begins with weights that its first epoch may replace
         while not state.ended(self.config):
@@ -91,6 +92,7 @@ class Loop:
                'learning_rate': self.schedule.rate(last, state.drops),
                **steps.results(), **steps.evaluate(validation)}
         errors = steps.val_error.correct.numpy(), steps.val_error.total.numpy()
+        self._watch(row, '')
         self._keep_best('raw', row[MONITOR], row['epoch'])
         if steps.ema is not None:
             self._evaluate_average('ema', steps.ema.values(), row, validation)
@@ -116,7 +118,13 @@ class Loop:
                                               self.config.averaging.batches)
             error = self.steps.evaluate(validation)[MONITOR]
             row[f'val_{kind}_mean_top1_error'] = error
+            self._watch(row, f'_{kind}')
             self._keep_best(kind, error, row['epoch'])
+
+    def _watch(self, row, kind):
+        """Notes the errors of the watched sets, which nothing is chosen by."""
+        for name, batches in self._watched.items():
+            row[f'{name}{kind}_mean_top1_error'] = self.steps.evaluate(batches)[MONITOR]
 
     def _keep_best(self, kind, error, epoch):
         best = self.state.best

@@ -34,7 +34,7 @@ from bsce_tf.training.tracking import Tracking
 _STAGE_SEEDS = 1_000_003  # a prime: stages draw their own images and crops
 
 
-def train(config, folder, data=None):
+def train(config, folder, data=None, watch=None):
     """Trains what `config` describes into `folder`; a run that was stopped goes on.
 
     Every stage of `config.stages` begins with the best weights of those before it and a fresh
@@ -46,6 +46,8 @@ def train(config, folder, data=None):
       folder: path, missing, empty or of the same run.
       data: a `examples.Splits` with a validation set, to train on instead of what `config.data`
         tells; the same again when a run goes on.
+      watch: {name: `Examples`} of further sets, whose errors metrics.csv gets after every epoch as
+        NAME_mean_top1_error (of averaged weights NAME_ema_…, NAME_swa_…). No choice looks at them.
 
     Raises:
       InputError: if the data, a field or the folder is not as expected; nothing is overwritten.
@@ -75,7 +77,8 @@ def train(config, folder, data=None):
                 state.next_stage()
                 arrays = None
             with devices.scope():
-                _train_stage(plan, parts[number], folder, data, state, arrays, devices, terminated)
+                _train_stage(plan, parts[number], folder, data, state, arrays, devices,
+                             terminated, watch or {})
         if terminated():  # after the last step, which asks for it, too
             raise PreemptedError(f'{folder}: told to stop (SIGTERM); all epochs are done and '
                                  'saved. The same command goes on with what follows.')
@@ -148,7 +151,7 @@ def evaluation_batches(config, examples, bad, shard=(0, 1), full=False):
         bad=bad)
 
 
-def _train_stage(plan, config, folder, data, state, arrays, devices, terminated):
+def _train_stage(plan, config, folder, data, state, arrays, devices, terminated, watch):
     """Trains one stage, whose config is `config`, from `state` and the arrays saved with it."""
     worker, _ = strategy.workers_of(devices)
     model, steps = _build(config, folder, data, state, arrays)
@@ -181,15 +184,18 @@ def _train_stage(plan, config, folder, data, state, arrays, devices, terminated)
         observers = _observers(plan.config, config, folder, epoch_steps)
     loop = Loop(config, folder, state, steps, _schedule(config, epoch_steps), swa, worker == 0,
                 observers, terminated)
-    validation = strategy.distribute(
-        devices, lambda shard: evaluation_batches(config, data.validation, bad, shard,
-                                                  devices.num_replicas_in_sync > 1))
+
+    def evaluated(examples):
+        return strategy.distribute(devices, lambda shard: evaluation_batches(
+            config, examples, bad, shard, devices.num_replicas_in_sync > 1))
+
     with bad.raising(), contextlib.ExitStack() as stack:
         for observer in observers:
             if hasattr(observer, 'close'):
                 stack.callback(observer.close)
-        loop.run(batches(state.epoch * epoch_steps + state.step), validation, lambda: batches(0),
-                 name_images)
+        loop.run(batches(state.epoch * epoch_steps + state.step), evaluated(data.validation),
+                 lambda: batches(0), name_images,
+                 {name: evaluated(examples) for name, examples in watch.items()})
 
 
 def _build(config, folder, data, state, arrays):

@@ -14,6 +14,8 @@ SOURCES = {
     'tfds': 'bsce_tf.data.sources.tfds:load',
     'tfrecord': 'bsce_tf.data.sources.tfrecord:load',
     'packed': 'bsce_tf.data.sources.packed:load',
+    'arrays': 'bsce_tf.data.sources.arrays:load',
+    'hangul': 'bsce_tf.data.sources.hangul:load',
     'fashion_mnist': 'bsce_tf.data.sources.fashion_mnist:load',
     'generated': 'bsce_tf.data.sources.generated:load',
     'given': 'bsce_tf.data.sources.given:load',
