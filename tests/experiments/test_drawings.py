@@ -1,6 +1,6 @@
 import numpy as np
 
-from bsce_tf.data.sources import packed
+from bsce_tf.data.sources import arrays
 from experiments import drawings
 
 
@@ -32,9 +32,11 @@ def test_pictures_follow_the_seed_and_show_their_class():
 
 
 def test_what_is_written_can_be_trained_on(tmp_path):
-    drawings.write(tmp_path, 3, largest=8, test_images=6, seed=0)
-    drawings.write(tmp_path, 3, largest=8, test_images=6, seed=0)  # goes on: nothing to do
-    found = packed.load(root=str(tmp_path))
-    assert found.train.counts.tolist() == drawings.sizes(3, 8).tolist()
+    for _ in range(2):  # the second time nothing is to do
+        drawings.write(tmp_path, 3, largest=8, smallest=2, test_images=6, seed=0)
+    found = arrays.load(root=str(tmp_path))
+    assert found.train.counts.tolist() == [8, 4, 2]
     assert found.test.counts.tolist() == [2, 2, 2]
-    assert found.train.records.read([0])[0] != found.test.records.read([0])[0]
+    again = drawings.draw(drawings.product(0, 0), np.random.default_rng([0, 2, 0, 1]))
+    np.testing.assert_array_equal(found.train.images[1], again)
+    assert (found.train.images[0] != found.test.images[0]).any()

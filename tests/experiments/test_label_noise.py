@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from bsce_tf.data import prepare
-from experiments import label_noise
+from experiments import label_noise, truth
 
 
 def test_measures_are_those_of_scikit_learn():
@@ -37,7 +37,8 @@ def test_rows_are_made_once_with_the_true_labels_of_the_same_images(tmp_path, mo
 
     def clean_train(settings, folder):
         """Scores that know which labels are wrong but for the first."""
-        train, true = label_noise.true_labels(settings)
+        found = truth.load(settings)
+        train, true = found.data.train, found.train
         wrong = train.labels != true
         wrong[0] = ~wrong[0]
         place = folder / 'round-1' / 'audit'

@@ -8,9 +8,11 @@ from absl.testing import flagsaver
 
 from bsce_tf import class_weights
 from bsce_tf.data import split
+from bsce_tf.errors import RunError
 from experiments import (
     grid,
     large_k,
+    losses,
     recipes,
     rows,
     study,
@@ -21,7 +23,7 @@ from experiments import (
     table4,
 )
 
-PROGRAMS = (table1, table2, recipes, sweep, large_k)
+PROGRAMS = (table1, table2, recipes, sweep, large_k, losses)
 
 
 def made(tmp_path, **changes):
@@ -88,8 +90,7 @@ def test_the_rate_is_chosen_on_validation_and_differences_are_paired(tmp_path):
     fill(found, 'x', 'ce', 0.1, {0: 0.3, 1: 0.32, 2: 0.28}, 0.4)
     fill(found, 'x', 'bsce', 0.01, {0: 0.2, 1: 0.25, 2: 0.2}, 0.3)
     fill(found, 'x', 'bsce', 0.1, {0: 0.15}, 0.9)
-    found.rates.append(1.0)
-    fill(found, 'x', 'ce', 1.0, {0: 0.1}, 0.1)  # which bsce has not tried
+    fill(found, 'x', 'ce', 1.0, {0: 0.1}, 0.1)  # which is none of the rates
     assert (found.chosen('x', 'ce'), found.chosen('x', 'bsce')) == (0.1, 0.01)
     ce, bsce = found.errors('x', 'ce'), found.errors('x', 'bsce')
     assert grid.summary(ce) == '0.3000 ± 0.0200 (3)'
@@ -103,6 +104,41 @@ def test_the_rate_is_chosen_on_validation_and_differences_are_paired(tmp_path):
     assert grid.summary({}) == 'not run'
     assert grid.difference({}, ce) == 'not run'
     assert grid.difference({0: 0.2}, ce) == '-0.1000 (1)'
+
+
+def test_the_rate_is_chosen_over_all_seeds_among_those_near_the_best_of_the_first(tmp_path):
+    rates = [0.03, 0.1, 0.3, 1.0]
+    found = grid.Grid(tmp_path / 'a.csv', tmp_path, ['ce'], rates, [0, 1], margin=0.2)
+    for rate, errors in ((0.03, {0: 0.5}), (0.1, {0: 0.4, 1: 0.5, 2: 0.4}),
+                         (0.3, {0: 0.47, 1: 0.3}), (1.0, {0: 0.49})):
+        for seed, error in errors.items():
+            fill(found, 'x', 'ce', rate, {seed: 0.2}, error)
+    assert found.contenders('x', 'ce') == [0.1, 0.3]  # up to 0.48
+    assert found.common_seeds('x', 'ce') == ['0', '1']
+    assert found.chosen('x', 'ce') == 0.3  # 0.385 against 0.45
+    found.margin = 0.0
+    assert found.chosen('x', 'ce') == 0.1
+
+
+def test_what_another_process_makes_is_left_to_it_and_runs_that_diverge_are_rows(
+        smoke, tmp_path, monkeypatch):
+    def diverge(config, folder):
+        folder.mkdir(parents=True)
+        raise RunError('loss: found nan at step 3')
+
+    monkeypatch.setattr(grid.train, 'train', diverge)
+    found = grid.Grid(tmp_path / 'a.csv', tmp_path / 'runs', ['ce', 'bsce'], [0.1], [0])
+    arms = {'ce': {}, 'bsce': {}}
+    with rows.claimed(tmp_path / 'runs' / 'locks' / 'x_ce_0.1_0') as mine:
+        assert mine
+        assert not found.run('x', arms, smoke)
+        assert list(found.rows) == [('x', 'bsce', '0.1', '0')]
+    assert found.run('x', arms, smoke)
+    assert found.errors('x', 'ce') == {0: 1.0}
+    monkeypatch.setattr(grid.train, 'train', lambda *_: (_ for _ in ()).throw(
+        RunError('disk full')))
+    with pytest.raises(RunError, match='disk full'):
+        found.run('y', arms, smoke)
 
 
 def test_of_one_rate_no_other_arm_need_have_tried_it(tmp_path):

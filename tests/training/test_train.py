@@ -281,6 +281,20 @@ def test_other_training_data_are_refused_and_nothing_is_overwritten(tmp_path):
     assert after == before
 
 
+def test_watched_sets_are_noted_and_change_nothing(tmp_path):
+    config = smoke(epochs=1)
+    config.averaging.ema, config.averaging.swa_epochs = 0.9, 1
+    data = prepare.load(**config.data, seed=config.seed)
+    train(config, tmp_path / 'plain')
+    train(config, tmp_path / 'watched', watch={'again': data.validation, 'test': data.test})
+    plain, watched = (rows_of(tmp_path / name)[0] for name in ('plain', 'watched'))
+    assert {name: watched[name] for name in plain} == pytest.approx(plain)
+    for kind in ('', '_ema', '_swa'):
+        assert watched[f'again{kind}_mean_top1_error'] == watched[f'val{kind}_mean_top1_error']
+    found = evaluate(config, tmp_path / 'watched')
+    assert float(watched['test_mean_top1_error']) == pytest.approx(found['mean_top1_error'])
+
+
 def test_sigterm_after_the_last_step_is_not_lost(tmp_path, monkeypatch):
     config = smoke(epochs=1)
     original = Loop._keep_best
