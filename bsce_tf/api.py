@@ -19,7 +19,7 @@ import keras
 import numpy as np
 
 from bsce_tf import config_check, recipes
-from bsce_tf.data import arrays, bad_images, prepare
+from bsce_tf.data import bad_images, given, prepare
 from bsce_tf.evaluation import evaluate, members, predictors, run_config
 from bsce_tf.serving import export
 from bsce_tf.training import strategy, workdir
@@ -97,7 +97,7 @@ class Run:
         Raises:
           InputError: if an image is bad, naming it.
         """
-        examples = arrays.unlabelled(images)
+        examples = given.unlabelled(images)
         bad = bad_images.BadImages(max_pixels=self.config.data.max_pixels)
         found = list(self._predictor(top_k).answers(examples, batch_size, bad))
         return Predictions(np.concatenate([part.classes for part in found]).astype(str),
@@ -151,7 +151,7 @@ def train(config, folder, data=None, **changes):
       config: ConfigDict, name or path of a config; see `recipes.load`.
       folder: of the run: missing, empty, or of the same run.
       data: what to train on instead of a source: (images, labels), a `tf.data.Dataset`, or a dict
-        of them with 'train' and, if there are, 'validation' and 'test'; see `arrays.splits`.
+        of them with 'train' and, if there are, 'validation' and 'test'; see `given.splits`.
         `config.data.validation_fraction`, `imbalance` and `noise` count as ever. A run goes on with
         the same data alone.
       **changes: fields of the config: `epochs=3`, `**{'loss.name': 'ce'}`.
@@ -182,7 +182,7 @@ def train(config, folder, data=None, **changes):
 def _given(config, data):
     """`Splits` of a user's own data, prepared as `config.data` says."""
     fields = config.data
-    return prepare.of(arrays.splits(data), fields.source, seed=config.seed,
+    return prepare.of(given.splits(data), fields.source, seed=config.seed,
                       validation_fraction=fields.validation_fraction, imbalance=fields.imbalance,
                       noise=fields.noise, noise_kind=fields.noise_kind)
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 import bsce_tf
-from bsce_tf.data import arrays
+from bsce_tf.data import given
 from bsce_tf.data.sources import generated
 
 
@@ -99,7 +99,7 @@ def test_given_data_is_trained_on_and_asked_for_again(tmp_path):
 def test_a_dataset_is_read_in_its_order():
     train = generated.load().train
     dataset = tf.data.Dataset.from_tensor_slices((train.images, train.labels))
-    found = arrays.splits(dataset).train
+    found = given.splits(dataset).train
     np.testing.assert_array_equal(found.images, train.images)
     np.testing.assert_array_equal(found.labels, train.labels)
 
@@ -115,7 +115,7 @@ def test_a_dataset_is_read_in_its_order():
       'test': (np.zeros((1, 8, 8), np.uint8), ['c'])}, "found the class 'c'")])
 def test_data_that_is_none_is_told(data, message):
     with pytest.raises(bsce_tf.InputError, match=message):
-        arrays.splits(data)
+        given.splits(data)
 
 
 def test_bad_calls_are_told_as_the_flags_tell_them(tmp_path):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from bsce_tf.data import arrays, loading, records
+from bsce_tf.data import given, loading, records
 from bsce_tf.errors import InputError, RunError
 from bsce_tf.evaluation import batches, ensemble, members
 from bsce_tf.training import workdir
@@ -191,7 +191,7 @@ def _records(examples):
     """Encoded images of any `Examples`; those in memory are encoded as PNG, which loses nothing."""
     if examples.images is None:
         return records.of(examples)
-    return records.Records(arrays.Encoded(examples.images), records.names(examples))
+    return records.Records(given.Encoded(examples.images), records.names(examples))
 
 
 def _version(path):

@@ -1,4 +1,4 @@
-"""Examples from a user's own arrays, `tf.data` or lists of files, in Python."""
+"""Examples that are given from Python: arrays, `tf.data` or lists of files."""
 
 import os
 
