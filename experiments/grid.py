@@ -48,7 +48,6 @@ class Grid:
 
     def __init__(self, output, runs, arms, rates, seeds, keep=False, same=None, margin=0.0,
                  by_epoch=False):
-        """See the class."""
         self.output, self.runs, self.arms = pathlib.Path(output), pathlib.Path(runs), list(arms)
         self.rates, self.seeds, self.keep, self.same = rates, seeds, keep, same or {}
         self.margin, self.by_epoch, self.made = margin, by_epoch, 0

@@ -42,7 +42,6 @@ class BadImages:
     """
 
     def __init__(self, on_error='stop', max_fraction=0.01, max_pixels=0, report=None, seed=0):
-        """See the class."""
         if on_error not in ACTIONS:
             raise InputError(f"data.on_error: found '{on_error}'; expected one of "
                              f"{', '.join(ACTIONS)}.")

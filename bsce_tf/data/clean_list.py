@@ -113,9 +113,9 @@ def apply(examples, path):
 def select(examples, path):
     """Finds the images that a clean list names.
 
-    They keep the order of `examples`. Where a name comes more than once among them, the list must
-    have it as often, in the same order. Of a list with `given_label` the first so many of the same
-    name and label are taken.
+    They keep the order of `examples`. Where several images have one name, the list must have that
+    name as often, in the same order. In a list with `given_label`, name and label together tell an
+    image: where the list has such a pair n times, the first n images of it are taken.
 
     Args:
       examples: an `Examples`.

@@ -32,7 +32,6 @@ class Rows:
     """
 
     def __init__(self, path, header, firsts, made_of, step):
-        """See the class."""
         self.path = pathlib.Path(path)
         if self.path.is_dir():
             raise InputError(f'predict.output: {path} is a folder; expected a file to write.')

@@ -51,7 +51,6 @@ class Runs:
     """
 
     def __init__(self, runs, scales, top_k, devices):
-        """See the class."""
         members.check_runs(runs)
         self._devices = devices
         with devices.scope():
@@ -112,7 +111,6 @@ class SavedModel:
     """
 
     def __init__(self, path, top_k):
-        """See the class."""
         self._path = _version(path)
         try:
             self._model = tf.saved_model.load(str(self._path))  # kept: it owns the variables

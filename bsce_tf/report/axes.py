@@ -23,7 +23,6 @@ class Axis:
     """
 
     def __init__(self, low, high, start, end, log=False, tight=False, whole=False):
-        """See the class."""
         self.log = log
         if high <= low:
             margin = abs(low) / 2 or 0.5

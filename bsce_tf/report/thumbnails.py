@@ -22,7 +22,6 @@ class Thumbnails:
     """
 
     def __init__(self, max_pixels=0):
-        """See the class."""
         self._max_pixels = max_pixels
         self._made = {}
 

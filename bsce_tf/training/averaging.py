@@ -27,7 +27,6 @@ class Ema:
     """
 
     def __init__(self, model, decay):
-        """See the class."""
         self._decay = decay
         self._sources = averaged_variables(model)
         self._steps = keras.Variable(0.0, trainable=False, dtype='float32', name='ema_steps')

@@ -30,7 +30,6 @@ class Loop:
     """
 
     def __init__(self, config, folder, state, steps, schedule, swa, chief, observers, terminated):
-        """See the class."""
         self.config, self.folder, self.state, self.steps = config, folder, state, steps
         self.schedule, self.swa, self.chief = schedule, swa, chief
         self.observers, self.terminated = observers, terminated

@@ -19,7 +19,6 @@ class Progress:
     """
 
     def __init__(self, epochs, epoch_steps):
-        """See the class."""
         self.epochs, self.epoch_steps = epochs, epoch_steps
         self._bar, self._steps, self._told = None, 0, False
 

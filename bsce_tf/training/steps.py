@@ -34,7 +34,6 @@ class Steps:
 
     def __init__(self, model, optimizer, loss, num_classes, batch_size, jit_compile=False,
                  ema=None, accumulate=1):
-        """See the class."""
         self.model, self.optimizer, self.loss, self.ema = model, optimizer, loss, ema
         self.strategy = tf.distribute.get_strategy()
         self.batch_size = batch_size

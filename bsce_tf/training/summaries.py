@@ -14,7 +14,6 @@ class Summaries:
     """
 
     def __init__(self, folder):
-        """See the class."""
         self._writer = tf.summary.create_file_writer(str(folder))
 
     def on_first_batch(self, stage, images):

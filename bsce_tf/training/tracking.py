@@ -23,7 +23,6 @@ class Tracking:
     """
 
     def __init__(self, name, folder, config):
-        """See the class."""
         try:
             self._package = importlib.import_module(name)
         except ImportError as error:
