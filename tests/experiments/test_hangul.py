@@ -62,7 +62,7 @@ def test_a_syllable_is_whole_and_changes_with_the_seed(latin):
             ink = picture < (int(picture.min()) + int(picture.max())) / 2
             assert picture.shape == (hangul.SIZE, hangul.SIZE)
             assert 30 < ink.sum() < 600
-            assert ink.sum() - ink[1:-1, 1:-1].sum() <= 8  # at the border
+            assert ink[1:-1, 1:-1].sum() > 0.9 * ink.sum()  # little at the border
         assert np.abs(pictures[0].astype(float) - pictures[1]).mean() > 5
 
 
