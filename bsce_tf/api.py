@@ -141,7 +141,7 @@ class Run:
         return predictors.Runs([self._run], (), top_k, strategy.of_this_machine('one', 0))
 
 
-def train(config, folder, data=None, **changes):
+def train(config, folder, data=None, callbacks=(), **changes):
     """Trains and evaluates a run, as `--mode=train` does; one that was stopped goes on.
 
     Keras's global seed is the run's afterwards, and with `deterministic=True` TensorFlow stays
@@ -154,6 +154,7 @@ def train(config, folder, data=None, **changes):
         of them with 'train' and, if there are, 'validation' and 'test'; see `given.splits`.
         `config.data.validation_fraction`, `imbalance` and `noise` count as ever. A run goes on with
         the same data alone.
+      callbacks: list of `keras.callbacks.Callback`, see `training.callbacks`.
       **changes: fields of the config: `epochs=3`, `**{'loss.name': 'ce'}`.
 
     Returns:
@@ -172,7 +173,7 @@ def train(config, folder, data=None, **changes):
         splits = _given(config, data)
     policy = keras.mixed_precision.dtype_policy()
     try:
-        training.train(config, folder, splits)
+        training.train(config, folder, splits, callbacks=callbacks)
         evaluate.evaluate(config, folder, splits)
     finally:
         keras.mixed_precision.set_dtype_policy(policy)

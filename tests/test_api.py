@@ -104,6 +104,40 @@ def test_a_dataset_is_read_in_its_order():
     np.testing.assert_array_equal(found.labels, train.labels)
 
 
+class Noting(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.told = []
+
+    def on_train_begin(self, logs=None):
+        self.told.append(('begin', self.params['epochs'], self.params['steps']))
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.told.append(('epoch', epoch))
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.told.append(('batch', batch, round(logs['loss'], 3) > 0))
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.told.append(('end', epoch, logs['val_mean_top1_error']))
+        self.model.stop_training = epoch == 1
+
+    def on_train_end(self, logs=None):
+        self.told.append(('done', self.model.count_params()))
+
+
+def test_callbacks_are_called_as_fit_calls_them_and_may_end_a_stage(tmp_path):
+    noting = Noting()
+    run = bsce_tf.train('smoke', tmp_path / 'run', callbacks=[noting], epochs=5)
+    errors = [row['val_mean_top1_error'] for row in run.history]
+    batches = [('batch', 0, True), ('batch', 1, True)]
+    assert noting.told == [
+        ('begin', 5, 2), ('epoch', 0), *batches, ('end', 0, errors[0]),
+        ('epoch', 1), *batches, ('end', 1, errors[1]), ('done', run.model().count_params())]
+    again = bsce_tf.train('smoke', tmp_path / 'run', epochs=5)  # it had ended
+    assert len(again.history) == 2
+
+
 @pytest.mark.parametrize(('data', 'message'), [
     ((np.zeros((4, 8, 8, 3)), [0, 1, 0, 1]), 'images of type float64'),
     ((np.zeros((4, 8, 8, 3), np.uint8), [0, 1]), 'found 4 images and labels of shape'),

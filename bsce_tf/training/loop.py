@@ -106,6 +106,7 @@ class Loop:
             history.write(self.folder / workdir.METRICS, state.rows)
         for observer in self.observers:
             observer.on_epoch(row, *errors)
+        state.stopped = any(getattr(observer, 'stopped', False) for observer in self.observers)
         state.epoch, state.step = state.epoch + 1, 0
         steps.reset()
         self.save()

@@ -18,6 +18,7 @@ class State:
       best: {kind of weights: {'error', 'stage', 'epoch'}}, see `workdir.KINDS`.
       averaged: epochs in the SWA average of this stage.
       rows: of metrics.csv.
+      stopped: whether a callback ended this stage.
     """
 
     stage: int = 0
@@ -31,18 +32,20 @@ class State:
     averaged: int = 0
     stale: int = 0
     rows: list = dataclasses.field(default_factory=list)
+    stopped: bool = False
 
     def ended(self, config):
-        """Whether the stage is done: all epochs, or too many without a new best.
+        """Whether the stage is done: all epochs, too many without a new best, or
+        a callback ended it.
 
         Args:
           config: ConfigDict of the stage.
         """
         patience = config.schedule.stop_patience
-        return self.epoch >= config.epochs or 0 < patience <= self.stale
+        return self.stopped or self.epoch >= config.epochs or 0 < patience <= self.stale
 
     def next_stage(self):
         """Goes to the beginning of the next stage."""
         self.stage += 1
         self.epoch = self.step = self.wait = self.drops = self.averaged = self.stale = 0
-        self.lowest = math.inf
+        self.lowest, self.stopped = math.inf, False

@@ -22,6 +22,7 @@ from bsce_tf.training import (
     strategy,
     workdir,
 )
+from bsce_tf.training.callbacks import Callbacks
 from bsce_tf.training.loop import Loop
 from bsce_tf.training.progress import Progress
 from bsce_tf.training.schedule import Schedule
@@ -34,7 +35,7 @@ from bsce_tf.training.tracking import Tracking
 _STAGE_SEEDS = 1_000_003  # a prime: stages draw their own images and crops
 
 
-def train(config, folder, data=None, watch=None):
+def train(config, folder, data=None, watch=None, callbacks=()):
     """Trains what `config` describes into `folder`; a run that was stopped goes on.
 
     Every stage of `config.stages` begins with the best weights of those before it and a fresh
@@ -48,6 +49,7 @@ def train(config, folder, data=None, watch=None):
         tells; the same again when a run goes on.
       watch: {name: `Examples`} of further sets, whose errors metrics.csv gets after every epoch as
         NAME_mean_top1_error (of averaged weights NAME_ema_…, NAME_swa_…). No choice looks at them.
+      callbacks: list of `keras.callbacks.Callback`, see `callbacks.Callbacks`; of one worker alone.
 
     Raises:
       InputError: if the data, a field or the folder is not as expected; nothing is overwritten.
@@ -61,6 +63,9 @@ def train(config, folder, data=None, watch=None):
     parts = stages.resolve(config)
     for part in parts:
         _check(part, devices)
+    if callbacks and strategy.workers_of(devices)[1] > 1:
+        raise InputError('callbacks: found some with several workers; expected none there, as only '
+                         'the chief could call them.')
     set_up(config)
     data = data or prepare.load(**config.data, seed=config.seed)
     workdir.check_data(folder, data)
@@ -78,7 +83,7 @@ def train(config, folder, data=None, watch=None):
                 arrays = None
             with devices.scope():
                 _train_stage(plan, parts[number], folder, data, state, arrays, devices,
-                             terminated, watch or {})
+                             terminated, watch or {}, callbacks)
         if terminated():  # after the last step, which asks for it, too
             raise PreemptedError(f'{folder}: told to stop (SIGTERM); all epochs are done and '
                                  'saved. The same command goes on with what follows.')
@@ -151,7 +156,8 @@ def evaluation_batches(config, examples, bad, shard=(0, 1), full=False):
         bad=bad)
 
 
-def _train_stage(plan, config, folder, data, state, arrays, devices, terminated, watch):
+def _train_stage(plan, config, folder, data, state, arrays, devices, terminated, watch,
+                 callbacks):
     """Trains one stage, whose config is `config`, from `state` and the arrays saved with it."""
     worker, _ = strategy.workers_of(devices)
     model, steps = _build(config, folder, data, state, arrays)
@@ -182,6 +188,8 @@ def _train_stage(plan, config, folder, data, state, arrays, devices, terminated,
     if worker == 0:
         _announce(config, folder, data, state, model, epoch_steps, devices)
         observers = _observers(plan.config, config, folder, epoch_steps)
+        if callbacks:
+            observers.append(Callbacks(callbacks, model, config.epochs, epoch_steps))
     loop = Loop(config, folder, state, steps, _schedule(config, epoch_steps), swa, worker == 0,
                 observers, terminated)
 

@@ -1,0 +1,57 @@
+"""A user's `keras.callbacks.Callback`s, called as `fit` calls them."""
+
+import keras
+
+
+class Callbacks:
+    """An observer (see `progress.Progress`) that calls callbacks.
+
+    They see the model, `params` (epochs and steps of the stage) and logs. After a step the logs are
+    `loss`; after an epoch they are its row of metrics.csv, where `val_mean_top1_error` tells the
+    best weights. `model.stop_training = True` ends the stage after the epoch. The learning rate is
+    the schedule's, whatever a callback sets. A run that goes on does not repeat what a callback did
+    to the weights.
+
+    Args:
+      callbacks: list of `keras.callbacks.Callback`.
+      model: of the stage.
+      epochs: of the stage.
+      epoch_steps: steps of an epoch.
+
+    Attributes:
+      stopped: whether a callback asked to end the stage.
+    """
+
+    def __init__(self, callbacks, model, epochs, epoch_steps):
+        model.stop_training = False
+        self._model, self._begun, self._in_epoch = model, False, False
+        self._list = keras.callbacks.CallbackList(
+            callbacks, add_history=False, model=model, epochs=epochs, steps=epoch_steps, verbose=0)
+
+    @property
+    def stopped(self):
+        return bool(self._model.stop_training)
+
+    def on_first_batch(self, stage, images):
+        """See `progress.Progress`."""
+
+    def on_step(self, state, loss, images, waited):
+        """After every step."""
+        if not self._begun:
+            self._list.on_train_begin()
+            self._begun = True
+        if not self._in_epoch:
+            self._list.on_epoch_begin(state.epoch)
+            self._in_epoch = True
+        self._list.on_train_batch_begin(state.step - 1)
+        self._list.on_train_batch_end(state.step - 1, {'loss': loss})
+
+    def on_epoch(self, row, correct, total):
+        """After every epoch."""
+        self._list.on_epoch_end(row['epoch'] - 1, dict(row))
+        self._in_epoch = False
+
+    def close(self):
+        """After the stage, or when it fails."""
+        if self._begun:
+            self._list.on_train_end()
