@@ -8,7 +8,6 @@ import statistics
 import time
 
 import keras
-from scipy import stats
 
 from bsce_tf.errors import RunError
 from bsce_tf.evaluation import evaluate, tables
@@ -74,7 +73,7 @@ class Grid:
 
     def _missing(self, condition, arms, more_seeds):
         """([(arm, rate, seed)] to make, whether these are all that will be)."""
-        wanted = [(arm, rate, self.seeds[0]) for arm in arms for rate in self.rates]
+        wanted = [(arm, rate, self.seeds[0]) for rate in self.rates for arm in arms]
         known = True
         for seed in (*self.seeds[1:], *more_seeds):  # seed by seed, so that a stop leaves pairs
             for arm in arms:
@@ -221,31 +220,3 @@ class Grid:
     def _write(self, row):
         self.runs.mkdir(parents=True, exist_ok=True)
         self.rows = rows.add(self.output, KEY, row, self.runs / '.lock')
-
-
-def summary(errors):
-    """'mean ± standard deviation (n)' of {seed: error}; 'not run' of none."""
-    values = list(errors.values())
-    if not values:
-        return 'not run'
-    spread = f' ± {statistics.stdev(values):.4f}' if len(values) > 1 else ''
-    return f'{statistics.mean(values):.4f}{spread} ({len(values)})'
-
-
-def difference(errors, others):
-    """Mean of errors − others over the seeds of both, with its 95 % interval (Student's t)."""
-    pairs = [errors[seed] - others[seed] for seed in errors if seed in others]
-    if not pairs:
-        return 'not run'
-    mean = statistics.mean(pairs)
-    if len(pairs) == 1:
-        return f'{mean:+.4f} (1)'
-    half = half_interval(pairs)
-    return (f'{mean:+.4f} [{mean - half:+.4f}, {mean + half:+.4f}]'
-            + (', not told apart from 0' if abs(mean) <= half else ''))
-
-
-def half_interval(values):
-    """Half of the 95 % interval (Student's t) of the mean of two or more values."""
-    return (stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values)
-            / len(values) ** 0.5)

@@ -20,7 +20,7 @@ from absl import app, flags
 from bsce_tf import files, metrics
 from bsce_tf.audit import audit, rounds
 from configs import fashion_mnist
-from experiments import grid, rows, study, truth
+from experiments import intervals, rows, study, truth
 from experiments.provenance import provenance
 
 KEY = ('condition', 'loss', 'seed')
@@ -120,7 +120,7 @@ def markdown(found):
     for condition in CONDITIONS:
         for loss in LOSSES:
             mine = [row for key, row in found.items() if key[:2] == (condition, loss)]
-            cells = [grid.summary({row['seed']: float(row[name]) for row in mine})
+            cells = [intervals.summary({row['seed']: float(row[name]) for row in mine})
                      for name in columns]
             lines.append(f'| {condition} | {loss} | {" | ".join(cells)} |')
     return '\n'.join(lines) + '\n'

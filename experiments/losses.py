@@ -7,18 +7,19 @@ Imbalance 100 and wrong labels in proportion to class sizes, on Fashion-MNIST, o
 (`experiments/hangul.py`, to be made before with --copies=3). The same small network, steps and
 learning rates for all losses of a condition; each loss has the rate that is best on validation,
 whose labels are as wrong as those of training. Runs are deterministic. Writes results/losses.csv,
-.md and .svg, what is most important first.
+.md and .svg, and losses_growth.svg, errors against classes; what is most important first.
 """
 
 import pathlib
 
 from absl import app
 
+from bsce_tf import files
 from configs import default
-from experiments import drawings, study
+from experiments import drawings, picture, study
 
 DRAWN, LARGEST, SMALLEST, TEST_IMAGES = pathlib.Path('.data/drawings'), 200, 2, 5000
-RATES = [0.03, 0.1, 0.3, 1.0]
+RATES = [0.3, 0.1, 1.0, 0.03]  # what is most probably chosen first
 ARMS = {
     'ce': {'loss.name': 'ce'},
     'bsce': {'loss.name': 'bsce'},
@@ -85,6 +86,9 @@ PLAN = [
 ]
 MORE_SEEDS = {name: [2, 3, 4] if name.startswith('fashion') else [2]
               for name in CONDITIONS if not name.startswith('hangul11172')}
+POINTS = [('fashion40', 10), ('drawings100-30', 100), ('drawings1000-30', 1000),
+          ('hangul2350-30', 2350), ('hangul11172-30', 11_172)]  # of the picture
+COLOURS = {'ce': '#6b7280', 'bsce': '#b45309', 'recommended': '#2563eb'}
 STUDY = study.Study('losses', 'Losses, imbalance 100, proportional noise', CONDITIONS, ARMS, 'ce',
                     {}, seeds=[0, 1], rates=RATES, more_seeds=MORE_SEEDS, plan=PLAN, margin=0.2,
                     by_epoch=True)
@@ -104,8 +108,11 @@ def get_config():
     return config
 
 
-def against_recommended(found):
-    """Markdown: the recommended loss minus each other, paired by seed."""
+def beside(found):
+    """Markdown of the recommended loss minus each other; and draws errors against classes."""
+    drawing = picture.growth(found, POINTS, COLOURS, 'mean top-1 error, test; 95 % intervals')
+    if drawing:
+        files.write_text(pathlib.Path(f'{STUDY.output}_growth.svg'), drawing)
     return study.against(found, STUDY, 'recommended')
 
 
@@ -115,7 +122,7 @@ def main(_):
         if name.startswith('drawings'):
             classes = int(name.removeprefix('drawings').partition('-')[0])
             drawings.write(folder(classes), classes, LARGEST, SMALLEST, TEST_IMAGES, 0)
-    study.run(STUDY, get_config(), more=against_recommended)
+    study.run(STUDY, get_config(), more=beside)
 
 
 if __name__ == '__main__':

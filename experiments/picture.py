@@ -1,14 +1,17 @@
-"""A study's runs as a picture: a row an arm, a dot a seed, a line at the mean."""
+"""A study's runs as pictures: a row an arm, a dot a seed; or errors against numbers of classes."""
 
 import statistics
 
-from bsce_tf.report.axes import Axis
-from bsce_tf.report.markup import element, short
+from bsce_tf.report.axes import Axis, chart
+from bsce_tf.report.markup import element, join, short
+from experiments import intervals
 
 STYLE = ('text{font:12px sans-serif;fill:#333}.title{font-weight:bold}.grid{stroke:#ccc}'
          '.dot{fill:#2563eb;fill-opacity:.6}.mean{stroke:#b91c1c;stroke-width:2}'
          '@media(prefers-color-scheme:dark){text{fill:#ddd}.grid{stroke:#555}'
          '.dot{fill:#7aa2ff}.mean{stroke:#ff8a8a}}')
+GROWTH_STYLE = ('text{font:11px sans-serif;fill:#333}.grid path{stroke:#ccc;fill:none}'
+                '@media(prefers-color-scheme:dark){text{fill:#ddd}.grid path{stroke:#555}}')
 _LEFT, _RIGHT, _ROW, _HEAD, _FOOT = 190, 620, 20, 26, 34
 
 
@@ -50,6 +53,61 @@ def draw(found, study):
         element('style', STYLE), element('text', name, x=8, y=16, class_='title'), *grid, *marks,
         *letters, xmlns='http://www.w3.org/2000/svg', role='img',
         viewBox=f'0 0 {_RIGHT} {floor + _FOOT}')) + '\n'
+
+
+def growth(found, points, arms, title):
+    """SVG of mean top-1 errors against K, a line an arm; '' where nothing was run.
+
+    Args:
+      found: a `grid.Grid`.
+      points: [(condition, K)].
+      arms: {name of an arm: its colour}.
+      title: of the picture.
+    """
+    lines = {arm: [(classes, list(errors.values())) for condition, classes in points
+                   if (errors := found.errors(condition, arm))] for arm in arms}
+    lines = {arm: sorted(line) for arm, line in lines.items() if line}
+    if not lines:
+        return ''
+    width, height = 620, 330
+    ends = [end for line in lines.values() for _, errors in line for end in _interval(errors)]
+    x = Axis(min(k for _, k in points), max(k for _, k in points), 50, width - 150, log=True)
+    y = Axis(max(min(ends), 0), min(max(ends), 1), height - 45, 25)
+    marks, words = [], []
+    for number, (arm, line) in enumerate(lines.items()):
+        marks += _line(line, x, y, arms[arm], shift=4 * (number - (len(lines) - 1) / 2))
+        place = 40 + 20 * number
+        marks += [element('path', d=f'M{width - 138} {place}h24',
+                          style=f'stroke:{arms[arm]};stroke-width:2'),
+                  element('text', arm, x=width - 108, y=place + 4)]
+        words += [f'{arm}, {classes} classes: {statistics.mean(errors):.4f} (runs: {len(errors)})'
+                  for classes, errors in line]
+    drawing = chart(title, '; '.join(words), x, y, join(marks), (width, height),
+                    ('classes', title))
+    return str(element('svg', element('style', GROWTH_STYLE), drawing,
+                       xmlns='http://www.w3.org/2000/svg', viewBox=f'0 0 {width} {height}')) + '\n'
+
+
+def _line(line, x, y, colour, shift):
+    """Means joined by a line, with their 95 % intervals, a little aside of other arms'."""
+    points = [(float(x(k)) + shift, errors) for k, errors in line]
+    way = 'M' + 'L'.join(f'{left:.1f} {float(y(statistics.mean(errors))):.1f}'
+                         for left, errors in points)
+    found = [element('path', d=way, style=f'stroke:{colour};stroke-width:2;fill:none')]
+    for left, errors in points:
+        low, high = (min(max(float(y(end)), y.end), y.start) for end in _interval(errors))
+        found.append(element('path', d=f'M{left:.1f} {low:.1f}V{high:.1f}',
+                             style=f'stroke:{colour};stroke-width:1.5'))
+        found.append(element('circle', cx=round(left, 1), r=3, style=f'fill:{colour}',
+                             cy=round(float(y(statistics.mean(errors))), 1)))
+    return found
+
+
+def _interval(errors):
+    """Ends of the 95 % interval of the mean; the error itself twice of one run."""
+    mean = statistics.mean(errors)
+    half = intervals.half_interval(errors) if len(errors) > 1 else 0.0
+    return mean - half, mean + half
 
 
 def _row(arm, errors, x, y):

@@ -13,7 +13,7 @@ import json
 from absl import app
 
 from configs import fashion_mnist
-from experiments import grid, study
+from experiments import intervals, study
 
 BALANCED = {'loss.name': 'sce', 'sampler.gamma': 1.0, 'optimizer.learning_rate': 0.01}
 ARMS = {
@@ -47,8 +47,9 @@ def extra_rows(found):
         together = {seed: json.loads(row['by_scale'])['tta']
                     for seed, row in found.rows_of(condition, 'together').items()}
         for name, errors in ((TTA, together), (VOTE, found.errors(condition, VOTE))):
-            lines.append(f'| {condition} | {name} | | {grid.summary(errors)} | | | '
-                         f'| {grid.difference(errors, base)} | {study.relative(errors, base)} |')
+            lines.append(f'| {condition} | {name} | | {intervals.summary(errors)} | | | '
+                         f'| {intervals.difference(errors, base)} '
+                         f'| {study.relative(errors, base)} |')
     return '\n'.join(lines) + '\n'
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from absl import flags
 
 from bsce_tf import files
-from experiments import epochs, grid, picture, processes, truth
+from experiments import epochs, grid, intervals, picture, processes, truth
 
 WHICH = flags.DEFINE_list('conditions', None, 'Only these conditions.')
 ARMS = flags.DEFINE_list('arms', None, 'Only these arms.')
@@ -167,7 +167,7 @@ def table(found, study):
             if paper:
                 cells.append(f'{study.paper[arm]:.4f}' if arm in study.paper else '')
             if study.by_epoch:
-                cells.append(grid.summary(epochs.oracle(found, condition, arm)))
+                cells.append(intervals.summary(epochs.oracle(found, condition, arm)))
             lines.append(f'| {" | ".join(cells)} |')
     return '\n'.join(lines) + '\n'
 
@@ -182,7 +182,7 @@ def against(found, study, arm):
             theirs = found.errors(condition, other)
             pairs = len(errors.keys() & theirs.keys())
             if other != arm and pairs:
-                lines.append(f'| {condition} | {other} | {grid.difference(errors, theirs)} '
+                lines.append(f'| {condition} | {other} | {intervals.difference(errors, theirs)} '
                              f'| {relative(errors, theirs)} | {pairs} |')
     return '\n'.join(lines) + '\n'
 
@@ -200,6 +200,7 @@ def _cells(found, condition, arm, base, is_base):
     errors, rate = found.errors(condition, arm), found.chosen(condition, arm)
     groups = [found.errors(condition, arm, f'{group}_error') for group in
               ('head', 'medium', 'tail')]
-    return ['–' if rate is None else f'{rate:g}', grid.summary(errors),
+    return ['–' if rate is None else f'{rate:g}', intervals.summary(errors),
             *(f'{statistics.mean(group.values()):.4f}' if group else '' for group in groups),
-            *(['', ''] if is_base else [grid.difference(errors, base), relative(errors, base)])]
+            *(['', ''] if is_base else [intervals.difference(errors, base),
+                                        relative(errors, base)])]

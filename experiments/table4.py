@@ -13,7 +13,7 @@ import pathlib
 from absl import app
 
 from bsce_tf import files
-from experiments import grid, study, table1
+from experiments import intervals, study, table1
 
 OUTPUT = 'results/table4.md'
 NAME = 'vote of all, bsce'
@@ -30,7 +30,7 @@ def table(found):
     for part, name in (*zip(ARMS, ARMS, strict=True), ('vote', 'top-1 vote of the four'),
                        ('mean', 'mean probability of the four')):
         errors = {seed: row[part] for seed, row in rows.items()}
-        lines.append(f'| {name} | {grid.summary(errors)} |')
+        lines.append(f'| {name} | {intervals.summary(errors)} |')
     return '\n'.join([*lines, '', PAPER, ''])
 
 

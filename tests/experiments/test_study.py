@@ -11,10 +11,13 @@ from bsce_tf.data import split
 from bsce_tf.errors import RunError
 from experiments import (
     grid,
+    intervals,
     large_k,
     losses,
+    picture,
     recipes,
     rows,
+    selection,
     study,
     sweep,
     table1,
@@ -93,17 +96,19 @@ def test_the_rate_is_chosen_on_validation_and_differences_are_paired(tmp_path):
     fill(found, 'x', 'ce', 1.0, {0: 0.1}, 0.1)  # which is none of the rates
     assert (found.chosen('x', 'ce'), found.chosen('x', 'bsce')) == (0.1, 0.01)
     ce, bsce = found.errors('x', 'ce'), found.errors('x', 'bsce')
-    assert grid.summary(ce) == '0.3000 ± 0.0200 (3)'
+    assert intervals.summary(ce) == '0.3000 ± 0.0200 (3)'
     pairs = np.array([0.2 - 0.3, 0.25 - 0.32, 0.2 - 0.28])
     half = 4.302653 * pairs.std(ddof=1) / np.sqrt(3)  # t of 0.975 with 2 degrees, from a table
-    mean, low, high = (float(x) for x in grid.difference(bsce, ce).replace('[', '').replace(
+    mean, low, high = (float(x) for x in intervals.difference(bsce, ce).replace('[', '').replace(
         ']', '').replace(',', '').split())
     assert (mean, low, high) == pytest.approx((pairs.mean(), pairs.mean() - half,
                                                pairs.mean() + half), abs=1e-4)
     assert study.relative(bsce, ce) == '-27.8 %'  # 0.65 / 0.90
-    assert grid.summary({}) == 'not run'
-    assert grid.difference({}, ce) == 'not run'
-    assert grid.difference({0: 0.2}, ce) == '-0.1000 (1)'
+    assert intervals.summary({}) == 'not run'
+    assert intervals.difference({}, ce) == 'not run'
+    assert intervals.difference({0: 0.2}, ce) == '-0.1000 (1)'
+    near = {seed: error + 0.01 * (-1) ** seed for seed, error in ce.items()}
+    assert intervals.difference(near, ce).endswith('], not told apart from 0')
 
 
 def test_the_rate_is_chosen_over_all_seeds_among_those_near_the_best_of_the_first(tmp_path):
@@ -243,3 +248,36 @@ def test_the_sweep_is_drawn(tmp_path):
     values = sum(len(values) for _, values, _ in sweep.SWEEPS.values())
     assert len(drawing.findall(f'.//{space}circle')) == 2 * values
     assert any('-4 gives 0.2150' in (text.text or '') for text in drawing.iter(f'{space}desc'))
+
+
+def test_errors_are_drawn_against_classes_with_intervals(tmp_path):
+    found = grid.Grid(tmp_path / 'a.csv', tmp_path, ['ce', 'bsce'], [0.1], [0, 1])
+    points, colours = [('few', 10), ('many', 1000)], {'ce': '#000000', 'bsce': '#ffffff'}
+    assert picture.growth(found, points, colours, 'error') == ''
+    fill(found, 'few', 'ce', 0.1, {0: 0.10, 1: 0.12})
+    fill(found, 'many', 'ce', 0.1, {0: 0.5})
+    drawing = xml.etree.ElementTree.fromstring(picture.growth(found, points, colours, 'error'))
+    space = '{http://www.w3.org/2000/svg}'
+    first, second = drawing.findall(f'.//{space}circle')
+    assert float(first.get('cx')) < float(second.get('cx'))
+    assert float(first.get('cy')) > float(second.get('cy'))
+    bars = [path.get('d') for path in drawing.iter(f'{space}path') if 'V' in path.get('d')]
+    low, high = bars[0].partition(' ')[2].split('V')
+    # 12.706 · 0.01 (t of one degree, from a table), cut at the axis's ends
+    assert float(low) > float(first.get('cy')) > float(high)
+    low, high = bars[1].partition(' ')[2].split('V')
+    assert low == high  # of one run no interval is known
+    assert 'ce, 1000 classes: 0.5000 (runs: 1)' in drawing.find(f'.//{space}desc').text
+
+
+def test_what_choosing_an_epoch_costs(tmp_path):
+    found = grid.Grid(tmp_path / 'a.csv', tmp_path, ['ce'], [0.1], [0, 1])
+    plan = made(tmp_path, arms={'ce': {}}, rates=[0.1])
+    for seed, last in ((0, 0.3), (1, 0.26)):
+        by_epoch = {f'{kind} {of}': values for kind in ('raw', 'ema', 'swa') for of, values in (
+            ('noisy', [0.4, 0.5]), ('clean', [0.2, 0.1]), ('test', [0.2, last]))}
+        fill(found, 'plain', 'ce', 0.1, {seed: 0.2}, by_epoch=json.dumps(by_epoch), split='test')
+    text = selection.table(found, plan)
+    assert '| plain | best epoch on noisy validation | 2 | 0.2000 |  |' in text
+    assert '| all | last epoch | 2 | 0.2800 | +0.0800 [-0.1741, +0.3341], not told apart' in text
+    assert '| all | oracle: best epoch on clean validation | 2 | 0.2800 |' in text
