@@ -1,6 +1,7 @@
-"""Files that appear complete or not at all."""
+"""Files that appear complete or not at all, CSV that can be read back, and where a cache lies."""
 
 import contextlib
+import csv
 import errno
 import json
 import os
@@ -57,6 +58,32 @@ def write_text(path, text):
     """Writes UTF-8 text to `path`, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding='utf-8')
+
+
+def csv_writer(file):
+    """A `csv.writer` that ends rows with a line feed and can be read back whatever is in a cell.
+
+    Before Python 3.13 csv quotes a carriage return only where rows end with one, too.
+    """
+    return csv.writer(_LineFeeds(file), lineterminator='\r\n')
+
+
+class _LineFeeds:
+    def __init__(self, file):
+        self._file = file
+
+    def write(self, row):
+        return self._file.write(row.removesuffix('\r\n') + '\n')
+
+
+def cache_folder():
+    """Where what can be made or fetched again is kept between runs.
+
+    `$BSCE_TF_CACHE`, or else `bsce_tf` in `$XDG_CACHE_HOME` or in `~/.cache`.
+    """
+    chosen = os.environ.get('BSCE_TF_CACHE')
+    base = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
+    return pathlib.Path(chosen) if chosen else pathlib.Path(base) / 'bsce_tf'
 
 
 def write_json(path, value):

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from bsce_tf import class_weights, files
 from bsce_tf.catalogue import histogram
-from bsce_tf.data import clean_list, records, sources
+from bsce_tf.data import clean_list, label_map, records, sources
 from bsce_tf.errors import InputError
 
 _CHUNK = 64  # images of a task
@@ -132,6 +132,7 @@ def report(splits, groups, unreadable):
                         'largest': int(present.max()),
                         'bins': [list(row) for row in histogram.bins(counts)]},
         'imbalance': float(present.max() / present.min()),
+        'alike_classes': label_map.alike(train.class_names),
         'empty_classes': [train.class_names[k] for k in np.flatnonzero(counts == 0)],
         'unreadable': unreadable,
         'weights': _weights(counts),
@@ -179,12 +180,15 @@ def lines(found):
             f'images, median {sizes["median"]:g}; imbalance {found["imbalance"]:g}']
     text += [f'  {low if low == high else f"{low}-{high}"} images: {number} classes'
              for low, high, number in sizes['bins'] if number]
+    text += _names('groups of classes that differ only by spaces or Unicode form',
+                   [' = '.join(map(ascii, group)) for group in found['alike_classes']])
     text += _names('classes without a training image', found['empty_classes'])
     if 'validation_only' in found:
         text += _names('classes in validation but not in training', found['validation_only'])
         text.append(f'classes without a validation image: {found["not_validated"]}')
     for split, failed in found['unreadable'].items():
-        text += _names(f'unreadable images of {split}', [reason for _, reason in failed])
+        text += _names(f'files of {split} that cannot be read', [reason for _, reason in failed])
+    text.append('(files were read, not decoded: --mode=verify finds images that are broken)')
     for kind, facts in found['duplicates'].items():
         text.append(f'equal files {kind.replace("_", " ")}: {facts["groups"]} groups, '
                     f'{facts["images"]} images')

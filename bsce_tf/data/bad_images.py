@@ -168,6 +168,6 @@ class BadImages:
     def _write_report(self):
         with (files.replacing(self._report) as temporary,
               open(temporary, 'w', newline='', encoding='utf-8') as file):
-            writer = csv.writer(file, lineterminator='\n')
+            writer = files.csv_writer(file)
             writer.writerow(('path', 'reason'))
             writer.writerows(sorted(self._rows.items()))

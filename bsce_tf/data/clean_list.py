@@ -9,7 +9,9 @@ list is of the training set as a run sees it, after a long tail, wrong labels an
 were made, and `prepare.load` applies it there.
 """
 
+import contextlib
 import csv
+import os
 import pathlib
 
 import numpy as np
@@ -40,7 +42,7 @@ def write_rows(path, header, rows):
     """
     with (files.replacing(path) as temporary,
           open(temporary, 'w', newline='', encoding='utf-8', errors='surrogateescape') as file):
-        writer = csv.writer(file, lineterminator='\n')
+        writer = files.csv_writer(file)
         writer.writerow(header)
         writer.writerows([cell.decode('utf-8', 'surrogateescape') if isinstance(cell, bytes)
                           else cell for cell in row] for row in rows)
@@ -174,33 +176,42 @@ def _match(examples, path, names, there, wanted, whole):
 
 
 def _header(path):
+    with _rows(path) as rows:
+        return next(rows, [])
+
+
+@contextlib.contextmanager
+def _rows(path):
+    """A `csv.reader` past a BOM, as Excel writes; errors of reading become an `InputError`."""
     try:
-        with open(path, newline='', encoding='utf-8', errors='surrogateescape') as file:
-            return next(csv.reader(file), [])
+        with open(path, newline='', encoding='utf-8-sig', errors='surrogateescape') as file:
+            yield csv.reader(file)
     except OSError as error:
         raise InputError(f'{path}: {error.strerror}; expected a clean list.') from error
+    except csv.Error as error:
+        raise InputError(f'{path}: not CSV ({error}); expected a clean list.') from error
 
 
 def _read(path):
     """(names of images, codes of their classes, of the given ones or None, names of classes)."""
     names, codes, given, classes = [], [], [], {}
-    try:
-        with open(path, newline='', encoding='utf-8', errors='surrogateescape') as file:
-            rows = csv.reader(file)
-            header = next(rows, [])
-            if tuple(header[:2]) != COLUMNS:
-                raise InputError(f'{path}: found the columns {header}; expected image, label.')
-            audited = header[2:3] == [GIVEN]
-            for row in rows:
-                if len(row) < 2 + audited:
-                    raise InputError(f'{path}: line {rows.line_num} has {len(row)} cells; '
-                                     f'expected {", ".join(header[:2 + audited])}.')
-                names.append(row[0].encode('utf-8', 'surrogateescape'))
-                codes.append(classes.setdefault(row[1], len(classes)))
-                if audited:
-                    given.append(classes.setdefault(row[2], len(classes)))
-    except OSError as error:
-        raise InputError(f'{path}: {error.strerror}; expected a clean list.') from error
+    with _rows(path) as rows:
+        header = next(rows, [])
+        if tuple(header[:2]) != COLUMNS:
+            raise InputError(f'{path}: found the columns {header}; expected image, label.')
+        audited = header[2:3] == [GIVEN]
+        for row in filter(None, rows):
+            if len(row) < 2 + audited:
+                raise InputError(f'{path}: line {rows.line_num} has {len(row)} cells; '
+                                 f'expected {", ".join(header[:2 + audited])}.')
+            names.append(row[0].encode('utf-8', 'surrogateescape'))
+            codes.append(classes.setdefault(row[1], len(classes)))
+            if audited:
+                given.append(classes.setdefault(row[2], len(classes)))
+    for label in classes:
+        if any('\udc80' <= char <= '\udcff' for char in label):
+            raise InputError(f'{path}: the label {os.fsencode(label)!r} is not UTF-8; expected '
+                             'UTF-8 text (in Excel: CSV UTF-8).')
     if not names:
         raise InputError(f'{path}: no image found; expected at least one.')
     return (np.array(names, 'S'), np.array(codes), np.array(given) if audited else None,

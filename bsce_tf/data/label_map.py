@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import pathlib
+import unicodedata
 
 import numpy as np
 
@@ -26,7 +27,7 @@ def save(path, class_names):
         files.write_text(path, json.dumps(list(class_names), ensure_ascii=False, indent=0) + '\n')
         return
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator='\n')
+    writer = files.csv_writer(text)
     writer.writerow(['label', 'name'])
     writer.writerows(enumerate(class_names))
     files.write_text(path, text.getvalue())
@@ -43,7 +44,8 @@ def load(path):
     """
     reader = _load_json if _ending(path) == '.json' else _load_csv
     try:
-        text = pathlib.Path(path).read_text(encoding='utf-8')
+        with open(path, newline='', encoding='utf-8-sig') as file:  # line ends stay within cells
+            text = file.read()
     except OSError as error:
         raise InputError(f'{path}: {error.strerror}; expected a file of class names.') from error
     except UnicodeDecodeError as error:
@@ -101,6 +103,15 @@ def ordered(names):
     return sorted(names)
 
 
+def alike(names):
+    """Groups of names that differ only by spaces or Unicode form (é and e + ´), each sorted."""
+    groups = {}
+    for name in names:
+        key = ' '.join(unicodedata.normalize('NFC', name).split())
+        groups.setdefault(key, []).append(name)
+    return [sorted(group) for group in groups.values() if len(group) > 1]
+
+
 def some(names, most=10):
     """The first names as a text, for messages, each in quotes."""
     names = list(names)
@@ -127,9 +138,14 @@ def _load_json(path, text):
 
 
 def _load_csv(path, text):
-    rows = csv.DictReader(io.StringIO(text))
-    if not {'label', 'name'} <= set(rows.fieldnames or ()):
-        raise InputError(f'{path}: found the columns {rows.fieldnames}; expected label and name.')
+    try:
+        rows = csv.DictReader(io.StringIO(text, newline=''))
+        columns, rows = rows.fieldnames or [], list(rows)
+    except csv.Error as error:
+        raise InputError(f'{path}: not CSV ({error}); expected the columns label and name.'
+                         ) from error
+    if sorted(name for name in columns if name in ('label', 'name')) != ['label', 'name']:
+        raise InputError(f'{path}: found the columns {columns}; expected label and name.')
     names = []
     for number, row in enumerate(rows):
         if row['label'] != str(number) or row['name'] is None:

@@ -78,7 +78,10 @@ class Rows:
     def _go_on(self, header, firsts, step):
         """Reads what is there, and cuts off what comes after the last whole step."""
         text = self._file.read()
-        rows = list(csv.reader(io.StringIO(text, newline='')))
+        try:
+            rows = list(csv.reader(io.StringIO(text, newline='')))
+        except csv.Error as error:
+            raise self._refusal(f'not CSV ({error})') from error
         if rows and not (text.endswith('\n') and text.startswith(_text(rows))):
             rows.pop()  # the last one was being written
         if not rows:  # not even the header was whole
@@ -101,5 +104,5 @@ class Rows:
 
 def _text(rows):
     text = io.StringIO()
-    csv.writer(text, lineterminator='\n').writerows(rows)
+    files.csv_writer(text).writerows(rows)
     return text.getvalue()

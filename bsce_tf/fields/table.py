@@ -57,7 +57,7 @@ TABLE = {
         "folder of --mode=verify's clean lists, or one list; or the cleaned.csv of "
         "--mode=audit; or both, 'A,B'; '': none", DATA),
     'data.cache': Field('', TEXT,
-        "folder for indexes of long lists; '': ~/.cache/bsce-tf; off: none", LATER),
+        "folder for indexes of long lists; '': in ~/.cache/bsce_tf; off: none", LATER),
     'data.shard_images': Field(4096, integer(1),
         'images in a shard that --mode=pack writes; at least 1', LATER),
     'data.max_pixels': Field(100_000_000, integer(0),

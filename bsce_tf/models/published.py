@@ -1,10 +1,9 @@
 """Published ImageNet weights: fetched once, checked, converted, kept.
 
-They are kept below ~/.cache/bsce_tf, or where the environment variable BSCE_TF_CACHE says.
+They are kept in `files.cache_folder()`.
 """
 
 import hashlib
-import os
 import pathlib
 import re
 import shutil
@@ -39,7 +38,7 @@ def load(model, weights, *, modules=None, fetch=None):
         InputError: the file is not in its place and cannot be fetched, its sha256 is not the
             published one, or it does not fit the model.
     """
-    folder = cache_folder() / re.sub(r'^https?://', '', weights.repository).replace('/', '--')
+    folder = files.cache_folder() / re.sub(r'^https?://', '', weights.repository).replace('/', '--')
     published = folder / weights.filename
     converted = published.with_suffix('.npz')
     if converted.exists():
@@ -58,12 +57,6 @@ def load(model, weights, *, modules=None, fetch=None):
         with files.replacing(converted) as unfinished:
             np.savez(unfinished, **arrays)
     return report
-
-
-def cache_folder():
-    """Where published weights are kept."""
-    chosen = os.environ.get('BSCE_TF_CACHE')
-    return pathlib.Path(chosen) if chosen else pathlib.Path.home() / '.cache' / 'bsce_tf'
 
 
 def _download(weights, path, place, fetch):

@@ -8,10 +8,10 @@ not use an image, 2 for a bad flag or file.
 """
 
 import argparse
-import csv
 import pathlib
 import sys
 
+from bsce_tf import files
 from bsce_tf.errors import InputError, RunError
 from bsce_tf.serving import transport
 
@@ -34,7 +34,7 @@ def main(arguments=None):
 
 
 def _run(ask, options):
-    writer, status = csv.writer(sys.stdout, lineterminator='\n'), 0
+    writer, status = files.csv_writer(sys.stdout), 0
     for start in range(0, len(options.images), options.batch):
         paths = options.images[start:start + options.batch]
         try:

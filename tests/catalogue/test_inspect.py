@@ -78,6 +78,16 @@ def test_files_that_cannot_be_read_are_reported_and_are_no_duplicates(tmp_path):
     assert inspect.duplicates({'train': examples}, {'train': hashes}) == []
 
 
+def test_what_inspect_does_not_see_and_classes_that_look_the_same_are_told():
+    images = np.zeros((3, 1, 1, 1), np.uint8)
+    examples = Examples([0, 1, 2], ('bags', 'bags ', 'hats'), images=images)
+    found = inspect.report({'train': examples}, [], {'train': [['x.jpg', 'x.jpg: gone.']]})
+    text = '\n'.join(inspect.lines(found))
+    assert "differ only by spaces or Unicode form: 1: 'bags' = 'bags '" in text
+    assert 'files of train that cannot be read: 1: x.jpg: gone.' in text
+    assert 'not decoded: --mode=verify finds images that are broken' in text
+
+
 def test_a_balanced_set_needs_no_cap():
     images = np.zeros((30, 1, 1, 1), np.uint8)
     examples = Examples(np.arange(30) % 3, ('a', 'b', 'c'), images=images)

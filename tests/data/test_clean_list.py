@@ -7,6 +7,7 @@ from bsce_tf.errors import InputError
 
 NAMES = ('boots', 'bags, "big"')
 PATHS = [b'b.jpg', 'é.jpg'.encode(), b'a.jpg', b'b.jpg', b'c.jpg']
+ODD = [b'a\rb.jpg', b'\xff\xfe.jpg', b'a\nb.jpg', b'a\r\nb.jpg', b'"a", b.jpg', b' a.jpg ']
 LABELS = [0, 1, 0, 1, 1]
 
 
@@ -26,6 +27,25 @@ def test_the_csv_source_reads_it(tmp_path):
     train = sources.load('csv', train=str(tmp_path / 'c.csv'), root='r', cache='off').train
     assert train.paths.tolist() == [PATHS[1], PATHS[2]]
     assert [train.class_names[k] for k in train.labels] == [NAMES[1], NAMES[0]]
+
+
+def test_names_of_any_bytes_are_read_back_here_and_by_the_csv_source(tmp_path):
+    examples = Examples([0] * 6, ('a\rb', 'c'), paths=np.array(ODD), root='r')
+    clean_list.write(tmp_path / 'c.csv', examples, range(6))
+    assert clean_list.apply(examples, tmp_path / 'c.csv').paths.tolist() == ODD
+    train = sources.load('csv', train=str(tmp_path / 'c.csv'), root='r', cache='off').train
+    assert train.paths.tolist() == ODD
+    assert train.class_names == ('a\rb',)
+
+
+@pytest.mark.parametrize('text', [
+    '\ufeffimage,label\r\nc.jpg,boots\r\na.jpg,boots\r\n\r\n',  # Excel
+    'image,label\rc.jpg,boots\ra.jpg,boots\r'])
+def test_a_list_that_another_program_saved_is_read(tmp_path, text):
+    (tmp_path / 'c.csv').write_bytes(text.encode())
+    chosen = clean_list.apply_all({'train': _examples()}, tmp_path / 'c.csv')['train']
+    assert chosen.paths.tolist() == [b'a.jpg', b'c.jpg']
+    assert clean_list.places(str(tmp_path / 'c.csv')) == (str(tmp_path / 'c.csv'), '')
 
 
 def test_labels_of_the_list_replace_those_of_the_source(tmp_path):
@@ -65,10 +85,12 @@ def test_images_in_memory_are_named_by_number(tmp_path):
     ('image,label\na.jpg,boots\nz.jpg,boots\n', "'z.jpg' is not in list"),
     ('image,label\nb.jpg,boots\n', "'b.jpg' is not in list, or not as often"),
     ('image,label\na.jpg,boots\na.jpg,boots\n', "'a.jpg' is not in list, or not as often"),
+    (b'image,label\na.jpg,Caf\xe9\n', "the label b'Caf.xe9' is not UTF-8"),
+    (b'image,label\nb.jpg,x\ra.jpg,boots\n', "'b.jpg'|class 'x' is not"),
     ('image,label\na.jpg,hats\n', "class 'hats' is not among the 2 classes"),
 ])
 def test_says_what_is_wrong_with_a_list(tmp_path, text, found):
-    (tmp_path / 'c.csv').write_text(text)
+    (tmp_path / 'c.csv').write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(InputError, match=f'c.csv: {found}'):
         clean_list.apply(_examples(), tmp_path / 'c.csv')
 

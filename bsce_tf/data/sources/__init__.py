@@ -2,10 +2,13 @@
 
 import inspect
 
+from absl import logging
+
 from bsce_tf import parts
-from bsce_tf.data import clean_list
+from bsce_tf.data import clean_list, label_map
 from bsce_tf.data.examples import Splits
 from bsce_tf.errors import InputError
+from bsce_tf.fields import TABLE
 
 SOURCES = {
     'aliproducts': 'bsce_tf.data.sources.aliproducts:load',
@@ -21,7 +24,8 @@ SOURCES = {
     'given': 'bsce_tf.data.sources.given:load',
 }
 
-# Fields of `config.data` that sources take, each as far as it means something to it.
+# Fields of `config.data` for sources. Each takes those that mean something to it; of the others
+# only `cache` may be set, as it changes nothing of what is read.
 FIELDS = ('root', 'train', 'validation', 'test', 'classes', 'cache', 'dataset', 'image_column',
           'label_column', 'clean')
 
@@ -45,13 +49,25 @@ def load(name, *, clean='', **fields):
       `Splits`.
 
     Raises:
-      InputError: if the name is unknown, or what the source says of its own input.
+      InputError: if the name is unknown, a field is set that the source does not take, or what the
+        source says of its own input.
     """
     if name not in SOURCES and not parts.is_part(name):
         raise InputError(f"data.source: found '{name}'; expected one of {', '.join(SOURCES)}.")
     loader = parts.load('data.source', SOURCES.get(name, name))
     known = inspect.signature(loader).parameters
+    any_field = any(argument.kind == argument.VAR_KEYWORD for argument in known.values())
+    for field, value in fields.items():
+        if not any_field and field not in (*known, 'cache') and value != TABLE[f'data.{field}'].default:
+            taken = ', '.join(f'data.{field}' for field in known if field in FIELDS)
+            raise InputError(f'data.{field}: found {value!r}, which data.source {name} does not '
+                             f'take; expected {TABLE[f"data.{field}"].default!r}, as it takes '
+                             f'{taken or "no such field"}.')
     splits = loader(**{field: value for field, value in fields.items() if field in known})
+    for group in label_map.alike(splits.train.class_names):
+        logging.warning('%s: the classes %s differ only by spaces or by Unicode form, and are '
+                        'taken as different ones.', splits.train.origin,
+                        ' and '.join(map(ascii, group)))
     if clean:
         for place in filter(None, clean_list.places(clean)):
             splits = Splits(**clean_list.apply_all(splits._asdict(), place))

@@ -14,7 +14,7 @@ CLASS_NAMES = ('T-shirt/top', 'Trouser', 'Pullover', 'Dress', 'Coat', 'Sandal', 
 _DEBIAN = 'usr/share/datasets/fashion-mnist'  # of the package dataset-fashion-mnist
 
 
-def load(root='', train='', validation='', test='', **_):
+def load(root='', train='', validation='', test=''):
     """Training and test split (60,000 and 10,000 images); the lists of other sources do not apply.
 
     Args:

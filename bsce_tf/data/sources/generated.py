@@ -7,7 +7,7 @@ from bsce_tf.data.examples import Examples, Splits
 SIZE, CLASSES, IMAGES = 32, 6, 24  # pixels; classes; images of a class in the training set
 
 
-def load(**_):
+def load():
     """Training, validation and test set of 6 classes, 32 × 32, always the same; takes no field."""
     return Splits(*(_examples(part, seed, images) for part, seed, images in (
         ('training', 0, IMAGES), ('validation', 1, IMAGES // 3), ('test', 2, IMAGES // 3))))

@@ -3,7 +3,7 @@
 from bsce_tf.errors import InputError
 
 
-def load():
+def load(**_):
     """Raises InputError: the data can only be given again."""
     raise InputError("data.source: found 'given', as the run was trained on data from Python; "
                      'expected another source, or the same data again in bsce_tf.train or '

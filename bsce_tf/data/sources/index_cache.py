@@ -11,6 +11,7 @@ import zlib
 import numpy as np
 from absl import logging
 
+from bsce_tf import files
 from bsce_tf.data.sources.listing import Index
 from bsce_tf.errors import InputError
 
@@ -33,8 +34,7 @@ def cached(lists, key, folder, build, holds=lambda index: True):
     Args:
       lists: files that the index is made of.
       key: list of strings and numbers, of what else the index depends on, such as column names.
-      folder: where to keep entries; '' for `$XDG_CACHE_HOME/bsce-tf` (`~/.cache/bsce-tf`), 'off'
-        for no cache.
+      folder: where to keep entries; '' for `indexes` in `files.cache_folder()`, 'off' for no cache.
       build: function without arguments → `Index`.
       holds: function of an `Index` → bool, quick.
 
@@ -48,7 +48,7 @@ def cached(lists, key, folder, build, holds=lambda index: True):
     if folder == 'off' or sum(size for _, size, _ in facts) < _SMALLEST:
         return build()
     digest = hashlib.sha256(json.dumps([_VERSION, facts, key]).encode()).hexdigest()[:32]
-    entry = _default_folder() / digest if not folder else pathlib.Path(folder) / digest
+    entry = pathlib.Path(folder or files.cache_folder() / 'indexes') / digest
     if entry.exists():
         try:
             found = _read(entry)
@@ -74,11 +74,6 @@ def _facts(path):
     except OSError as error:
         raise InputError(f'{path}: {error.strerror}; expected a list of images.') from error
     return [os.path.abspath(path), found.st_size, found.st_mtime_ns]
-
-
-def _default_folder():
-    base = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.path.expanduser('~'), '.cache')
-    return pathlib.Path(base) / 'bsce-tf'
 
 
 def _write(entry, built):

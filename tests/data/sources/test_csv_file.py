@@ -97,6 +97,32 @@ def test_a_label_is_the_same_text_in_every_kind_of_table(tmp_path, csv, jsonl, p
         assert [train.class_names[k] for k in train.labels] == csv, name
 
 
+def test_classes_that_look_the_same_are_told(tmp_path, caplog):
+    path = _write(tmp_path / 't.csv', labels=['Caf\u00e9', 'bags', 'bags '])
+    validation = _write(tmp_path / 'v.csv', labels=['Cafe\u0301', 'bags', 'bags'])
+    with caplog.at_level('WARNING'):
+        assert len(_load(path, validation=validation).train.class_names) == 4
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{path}: the classes {names} differ only by spaces or by Unicode form, and are taken as "
+        'different ones.' for names in ("'Cafe\\u0301' and 'Caf\\xe9'", "'bags' and 'bags '")]
+
+
+def test_a_field_that_the_source_does_not_take_is_refused(tmp_path):
+    (tmp_path / 'a').mkdir()
+    (tmp_path / 'a' / '1.jpg').write_bytes(b'x')
+    fields = {'root': str(tmp_path), 'image_column': 'image', 'label_column': 'label', 'cache': 'x'}
+    assert len(sources.load('folder', **fields).train) == 1
+    with pytest.raises(InputError, match="data.label_column: found 'kind', which data.source folder"
+                       " does not take; expected 'label', as it takes data.root, data.train"):
+        sources.load('folder', **{**fields, 'label_column': 'kind'})
+    with pytest.raises(InputError, match='data.classes: .* packed does not take'):
+        sources.load('packed', root=str(tmp_path), classes='names.json')
+    with pytest.raises(InputError, match='data.root: .* generated does not take'):
+        sources.load('generated', root=str(tmp_path))
+    with pytest.raises(InputError, match='data.classes: .* fashion_mnist does not take'):
+        sources.load('fashion_mnist', classes='names.json')
+
+
 def test_a_bom_and_paths_of_any_bytes_are_read(tmp_path):
     (tmp_path / 't.csv').write_bytes(b'\xef\xbb\xbfimage,label\n\xff.jpg,x\n"a\rb\nc.jpg",y\n')
     (tmp_path / 't.jsonl').write_bytes(
