@@ -80,16 +80,16 @@ class Mode(NamedTuple):
 
 
 MODES = {
-    'train': Mode(0.28, 'train', 'stages.py'),
-    'two workers': Mode(0.14, 'train', 'stages.py', {'strategy': 'multiworker'}, workers=2),
+    'train': Mode(0.20, 'train', 'stages.py'),
+    'two workers': Mode(0.10, 'train', 'stages.py', {'strategy': 'multiworker'}, workers=2),
     'evaluate': Mode(0.10, 'evaluate', trained=True),
-    'predict': Mode(0.14, 'predict', fields={
+    'predict': Mode(0.15, 'predict', fields={
         'predict.input': '{base}/pictures', 'batch_size': 4, 'data.on_error': 'skip',
         'data.max_bad_fraction': 0.1}, trained=True),
-    'export': Mode(0.10, 'export', trained=True),
-    'audit': Mode(0.12, 'audit', fields={
+    'export': Mode(0.12, 'export', trained=True),
+    'audit': Mode(0.13, 'audit', fields={
         'audit.folds': 2, 'epochs': 2, 'data.noise': 0.2, 'audit.duplicate_similarity': 0.9}),
-    'pack': Mode(0.12, 'pack', fields={
+    'pack': Mode(0.20, 'pack', fields={
         'data.source': 'folder', 'data.root': '{base}/pictures', 'data.shard_images': 8}),
 }
 
@@ -98,6 +98,7 @@ def main():
     options = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     options.add_argument('--kills', type=int, default=100, help='over all modes')
     options.add_argument('--only', default=','.join(MODES), help='modes, with commas between')
+    options.add_argument('--minutes', type=float, default=60, help='at most, over all modes')
     options.add_argument('--seed', type=int, default=0, help='of the moments')
     options = options.parse_args()
     names = options.only.split(',')
@@ -109,8 +110,9 @@ def main():
         base = pathlib.Path(base)
         _prepare(base)
         for name in names:
-            kills = max(round(options.kills * MODES[name].share / whole), 1)
-            killed, found = _torture(base, name, kills, moments)
+            share = MODES[name].share / whole
+            killed, found = _torture(base, name, max(round(options.kills * share), 1),
+                                     60 * options.minutes * share, moments)
             done, faults = done + killed, faults + found
     for fault in faults:
         print(f'LOST: {fault}')
@@ -134,9 +136,9 @@ def _prepare(base):
     _finish(_start(base, base / 'trained', once), base / 'trained')
 
 
-def _torture(base, name, kills, moments):
+def _torture(base, name, kills, seconds, moments):
     """(number of kills, what was lost in words) of a mode."""
-    mode, place, faults = MODES[name], base / 'run', []
+    mode, place, faults, end = MODES[name], base / 'run', [], time.monotonic() + seconds
     try:
         expected, _ = _undisturbed(base, place, mode)
         again, duration = _undisturbed(base, place, mode)
@@ -148,7 +150,7 @@ def _torture(base, name, kills, moments):
     spread = [(i + moments.random()) / kills * duration for i in range(kills)]
     moments.shuffle(spread)
     done = completed = 0
-    while done < kills and len(faults) < WORST:
+    while done < kills and len(faults) < WORST and time.monotonic() < end:
         _begin(base, place, mode)
         # Again and again, at any time: a run that went on is shorter, so it may end before.
         processes = _start(base, place, mode)
