@@ -23,14 +23,17 @@ from tqdm import tqdm
 from bsce_tf.data.sources import arrays
 from bsce_tf.errors import InputError
 
+# allow_override: one process of the tests imports drawings.py as well, which has the same flags.
 CLASSES = flags.DEFINE_integer('classes', 2350, '2350 (KS X 1001), 11172 (all), or the first of '
-                               'the former.', 2, 11_172)
+                               'the former.', 2, 11_172, allow_override=True)
 COPIES = flags.DEFINE_integer('copies', 2, 'Training images of a syllable in each face.', 1)
 VALIDATION = flags.DEFINE_integer('validation', 2, 'Images of each class.', 1)
 TEST = flags.DEFINE_integer('test', 3, 'Images of each class.', 1)
-SEED = flags.DEFINE_integer('seed', 0, 'Of the images and the order of classes.', 0)
+SEED = flags.DEFINE_integer('seed', 0, 'Of the images and the order of classes.', 0,
+                            allow_override=True)
 FONTS = flags.DEFINE_string('fonts', '.data/hangul/fonts', 'Folder with the typefaces.')
-FOLDER = flags.DEFINE_string('folder', None, 'To write; default .data/hangul/CLASSES.')
+FOLDER = flags.DEFINE_string('folder', None, 'To write; default .data/hangul/CLASSES.',
+                             allow_override=True)
 
 SIZE = 36  # pixels
 _CANVAS, _POINTS = 96, 40  # pixels of the sheet and the em that a syllable is drawn with
