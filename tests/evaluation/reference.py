@@ -1,12 +1,17 @@
-"""Test time in NumPy float64, from the crops of each model on."""
+"""Test time in NumPy float64: resizing, crops, averaged features, head, vote.
+
+Only the network itself, from crops to features, is run by Keras.
+"""
 
 import functools
+import json
 
+import keras
 import numpy as np
+from ml_collections import config_dict
 
-from bsce_tf.data.images import crops
 from bsce_tf.data.sources import generated
-from bsce_tf.evaluation import members
+from bsce_tf.training import train
 
 
 def softmax(logits):
@@ -14,21 +19,58 @@ def softmax(logits):
     return e / e.sum(-1, keepdims=True)
 
 
+def resized(image, height, width):
+    """float64 `[height, width, c]`: bilinear, pixel centres at halves, no low-pass filter."""
+    for axis, side in enumerate((height, width)):
+        here = image.shape[axis]
+        place = np.clip((np.arange(side) + 0.5) * here / side - 0.5, 0, here - 1)
+        low = np.floor(place).astype(int)
+        high = np.minimum(low + 1, here - 1)
+        part = np.expand_dims(place - low, tuple(i for i in range(3) if i != axis))
+        image = image.take(low, axis) * (1 - part) + image.take(high, axis) * part
+    return image
+
+
+def centre_crop(image, scale, size, aspect):
+    """uint8 `[size, size, c]`: the image resized to a scale, then its centre.
+
+    One pixel in a hundred may differ by 1 from the program's, which rounds halves in float32.
+    """
+    height = width = scale
+    if aspect == 'keep':
+        height, width = (round(side * scale / min(image.shape[:2])) for side in image.shape[:2])
+    top, left = (height - size) // 2, (width - size) // 2
+    whole = resized(image.astype(np.float64), height, width)
+    return np.floor(whole[top:top + size, left:left + size] + 0.5).astype(np.uint8)
+
+
+@functools.cache
+def network(folder):
+    """(images → features, head's kernel and bias as float64, config) of a run's raw weights."""
+    config = config_dict.ConfigDict(json.loads((folder / 'config.json').read_text()))
+    model = train.make_model(config, 6, 3)
+    model.load_weights(folder / 'best.weights.h5')
+    body = keras.Model(model.input, model.get_layer('features').output)
+    kernel, bias = (np.asarray(w, np.float64) for w in model.get_layer('head').get_weights())
+    return body, kernel, bias, config
+
+
 @functools.cache
 def features(folder, scales):
-    """float64 `[scales, N, F]` of the generated test set, and the head's kernel and bias."""
-    member = members.load(folder, scales)
-    images = generated.load().test.images
-    cut = np.stack([crops.to_uint8(crops.centre_crops(
-        image, scales, member.size, member.aspect, member.antialias)) for image in images], 1)
-    found = np.stack([member.body.predict(part, verbose=0) for part in cut])
-    return found.astype(np.float64), *(np.asarray(w, np.float64) for w in member.head.get_weights())
+    """float64 `[scales, N, F]` of the generated test set."""
+    body, _, _, config = network(folder)
+    image = config.image
+    assert not image.antialias
+    return np.stack([body.predict(np.stack([
+        centre_crop(picture, scale, image.size, image.aspect)
+        for picture in generated.load().test.images]), verbose=0)
+        for scale in scales]).astype(np.float64)
 
 
 def logits(folder, scales):
     """float64 `[N, K]`: features averaged over the scales, then the head."""
-    found, kernel, bias = features(folder, tuple(scales))
-    return found.mean(0) @ kernel + bias
+    _, kernel, bias, _ = network(folder)
+    return features(folder, tuple(scales)).mean(0) @ kernel + bias
 
 
 def vote_order(probabilities):

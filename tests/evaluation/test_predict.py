@@ -48,7 +48,7 @@ def test_one_run_on_a_folder_and_the_submission(runs, settings, pictures, tmp_pa
     for i, row in enumerate(rows):
         assert [row[f'class_{j + 1}'] for j in range(3)] == [NAMES[k] for k in order[i, :3]]
         assert [float(row[f'score_{j + 1}']) for j in range(3)] == pytest.approx(
-            p[i, order[i, :3]], abs=2e-5)
+            p[i, order[i, :3]], abs=2e-3)
     assert [p.name for p in (tmp_path / 'out').iterdir()] == ['p.csv']
     assert 'p.csv: 48 images\n' in capsys.readouterr().out
     settings.predict.format = 'aliproducts'
@@ -70,7 +70,7 @@ def test_runs_vote(runs, settings, tmp_path):
     rows = rows_of(tmp_path / 'out' / 'p.csv')
     for i, row in enumerate(rows):
         assert row['class_1'] == NAMES[order[i, 0]]
-        assert float(row['score_1']) == pytest.approx(p[:, i].mean(0)[order[i, 0]], abs=2e-5)
+        assert float(row['score_1']) == pytest.approx(p[:, i].mean(0)[order[i, 0]], abs=2e-3)
         votes = [int(row[f'votes_{j}']) for j in range(1, 7)]
         assert sum(votes) == 2
         assert votes[0] == (p[:, i].argmax(-1) == order[i, 0]).sum()

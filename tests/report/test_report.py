@@ -332,7 +332,11 @@ def test_a_browser_shows_it_without_an_error(stages, hostile, config, tmp_path):
     for width, wide, *rest in shown:
         assert wide <= width, 'the page scrolls sideways'
         assert rest == expected
-    direct = chromium(tmp_path, page, '--dump-dom')
+    direct = chromium(tmp_path, page, '--dump-dom', f'--screenshot={tmp_path / "page.png"}',
+                      '--window-size=1000,800')
     assert 'Report of 2 runs' in direct.stdout
+    seen = np.asarray(Image.open(tmp_path / 'page.png').convert('L'))
+    assert seen.shape == (800, 1000)
+    assert 0.005 < (np.abs(seen - np.median(seen)) > 30).mean() < 0.5  # text on a plain ground
     for result in (found, direct):
         assert 'CONSOLE' not in result.stderr, result.stderr
