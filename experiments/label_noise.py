@@ -136,7 +136,8 @@ def _row(config, folder):
         found = measures(scores['score'], scores['listed'], scores['dropped'], scores['given'],
                          true)
     return {**{name: round(value, 6) for name, value in found.items()},
-            'noise': float((train.labels != true).mean()), 'estimated_noise': cleaned['noise'],
+            'noise': float((train.labels != true).mean()),
+            'estimated_noise': float('nan') if cleaned['noise'] is None else cleaned['noise'],
             'error_before': plain['mean_top1_error'], 'error_after': cleaned['mean_top1_error'],
             **{f'{group}_error_{when}': row[f'{group}_error']
                for when, row in (('before', plain), ('after', cleaned))

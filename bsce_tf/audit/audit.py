@@ -6,14 +6,14 @@ from typing import NamedTuple
 import numpy as np
 
 from bsce_tf import fields, files, metrics
-from bsce_tf.audit import cleaning, confident, duplicates, judges
+from bsce_tf.audit import cleaning, confident, duplicates, judges, quality
 from bsce_tf.data import clean_list, prepare, records
 from bsce_tf.data.examples import Examples
 from bsce_tf.errors import InputError
 from bsce_tf.training import resume, workdir
 
 ISSUES, CLEANED, SUMMARY, SCORES = ('label_issues.csv', 'cleaned.csv', 'audit.json', 'scores.npz')
-COLUMNS = ('path', 'given_label', 'suggested_label', 'score', 'class_size')
+COLUMNS = ('path', 'given_label', 'suggested_label', 'score', 'class_size', 'wrong')
 _MARKS = ('listed', 'dropped', 'relabelled')
 
 
@@ -23,12 +23,16 @@ class Result(NamedTuple):
     Attributes:
       train: the `Examples`, with the labels that were audited.
       scores: float64 `[N]`, low for labels that are probably wrong; NaN where not judged.
-      listed: bool `[N]`, what label_issues.csv lists.
+      listed: bool `[N]`, what label_issues.csv lists: nothing where the judges are too weak.
       suggested: int32 `[N]`, the best class other than the given one.
       sure: bool `[N]`, whether that class reaches its threshold.
       decision: a `cleaning.Decision`.
-      rates: float64 `[K]`, estimated share of wrong labels of each class.
+      rates: float64 `[K]`, estimated share of wrong labels of each class; NaN where the judges are
+        too weak.
+      interval: lower and upper end of the share of wrong labels: what no error of the judges
+        explains, at least; what confident learning counts as wrong, at most.
       uncertain: see `confident.Guess`.
+      quality: the `quality.Quality` of the judges.
     """
 
     train: Examples
@@ -38,19 +42,23 @@ class Result(NamedTuple):
     sure: np.ndarray
     decision: cleaning.Decision
     rates: np.ndarray
+    interval: tuple
     uncertain: int
+    quality: quality.Quality
 
 
 def audit(config, folder):
     """Audits the training set of `config.data`, as a run would train on it.
 
     Every image is judged by a network that was not trained on it, see `judges`; from its
-    probabilities follow a score and the list of issues, see `confident`; from these what to drop or
-    to relabel, see `cleaning`. Writes into the folder:
+    probabilities follow a score and the list of issues, see `confident`, and how good the judges
+    are and how probable it is that a label is wrong, see `quality`; from these what to drop or to
+    relabel, see `cleaning`. Judges that are too weak list and drop nothing. Writes into the folder:
 
     * label_issues.csv: `COLUMNS`, worst first.
     * cleaned.csv: what to train on, for `data.clean`.
-    * audit.json: estimated noise, and the numbers of both, by class and by size of class.
+    * audit.json: how good the judges are, estimated noise with an interval, and what was listed,
+      dropped and relabelled, by class and by size of class.
     * scores.npz: scores and more of all images, in the order of the training set.
     * near_duplicates.csv: pairs of images that are nearly the same, see `duplicates`.
 
@@ -73,13 +81,12 @@ def audit(config, folder):
     folder = workdir.check(folder)
     plan = resume.plan(folder, config, fixed=fields.OF_AUDIT)
     config = plan.config
-    data, given, before = load(config)
+    data, given = load(config)
     workdir.check_data(folder, data)
     resume.claim(folder, plan)
     workdir.describe(folder, data)
-    sparse = (judges.by_model(config, folder, data, before) if config.audit.model
-              else judges.by_folds(config, folder, data))
-    result = find(data.train, sparse, config.audit)
+    judge = judges.by_model if config.audit.model else judges.by_folds
+    result = find(data.train, *judge(config, folder, data), config.audit)
     _write(folder, result, given, config.audit)
     if config.audit.duplicate_similarity:
         _write_duplicates(config, folder, data.train)
@@ -94,36 +101,56 @@ def check_machine(config):
 
 
 def load(config):
-    """(`examples.Splits`, int32 `[N]`, `Examples`) of `config.data`.
+    """(`examples.Splits`, int32 `[N]`) of `config.data`.
 
     The splits are as a run sees them; the labels are those that their training images had before an
-    earlier audit, whose list is in `data.clean`; the last are the training images before that list.
+    earlier audit, whose list is in `data.clean`.
     """
     clean, audited = clean_list.places(config.data.clean)
     data = prepare.load(**{**config.data, 'clean': clean}, seed=config.seed)
     if not audited:
-        return data, data.train.labels, data.train
+        return data, data.train.labels
     indices, labels = clean_list.select(data.train, audited)
-    return (data._replace(train=data.train.subset(indices, labels)), data.train.labels[indices],
-            data.train)
+    return data._replace(train=data.train.subset(indices, labels)), data.train.labels[indices]
 
 
-def find(train, sparse, fields):
-    """The `Result` of probabilities; `fields` are those of `config.audit`."""
+def find(train, sparse, networks, fields):
+    """The `Result` of what `judges` gave; `fields` are those of `config.audit`."""
     labels, size = train.labels, train.num_classes
+    judged = quality.measure(labels, sparse, networks, size)
     limits = confident.thresholds(labels, sparse.given, size)
     guess = confident.guess(labels, sparse, limits)
     scores = confident.scores(labels, sparse, limits, fields.score)
-    listed = confident.issues(labels, sparse, guess.classes)
+    listed = confident.issues(labels, sparse, guess.classes) & (not judged.weak)
     suggested = confident.suggestions(labels, sparse)
     sure = sparse.judged & (guess.classes == suggested)
     # Where a network hardly knows a class, it doubts right labels too: to leave, an image must be
-    # doubted more than the others of its class.
-    leaving = listed & (sparse.given < fields.below * limits[labels])
+    # doubted more than the others of its class, and be more probably wrong than right.
+    leaving = (listed & (sparse.given < fields.below * limits[labels])
+               & (judged.wrong >= 0.5) & judged.known[labels])
     decision = cleaning.decide(labels, leaving, scores, suggested, sure, size, fields.rule,
                                fields.keep)
-    rates = confident.noise_rates(confident.joint(labels, guess.classes, size), size)
-    return Result(train, scores, listed, suggested, sure, decision, rates, guess.uncertain)
+    joint = confident.joint(labels, guess.classes, size)
+    rates = _rates(train, judged)
+    return Result(train, scores, listed, suggested, sure, decision, rates,
+                  _interval(train.counts, rates, judged, confident.noise_rates(joint, size)),
+                  guess.uncertain, judged)
+
+
+def _rates(train, judged):
+    if judged.weak:
+        return np.full(train.num_classes, np.nan)
+    places = np.flatnonzero(~np.isnan(judged.wrong))
+    wrong = np.bincount(train.labels[places], judged.wrong[places], train.num_classes)
+    images = np.bincount(train.labels[places], minlength=train.num_classes)
+    return np.where(images > 0, wrong / np.maximum(images, 1), judged.noise[0])
+
+
+def _interval(counts, rates, judged, counted):
+    """(lower, upper) end of the share of wrong labels, each with its sampling error of 95 %."""
+    noise, most = (float((values * counts).sum() / counts.sum()) for values in (rates, counted))
+    most += 1.96 * np.sqrt(most * (1 - most) / counts.sum())
+    return min(judged.noise[1], noise), min(max(judged.noise[2], noise, most), 1.0)
 
 
 def summary(result, fields):
@@ -133,16 +160,43 @@ def summary(result, fields):
                               result.decision.labels != labels), strict=True))
     by_class = {name: np.bincount(labels[mark], minlength=len(names))
                 for name, mark in marks.items()}
+    weak = result.quality.weak
     return {
         'images': len(labels), 'not_judged': int(np.isnan(result.scores).sum()),
-        'noise': float((result.rates * counts).sum() / counts.sum()),
+        'judges': _about_judges(result.quality),
+        'noise': None if weak else float((result.rates * counts).sum() / counts.sum()),
+        'noise_interval': None if weak else list(map(float, result.interval)),
         **{name: int(mark.sum()) for name, mark in marks.items()},
         'uncertain': result.uncertain,
         **{name: fields[name] for name in ('score', 'rule', 'below', 'keep')},
         'groups': cleaning.group_sums(labels, metrics.class_groups(counts), len(names), marks),
-        'classes': {name: {'images': int(counts[k]), 'noise': round(float(result.rates[k]), 6),
+        'classes': {name: {'images': int(counts[k]),
+                           'noise': None if weak else round(float(result.rates[k]), 6),
                            **{mark: int(sums[k]) for mark, sums in by_class.items()}}
                     for k, name in enumerate(names)}}
+
+
+def _about_judges(quality):
+    images = sum(network['images'] for network in quality.networks)
+    error = sum(network['images'] * network['error'] for network in quality.networks)
+    return {'weak': quality.weak, 'error': error / images if images else None,
+            'own_error': quality.own_error, 'unknown_classes': int((~quality.known).sum()),
+            'networks': quality.networks}
+
+
+def told_of_judges(told):
+    """What to say of the judges and the noise, of the dict that audit.json holds."""
+    judges = told['judges']
+    if judges['error'] is None:
+        return 'No image was judged.'
+    text = (f'On images that they were not trained on, the networks disagree with '
+            f'{judges["error"]:.1%} of the labels; {judges["own_error"]:.1%} is their own error.')
+    if judges['weak']:
+        return (f'{text} They are too weak to tell wrong labels from their own errors: nothing is '
+                'listed, dropped or relabelled. Expected networks that are trained longer or on '
+                'more images.')
+    low, high = told['noise_interval']
+    return f'{text} Estimated noise {told["noise"]:.1%} ({low:.1%} to {high:.1%}).'
 
 
 def _write(folder, result, given, fields):
@@ -152,18 +206,21 @@ def _write(folder, result, given, fields):
     listed = listed[np.argsort(result.scores[listed], kind='stable')]
     clean_list.write_rows(folder / ISSUES, COLUMNS, (
         (bytes(names[i]), classes[train.labels[i]], classes[result.suggested[i]],
-         f'{result.scores[i]:.6f}', counts[train.labels[i]]) for i in listed))
+         f'{result.scores[i]:.6f}', counts[train.labels[i]], f'{result.quality.wrong[i]:.4f}')
+        for i in listed))
     kept = np.flatnonzero(~decision.dropped)
     clean_list.write_audited(folder / CLEANED, train.subset(np.arange(len(train)), given), kept,
                              decision.labels[kept])
     with files.replacing(folder / SCORES) as temporary:
         np.savez(temporary, score=result.scores, listed=result.listed, given=train.labels,
-                 dropped=decision.dropped, suggested=result.suggested, sure=result.sure)
+                 dropped=decision.dropped, suggested=result.suggested, sure=result.sure,
+                 wrong=result.quality.wrong)
     told = summary(result, fields)
     files.write_json(folder / SUMMARY, told)
-    print(f'{folder / ISSUES}: {told["listed"]:,} of {len(train):,} labels are probably wrong; '
-          f'estimated noise {told["noise"]:.1%}. {folder / CLEANED}: {told["dropped"]:,} images '
-          f'dropped, {told["relabelled"]:,} relabelled.')
+    print(f'{folder / SUMMARY}: {told_of_judges(told)}\n'
+          f'{folder / ISSUES}: {told["listed"]:,} of {len(train):,} labels are doubtful. '
+          f'{folder / CLEANED}: {told["dropped"]:,} images dropped, {told["relabelled"]:,} '
+          'relabelled.')
 
 
 def _write_duplicates(config, folder, train):

@@ -5,6 +5,7 @@ import hashlib
 import keras
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from bsce_tf.audit import duplicates, forward, top_probabilities
 from bsce_tf.data import label_map, records
@@ -13,6 +14,7 @@ from bsce_tf.evaluation import members
 from bsce_tf.training import strategy, train, workdir
 
 HELD_OUT, FEATURES = 'held_out', 'features'  # folders of what the networks gave
+_MOST_SEEN = 0.5  # share of the images that `audit.model` may have been trained on
 
 
 def fold_of(labels, num_classes, folds, seed):
@@ -42,7 +44,7 @@ def fold_of(labels, num_classes, folds, seed):
 
 
 def by_folds(config, folder, data):
-    """`top_probabilities.Sparse` of the training images of `data`, by cross-validation.
+    """(`top_probabilities.Sparse` of the training images of `data`, fold of each), int64 `[N]`.
 
     Trains a run of `config` in `folder`/fold-0 and so on, each without the images that it judges:
     it sees neither their labels nor them, and its weights are chosen on the validation set. Runs
@@ -67,29 +69,41 @@ def by_folds(config, folder, data):
                        f'fold {number}')
         for values, new in zip(found, part, strict=True):
             values[held_out] = new
-    return found
+    return found, fold
 
 
-def by_model(config, folder, data, before):
-    """`top_probabilities.Sparse` of the training images of `data`, by the run `config.audit.model`.
+def by_model(config, folder, data):
+    """(`top_probabilities.Sparse` of the training images of `data`, network of each), by one run.
+
+    Images that the run `config.audit.model` was trained on are not judged.
 
     Args:
       config: ConfigDict.
       folder: pathlib.Path, for the probabilities.
       data: a `examples.Splits`.
-      before: `Examples`, the training images of `config.data` before an audit's list chose.
+
+    Returns:
+      (`Sparse`, int64 `[N]`: 0, or −1 for an image that the run was trained on).
 
     Raises:
-      InputError: if the run was trained on one of these sets, or has other classes.
+      InputError: if the run has other classes, or was trained on more than half of the images.
     """
     run = workdir.read(config.audit.model)
-    for examples in (data.train, before):
-        if run.data['fingerprint'] == records.fingerprint(examples):
-            raise InputError(f'audit.model: {run.folder} was trained on the same images; expected '
-                             "a run on others, or '' for audit.folds.")
     label_map.check(data.train.class_names, run.class_names, data.train.origin,
                     run.folder / workdir.CLASSES)
-    return _judged(config, run, folder / HELD_OUT, data.train, run.folder.name)
+    seen = workdir.seen(run, data.train)
+    common = f'{run.folder} was trained on {int(seen.sum()):,} of the {len(seen):,} images'
+    if seen.mean() > _MOST_SEEN:
+        raise InputError(f'audit.model: {common}; expected a run on others, and on half of them at '
+                         "most, or '' for audit.folds.")
+    if seen.any():
+        logging.warning('audit.model: %s, which are not judged.', common)
+    found = top_probabilities.empty(len(seen), min(config.audit.top_k, data.train.num_classes))
+    unseen = np.flatnonzero(~seen)
+    part = _judged(config, run, folder / HELD_OUT, data.train.subset(unseen), run.folder.name)
+    for values, new in zip(found, part, strict=True):
+        values[unseen] = new
+    return found, np.where(seen, -1, 0)
 
 
 def features(config, folder, train):

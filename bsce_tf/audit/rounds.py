@@ -32,7 +32,8 @@ def clean_train(config, folder):
 
     Returns:
       List of rows, dicts of `COLUMNS`: estimated noise of the labels that the round audited, mean
-      top-1 errors on the validation set and on `split`. Numbers of an audit are None in round 0.
+      top-1 errors on the validation set and on `split`. Numbers of an audit are None in round 0,
+      and the noise where the judges were too weak.
 
     Raises:
       InputError, RunError: as `audit.audit`, `train.train` and `evaluate.evaluate`.

@@ -91,9 +91,9 @@ def section(found, thumbnails):
       thumbnails: a `thumbnails.Thumbnails`.
     """
     told = found.summary
-    text = (f'{count(told["listed"])} of {count(told["images"])} training labels are probably '
-            f'wrong; estimated noise {told["noise"]:.1%}. {audit.CLEANED} drops '
-            f'{count(told["dropped"])} images and relabels {count(told["relabelled"])}.')
+    text = (f'{audit.told_of_judges(told)} {count(told["listed"])} of {count(told["images"])} '
+            f'training labels are doubtful. {audit.CLEANED} drops {count(told["dropped"])} images '
+            f'and relabels {count(told["relabelled"])}.')
     groups = table(('group', 'classes', 'images', 'listed', 'dropped', 'relabelled'),
                    [(name, *(count(group[key]) for key in (
                        'classes', 'images', 'listed', 'dropped', 'relabelled')))
@@ -107,7 +107,7 @@ def section(found, thumbnails):
 
 def _classes(told):
     worst = sorted(told['classes'].items(),
-                   key=lambda item: (-item[1]['noise'], -item[1]['images']))[:_CLASSES]
+                   key=lambda item: (-(item[1]['noise'] or 0), -item[1]['images']))[:_CLASSES]
     rows = [(name, bar_cell(of['noise'], rate(of['noise'])), *(count(of[key]) for key in (
         'images', 'listed', 'dropped', 'relabelled'))) for name, of in worst]
     return table(('class', 'estimated noise', 'images', 'listed', 'dropped', 'relabelled'), rows,
@@ -166,7 +166,9 @@ def _check(summary, rows):
         for name in ('images', 'listed', 'dropped', 'relabelled'):
             int(part[name])
     for part in (summary, *summary['classes'].values()):
-        float(part['noise'])
+        if not (part['noise'] is None and summary['judges']['weak']):
+            float(part['noise'])
+    audit.told_of_judges(summary)
     for row in rows:
         for name in audit.COLUMNS:
             row[name] + ''

@@ -4,6 +4,7 @@ import json
 import pathlib
 from typing import NamedTuple
 
+import numpy as np
 from ml_collections import config_dict
 
 from bsce_tf import files
@@ -15,7 +16,7 @@ from bsce_tf.training import stages
 CONFIG, METRICS, CLASSES, DATA = 'config.json', 'metrics.csv', 'classes.json', 'data.json'
 BEST, WEIGHTS, CHECKPOINTS = 'best.json', 'best.weights.h5', 'checkpoints'
 TENSORBOARD, EVALUATION, BAD_IMAGES = 'tensorboard', 'eval.json', 'bad_images.csv'
-NOT_FINITE = 'not_finite.txt'
+NOT_FINITE, IMAGES = 'not_finite.txt', 'training_images.npy'
 
 # Kinds of weights: as trained, their exponential average, the average of the last epochs.
 KINDS = {'raw': WEIGHTS, 'ema': 'ema.weights.h5', 'swa': 'swa.weights.h5'}
@@ -104,11 +105,13 @@ def unusable(folder, error):
 
 
 def describe(folder, data):
-    """Writes classes.json and data.json: what a trained model needs to know of its `Splits`.
+    """Writes what a trained model needs to know of its `Splits`.
 
-    Where a run goes on they stay as they are; see `check_data`.
+    classes.json, data.json and training_images.npy: the hashes of its training images, in rising
+    order, so that an audit can tell what the model has seen. Where a run goes on they stay as they
+    are; see `check_data`.
     """
-    if (folder / DATA).exists() and 'contents' in json_of(folder / DATA):
+    if (folder / IMAGES).exists() and 'contents' in json_of(folder / DATA):
         return
     examples = data.train
     label_map.save(folder / CLASSES, examples.class_names)
@@ -118,6 +121,25 @@ def describe(folder, data):
         'contents': records.contents(examples),
         'validation_fingerprint': records.fingerprint(data.validation),
         'validation_contents': records.contents(data.validation)})
+    with files.replacing(folder / IMAGES) as temporary:
+        np.save(temporary, np.sort(records.identities(examples)))
+
+
+def seen(run, examples):
+    """Bool `[N]`: which images of a set a `Run` was trained on; see `records.identities`.
+
+    Raises:
+      InputError: if the run's list of images is missing or damaged.
+    """
+    path = run.folder / IMAGES
+    try:
+        there = np.load(path, allow_pickle=False)
+        if there.dtype != np.uint64 or there.shape != (run.data['images'],):
+            raise ValueError(f'found {there.dtype} of shape {there.shape}')
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f'{path}: {error}; expected the hashes of the training images, as a run '
+                         'of this version writes them.') from error
+    return np.isin(records.identities(examples), there)
 
 
 def read(workdir):

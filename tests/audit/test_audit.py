@@ -24,7 +24,7 @@ from tests.report.report_page import check
 def settings(**fields):
     config = importlib.import_module('configs.smoke').get_config()
     config.update_from_flattened_dict({
-        'audit.folds': 2, 'audit.top_k': 4, 'batch_size': 24, 'data.noise': 0.3,
+        'audit.folds': 2, 'audit.top_k': 4, 'epochs': 6, 'batch_size': 12, 'data.noise': 0.3,
         'audit.duplicate_similarity': 0.0, 'audit.below': 1000.0, **fields})
     return config
 
@@ -103,6 +103,18 @@ def test_the_files_tell_the_same(cleaned):
     counts = {name: found['images'] for name, found in told['classes'].items()}
     noise = sum(counts[name] * found['noise'] for name, found in told['classes'].items()) / 144
     assert noise == pytest.approx(told['noise'], abs=1e-5)
+    low, high = told['noise_interval']
+    assert low < noise < high
+    assert low < 0.3 < high  # what is true
+    judges_told = told['judges']
+    assert not judges_told['weak']
+    assert [network['images'] for network in judges_told['networks']] == [72, 72]
+    with np.load(folder / audit.SCORES) as file:
+        agrees = ~file['listed'] & (file['score'] > 0.5)
+        for row in listed:
+            place = int(row['path'].removeprefix('image '))
+            assert float(row['wrong']) == pytest.approx(file['wrong'][place], abs=1e-4)
+    assert judges_told['own_error'] < judges_told['error'] < 1 - agrees.mean() + 0.2
     kept = _rows(folder / audit.CLEANED)
     assert len(kept) == 144 - told['dropped']
     sizes = np.unique([row['label'] for row in kept], return_counts=True)[1]
@@ -132,27 +144,66 @@ def test_images_leave_only_below_a_part_of_their_class_mean(cleaned, tmp_path, m
     folder = tmp_path / 'audit'
     shutil.copytree(cleaned / 'round-1' / 'audit', folder)
     monkeypatch.setattr(judges, '_train', lambda *_: None)
-    result = audit.audit(settings(**{'audit.below': 0.9, 'audit.keep': 1}), folder)
-    labels = result.train.labels
-    mean = np.array([result.scores[labels == k].mean() for k in range(6)])
-    under = result.scores < 0.9 * mean[labels]
-    assert (result.listed & ~under).any()
-    np.testing.assert_array_equal(result.decision.dropped, result.listed & under)
+    with np.load(folder / audit.SCORES) as file:
+        scores, labels, dropped = file['score'], file['given'], file['dropped']
+    ratio = scores / np.array([scores[labels == k].mean() for k in range(6)])[labels]
+    below = float(np.median(ratio[dropped]))
+    result = audit.audit(settings(**{'audit.below': below, 'audit.keep': 1}), folder)
+    probably = result.quality.wrong >= 0.5
+    assert (result.listed & probably & (ratio > below)).any()
+    np.testing.assert_array_equal(result.decision.dropped,
+                                  result.listed & probably & (ratio < below))
 
 
-def test_a_run_on_other_images_may_judge_and_one_on_the_same_may_not(cleaned, tmp_path):
+def test_a_run_judges_the_images_that_it_has_not_seen(cleaned, tmp_path, caplog):
     model = cleaned / 'round-1' / 'audit' / 'fold-0'
     config = settings(**{'audit.model': str(model), 'audit.duplicate_similarity': 0.8})
     result = audit.audit(config, tmp_path / 'by_model')
+    assert 'fold-0 was trained on 72 of the 144 images, which are not judged' in caplog.text
     _check_duplicates(model, result.train, _rows(tmp_path / 'by_model' / 'near_duplicates.csv'))
     with np.load(cleaned / 'round-1' / 'audit' / audit.SCORES) as file:
         fold = judges.fold_of(file['given'], 6, 2, 0)
         np.testing.assert_allclose(result.scores[fold == 0], file['score'][fold == 0], atol=1e-5)
+    assert np.isnan(result.scores[fold == 1]).all()
+    assert not (result.listed | result.decision.dropped)[fold == 1].any()
+    told = json.loads((tmp_path / 'by_model' / audit.SUMMARY).read_text())
+    assert told['not_judged'] == 72
+    assert [network['images'] for network in told['judges']['networks']] == [72]
+
+
+@pytest.mark.parametrize('fields', [
+    {}, {'data.clean': '{}/round-1/audit/cleaned.csv'}, {'seed': 3, 'data.noise': 0.1}])
+def test_a_run_on_the_same_images_may_not_judge(cleaned, tmp_path, fields):
+    fields = {name: value.format(cleaned) if name == 'data.clean' else value
+              for name, value in fields.items()}
     same = cleaned / 'round-0' / 'train'
-    for clean in ('', str(cleaned / 'round-1' / 'audit' / audit.CLEANED)):
-        with pytest.raises(InputError, match='audit.model: .* was trained on the same images'):
-            audit.audit(settings(**{'audit.model': str(same), 'data.clean': clean}),
-                        tmp_path / f'refused {bool(clean)}')
+    with pytest.raises(InputError, match=r'audit.model: .* was trained on (\d+) of the \1 images; '
+                       'expected a run on others'):
+        audit.audit(settings(**{'audit.model': str(same), **fields}), tmp_path / 'refused')
+    assert not (tmp_path / 'refused' / audit.ISSUES).exists()
+
+
+def test_a_run_that_does_not_tell_its_images_is_refused(cleaned, tmp_path):
+    run = tmp_path / 'run'
+    shutil.copytree(cleaned / 'round-1' / 'audit' / 'fold-0', run)
+    (run / workdir.IMAGES).unlink()
+    with pytest.raises(InputError, match='training_images.npy.*expected the hashes'):
+        audit.audit(settings(**{'audit.model': str(run)}), tmp_path / 'refused')
+
+
+def test_networks_that_know_nothing_list_and_drop_nothing(tmp_path, capsys):
+    result = audit.audit(settings(epochs=1, batch_size=72), tmp_path)
+    assert result.quality.weak
+    told = json.loads((tmp_path / audit.SUMMARY).read_text())
+    assert told['judges']['weak']
+    assert told['judges']['error'] > 0.6
+    assert told['noise'] is told['noise_interval'] is told['classes']['bar 0°']['noise'] is None
+    assert (told['listed'], told['dropped'], told['relabelled']) == (0, 0, 0)
+    assert not _rows(tmp_path / audit.ISSUES)
+    assert len(_rows(tmp_path / audit.CLEANED)) == 144
+    assert 'too weak to tell wrong labels from their own errors' in capsys.readouterr().out
+    page = check(report(settings(), tmp_path), charts=False)
+    assert 'too weak to tell wrong labels from their own errors' in page.text
 
 
 def _check_duplicates(model, images, rows):
@@ -192,9 +243,9 @@ def test_a_folder_of_other_images_is_refused_and_stays(cleaned, tmp_path, monkey
     load = audit.load
 
     def without_the_last(config):
-        data, given, everything = load(config)
+        data, given = load(config)
         part = data.train.subset(np.arange(len(data.train) - 1))
-        return data._replace(train=part), given[:-1], everything
+        return data._replace(train=part), given[:-1]
 
     monkeypatch.setattr(audit, 'load', without_the_last)
     with pytest.raises(InputError, match='data.json: begun with other training data: 144 images of '
@@ -251,7 +302,9 @@ def test_a_folder_with_an_audit_alone_becomes_a_page(cleaned):
     folder = cleaned / 'round-1' / 'audit'
     page = check(report(settings(), folder), charts=False)
     told, listed = json.loads((folder / audit.SUMMARY).read_text()), _rows(folder / audit.ISSUES)
-    assert f'{told["listed"]} of 144 training labels are probably wrong' in page.text
+    assert f'{told["listed"]} of 144 training labels are doubtful' in page.text
+    low, high = told['noise_interval']
+    assert f'Estimated noise {told["noise"]:.1%} ({low:.1%} to {high:.1%})' in page.text
     shown = [attributes for attributes in page.all('li') if 'data-issue' in attributes]
     assert [item['data-issue'] for item in shown] == [row['path'] for row in listed[:100]]
     alts = [attributes['alt'] for attributes in page.all('img')]
