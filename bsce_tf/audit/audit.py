@@ -127,7 +127,7 @@ def find(train, sparse, networks, fields):
     # Where a network hardly knows a class, it doubts right labels too: to leave, an image must be
     # doubted more than the others of its class, and be more probably wrong than right.
     leaving = (listed & (sparse.given < fields.below * limits[labels])
-               & (judged.wrong >= 0.5) & judged.known[labels])
+               & (judged.wrong >= 0.5) & judged.known[labels] & judged.known[suggested])
     decision = cleaning.decide(labels, leaving, scores, suggested, sure, size, fields.rule,
                                fields.keep)
     joint = confident.joint(labels, guess.classes, size)

@@ -89,20 +89,21 @@ def measure(labels, sparse, networks, num_classes):
               'temperature': float(temperature)}
              for part, temperature in zip(parts, temperatures, strict=True)]
     wrong = np.full(len(labels), np.nan)
-    wrong[judged] = _wrong(labels[judged], sparse, judged, heat, noise[0], num_classes)
+    wrong[judged] = _wrong(labels[judged], number, sparse, judged, heat, noise[0], num_classes)
     weak = own_error > WEAK * (1 - 1 / num_classes) or noise[0] > 0.5
     return Quality(about, own_error, bool(weak), noise, wrong,
                    _known(sparse.classes[judged, 0], agree[judged], num_classes))
 
 
-def _wrong(labels, sparse, judged, heat, noise, num_classes):
+def _wrong(labels, networks, sparse, judged, heat, noise, num_classes):
     """Of the likeliest of some common factors of the temperatures."""
     tried = []
     for factor in transitions.SHARPER:
         parts = [transitions.pairs(labels[at], sparse.classes[judged[at]], *_tempered(
             sparse, judged[at], factor * heat[at], num_classes)[::-1])
             for at in _blocks(np.arange(len(judged)))]
-        tried.append(transitions.wrong(labels, transitions.joined(parts), noise, num_classes))
+        tried.append(transitions.wrong(labels, networks, transitions.joined(parts), noise,
+                                       num_classes))
     return max(tried, key=lambda found: found[1])[0]
 
 

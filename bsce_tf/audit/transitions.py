@@ -7,10 +7,12 @@ that are labelled y,
     P(given label y) = Σ_j s_j A_jy        P(label y is wrong) = 1 − s_y A_yy / P(given label y)
 
 A is found by expectation maximisation (Dempster, Laird and Rubin 1977, "Maximum Likelihood from
-Incomplete Data via the EM Algorithm"), for each image from all others, so that no image confirms
-itself. `PRIOR` images a class, labelled as if wrong labels fell on all others alike, are added, so
-that a class of few images learns nothing from chance. Of all K × K pairs only those that occur are
-kept: of an image, the classes with a probability of 1 % or more.
+Incomplete Data via the EM Algorithm"), for each image from those that other networks judged: so
+neither an image nor what one network always takes for another class confirms itself. Where one
+network judged all, A stays at the prior. The prior is `PRIOR` images a class, labelled as if wrong
+labels fell on all others alike, so that a class of few images learns nothing from chance. Of all
+K × K pairs only those that occur are kept: of an image, the classes with a probability of 1 % or
+more.
 """
 
 from typing import NamedTuple
@@ -66,18 +68,19 @@ def joined(parts):
         *(part[1:] for part in parts), strict=True)))
 
 
-def wrong(labels, found, noise, num_classes):
+def wrong(labels, networks, found, noise, num_classes):
     """(probability that each label is wrong, float64 `[n]`; log likelihood of the labels).
 
     Args:
       labels: int `[n]`, given.
+      networks: int `[n]`, 0 … R − 1: which network judged each image.
       found: the `Pairs`.
       noise: share of wrong labels that the prior has.
       num_classes: K.
     """
     given = labels[found.images].astype(np.int64)
     codes, place = np.unique(found.classes * num_classes + given, return_inverse=True)
-    own = found.classes == given
+    own, judge = found.classes == given, networks[found.images]
     apart = max(noise, _TINY) / (num_classes - 1)
     base = PRIOR * np.where(own, 1 - noise, apart)
     rates = np.where(own, 0.9, 0.1 / num_classes)
@@ -86,7 +89,14 @@ def wrong(labels, found, noise, num_classes):
         likelihood = np.maximum(np.bincount(found.images, parts, len(labels))
                                 + found.rest * apart, _TINY)
         parts /= likelihood[found.images]
-        counted = np.bincount(place, parts, len(codes))[place] - parts
-        number = np.bincount(found.classes, parts, num_classes)[found.classes] - parts
-        rates = (np.maximum(counted, 0) + base) / (np.maximum(number, 0) + PRIOR)
+        counted = _by_others(parts, place, judge, len(codes))
+        number = _by_others(parts, found.classes, judge, num_classes)
+        rates = (counted + base) / (number + PRIOR)
     return 1 - parts[own], np.log(likelihood).sum()
+
+
+def _by_others(parts, place, judge, size):
+    """Of each part, the sum of those in the same place that other networks judged."""
+    count = judge.max() + 1
+    sums = np.bincount(place * count + judge, parts, size * count).reshape(size, count)
+    return (sums.sum(axis=1, keepdims=True) - sums)[place, judge]

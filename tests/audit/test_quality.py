@@ -125,7 +125,7 @@ def test_labels_of_look_alikes_are_found():
     true, logits = judged(6, 6000, 6.0)
     rng = np.random.default_rng(1)
     labels = np.where((true == 0) & (rng.random(6000) < 0.2), 1, true)
-    _, _, told = measured(labels, softmax(logits))
+    _, _, told = measured(labels, softmax(logits), networks=np.arange(6000) % 3)
     wrong = labels != true
     assert told.wrong[wrong].mean() > 0.5
     assert told.wrong[~wrong].mean() < 0.03
@@ -143,7 +143,8 @@ def test_transitions_are_those_of_whole_matrices():
     order = np.argsort(-s, axis=1)
     pairs = transitions.pairs(labels, order, np.take_along_axis(s, order, 1),
                               s[np.arange(images), labels])
-    mine, likelihood = transitions.wrong(labels, pairs, noise, classes)
+    networks = rng.integers(0, 3, images)
+    mine, likelihood = transitions.wrong(labels, networks, pairs, noise, classes)
     prior = np.full((classes, classes), 100 * noise / (classes - 1))
     np.fill_diagonal(prior, 100 * (1 - noise))
     rates = np.tile(0.1 / classes + (0.9 - 0.1 / classes) * np.eye(classes), (images, 1, 1))
@@ -151,7 +152,7 @@ def test_transitions_are_those_of_whole_matrices():
         joint = np.stack([s[i] * rates[i, :, y] for i, y in enumerate(labels)])
         posterior = joint / joint.sum(axis=1, keepdims=True)
         alone = posterior[:, :, None] * np.eye(classes)[labels][:, None, :]
-        others = alone.sum(axis=0) - alone + prior  # a K × K matrix for each image, without it
+        others = np.stack([alone[networks != i].sum(axis=0) for i in networks]) + prior
         rates = others / others.sum(axis=2, keepdims=True)
     np.testing.assert_allclose(mine, 1 - posterior[np.arange(images), labels], atol=1e-9)
     assert likelihood == pytest.approx(np.log(joint.sum(axis=1)).sum())
