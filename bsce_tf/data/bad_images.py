@@ -33,6 +33,7 @@ class BadImages:
       report: CSV file (path, reason) of all bad images, written again with every one that is
         found; None for none. What an earlier part of the run wrote there is kept.
       seed: of the choice of other images.
+      few: so many bad images of a set never stop, however small it is.
 
     Attributes:
       error: the `InputError` or `RunError` that stopped the run, or None.
@@ -41,7 +42,8 @@ class BadImages:
       InputError: if a setting is out of range.
     """
 
-    def __init__(self, on_error='stop', max_fraction=0.01, max_pixels=0, report=None, seed=0):
+    def __init__(self, on_error='stop', max_fraction=0.01, max_pixels=0, report=None, seed=0,
+                 few=0):
         if on_error not in ACTIONS:
             raise InputError(f"data.on_error: found '{on_error}'; expected one of "
                              f"{', '.join(ACTIONS)}.")
@@ -52,6 +54,7 @@ class BadImages:
         self.on_error = on_error
         self.max_fraction = max_fraction
         self.max_pixels = max_pixels
+        self._few = few
         self.error = None
         self._seed = seed
         self._report = report and pathlib.Path(report)
@@ -150,10 +153,11 @@ class BadImages:
             raise self._stop(f'{examples.origin}: {name}: {reason}; data.on_error = skip would '
                              'take another image.')
         bad = self.count(examples)
-        if bad > self.max_fraction * len(examples):
+        if bad > max(self.max_fraction * len(examples), self._few):
+            few = f', or {self._few}' if self._few else ''
             raise self._stop(
                 f'{examples.origin}: found {bad} bad images of {len(examples)}; expected at most '
-                f'data.max_bad_fraction = {self.max_fraction}; the last is {name}: {reason}.')
+                f'data.max_bad_fraction = {self.max_fraction}{few}; the last is {name}: {reason}.')
 
     def _stop(self, message, kind=InputError):
         self.error = self.error or kind(message)

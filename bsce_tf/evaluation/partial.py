@@ -26,6 +26,7 @@ class Rows:
 
     Attributes:
       done: rows there are already.
+      empty: rows among them that have nothing but their first cell.
 
     Raises:
       InputError: if there is a partial file that does not fit, or `path` is a folder.
@@ -39,7 +40,7 @@ class Rows:
         self._partial = self.path.with_name(self.path.name + '.partial')
         self._about = self.path.with_name(self.path.name + '.partial.json')
         self._made_of = json.loads(json.dumps({'columns': list(header), **made_of}))
-        self.done = 0
+        self.done = self.empty = 0
         if self._partial.exists():
             self._check()
             self._file = open(self._partial, 'r+', newline='', **_ENCODING)  # noqa: SIM115
@@ -54,6 +55,7 @@ class Rows:
         self._file.write(_text(rows))
         self._file.flush()
         self.done += len(rows) * count
+        self.empty += _empty(rows)
 
     def close(self):
         """Leaves the partial file as it is."""
@@ -90,6 +92,7 @@ class Rows:
                 row[0] != first for row, first in zip(rows[1:], firsts, strict=False)):
             raise self._refusal('its rows are not those of this input')
         self.done = (len(rows) - 1) // step * step if len(rows) - 1 < len(firsts) else len(firsts)
+        self.empty = _empty(rows[1:1 + self.done])
         kept = _text(rows[:1 + self.done])
         self._file.seek(0)
         self._file.write(kept)
@@ -100,6 +103,15 @@ class Rows:
         return InputError(f'{self._partial}: {reason}; expected the same input, models and format '
                           'as now. Delete the file to begin anew, or choose another '
                           'predict.output.')
+
+
+def begun(path):
+    """Whether there is a partial file of `path`."""
+    return pathlib.Path(f'{path}.partial').exists()
+
+
+def _empty(rows):
+    return sum(not any(row[1:]) for row in rows)
 
 
 def _text(rows):

@@ -4,13 +4,18 @@ import hashlib
 import os
 import pathlib
 
+import numpy as np
 from tqdm import tqdm
 
-from bsce_tf.data import bad_images
+from bsce_tf.data import bad_images, records
+from bsce_tf.data.images import headers
+from bsce_tf.errors import InputError
 from bsce_tf.evaluation import inputs, partial, predictors, run_config
 from bsce_tf.training import strategy, workdir
 
 NAME = 'predictions.csv'
+_FEW = 10  # bad images that are left out, however small the set is
+_LOOK = 1000  # images that are looked at before the network is built
 
 
 def predict(config, folder):
@@ -24,8 +29,10 @@ def predict(config, folder):
       code writes the challenge's submission.
 
     Until it is complete it is called NAME.partial; the same command goes on there after it was
-    stopped. With `data.on_error = skip` a bad image has a row with empty cells and is listed in
-    bad_images.csv beside the output; with stop it ends the run, naming the file.
+    stopped. With `data.on_error = skip` a bad image has a row with empty cells and is listed, with
+    the reason, in NAME_bad_images.csv beside the output (NAME without its ending), until more than
+    10 and more than `data.max_bad_fraction` of all are bad; with stop it ends the run, naming the
+    file. Of up to 1,000 images, evenly spread, the headers are read before the network is built.
 
     Args:
       config: ConfigDict; data, predict, tta, batch_size, strategy and replicas are used.
@@ -40,28 +47,48 @@ def predict(config, folder):
     folders = run_config.folders(folder)
     output = pathlib.Path(fields.output or folders[0] / NAME)
     devices = strategy.of_this_machine(config.strategy, config.replicas)
-    if fields.model:
-        examples, names = inputs.load(fields.input, data=config.data, seed=config.seed)
-        predictor = predictors.SavedModel(fields.model, fields.top_k)
-    else:
-        runs = [workdir.read(path) for path in folders]
-        examples, names = inputs.load(fields.input, data=config.data, seed=runs[0].config.seed)
-        predictor = predictors.Runs(runs, config.tta.scales, fields.top_k, devices)
+    runs = [] if fields.model else [workdir.read(path) for path in folders]
+    seed = runs[0].config.seed if runs else config.seed
+    examples, names = inputs.load(fields.input, data=config.data, seed=seed)
+    bad = _bad_images(config, output, examples)
+    predictor = (predictors.Runs(runs, config.tta.scales, fields.top_k, devices) if runs
+                 else predictors.SavedModel(fields.model, fields.top_k))
     columns = _aliproducts if fields.format == 'aliproducts' else _csv
     firsts, header, row = columns([os.fsdecode(name) for name in names.tolist()], predictor)
     made_of = {'input': _fingerprint(examples, names), 'models': predictor.fingerprints}
     rows = partial.Rows(output, header, firsts, made_of, config.batch_size)
+    _write(rows, firsts, row, len(header), predictor, examples, config.batch_size, bad)
+    note = f', {rows.empty:,} of them bad: see {_list_of(output)}'
+    print(f'{output}: {len(examples):,} images{note if rows.empty else ""}')
+
+
+def _list_of(output):
+    """Where the bad images of a prediction are listed."""
+    return output.with_name(f'{output.stem}_{workdir.BAD_IMAGES}')
+
+
+def _bad_images(config, output, examples):
+    """The `BadImages` of the prediction, after a first look at the images."""
+    listed = _list_of(output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    if not partial.begun(output):
+        listed.unlink(missing_ok=True)  # of an earlier prediction
     bad = bad_images.BadImages(config.data.on_error, config.data.max_bad_fraction,
-                               config.data.max_pixels, output.parent / workdir.BAD_IMAGES,
-                               config.seed)
-    left_out = _write(rows, firsts, row, len(header), predictor, examples, config.batch_size, bad)
-    note = f', {left_out:,} of them bad: see {output.parent / workdir.BAD_IMAGES}'
-    print(f'{output}: {len(examples):,} images{note if left_out else ""}')
+                               config.data.max_pixels, listed, config.seed, _FEW)
+    if examples.images is None:
+        reader = records.of(examples)
+        for i in np.unique(np.linspace(0, len(examples) - 1, _LOOK).astype(int)):
+            try:
+                header = headers.read(reader.read([i])[0])
+            except InputError:
+                header = None
+            if header is None or not header.width or not header.height:
+                bad.leave_out(examples, i)  # decodes it, so that the reason is the usual one
+    return bad
 
 
 def _write(rows, firsts, row, width, predictor, examples, batch_size, bad):
-    """Adds the rows that lack, which stay if an error ends it; returns the number of bad images."""
-    left_out = 0
+    """Adds the rows that lack, which stay if an error ends it."""
     try:
         with tqdm(total=len(examples), initial=rows.done, unit='image', desc='predict',
                   disable=None) as progress:
@@ -72,12 +99,10 @@ def _write(rows, firsts, row, width, predictor, examples, batch_size, bad):
                                  for i, (first, good) in enumerate(
                                      zip(batch, found.good, strict=True))])
                     progress.update(len(batch))
-                    left_out += int((~found.good).sum())
     except BaseException:
         rows.close()
         raise
     rows.finish()
-    return left_out
 
 
 def _csv(names, predictor):

@@ -9,6 +9,7 @@ from bsce_tf.report.results import Results
 
 _EXAMPLES = 3  # images of a class in a pair
 _BAD = 100  # bad images listed
+_SHARED = 5  # images of a class from which on a share of them is told
 
 
 class Detail(NamedTuple):
@@ -80,13 +81,16 @@ def _classes(detail):
 def _pairs(detail, thumbnails, most):
     answers = detail.answers
     labels, names = answers.examples.labels, answers.examples.class_names
-    found = mistakes.pairs(labels, answers.predictions, len(names), most)
+    found, single = mistakes.pairs(labels, answers.predictions, len(names), most)
     parts = [element('h3', 'Most confused pairs of classes')]
-    if not found:
+    if not found and not single:
         return [*parts, element('p', 'No image is taken for another class.')]
-    parts.append(element('p', 'Pairs with the most images of one class taken for the other; the '
-                         'surest of those mistakes are shown, or else other images of the class.',
-                         class_='soft'))
+    once = f' {plural(single, "pair has", "pairs have")} one mistake each.' if single else ''
+    if not found:
+        return [*parts, element('p', f'No pair of classes has more than one mistake.{once}')]
+    parts.append(element('p', 'Pairs with the most images of one class taken for the other, two or '
+                         'more; the surest of those mistakes are shown, or else other images of '
+                         f'the class.{once}', class_='soft'))
     items = [element(
         'li', element('h4', names[pair.first], ' ↔ ', names[pair.second]),
         element('p', f'{plural(pair.forth + pair.back, "mistake")}', class_='soft'),
@@ -107,10 +111,19 @@ def _side(detail, thumbnails, label, other, number):
     pictures = [thumbnails.image(examples, i, f'{names[label]}, {note}: {examples.name(i)}')
                 for i in places]
     total = int(detail.classes.images[label])
-    share = f' ({100 * number / total:.0f} %)' if total else ''
+    share = f' ({100 * number / total:.0f} %)' if total >= _SHARED else ''
     text = (f'{names[label]}: {count(number)} of {count(total)}{share} taken for {names[other]}'
             + ('' if number else f'; shown: {note}'))
     return element('figure', element('div', *pictures, class_='row'), element('figcaption', text))
+
+
+def _example(answers, label, thumbnails):
+    """A picture of a class, or None where it has none."""
+    examples, places, note = _others(answers, label)
+    if not len(places):
+        return None
+    name = answers.examples.class_names[label]
+    return thumbnails.image(examples, places[0], f'{name}, {note}: {examples.name(places[0])}')
 
 
 def _others(answers, label):
@@ -152,8 +165,10 @@ def _surest(detail, thumbnails, most):
     for i in mistakes.surest(examples.labels, said, most):
         given, predicted = names[examples.labels[i]], names[said.predicted[i]]
         items.append(element('li', element(
-            'figure', thumbnails.image(examples, i, f'{given}, predicted as {predicted}: '
-                                       f'{examples.name(i)}'),
+            'figure', element(
+                'div', thumbnails.image(examples, i, f'{given}, predicted as {predicted}: '
+                                        f'{examples.name(i)}'),
+                _example(answers, said.predicted[i], thumbnails), class_='row'),
             element('figcaption', element('span', 'label: ', given, class_='given'),
                     element('span', 'predicted: ', predicted, class_='given'),
                     element('span', f'probability {rate(said.probability[i])}'),
@@ -163,7 +178,8 @@ def _surest(detail, thumbnails, most):
     if not items:
         return [head, element('p', 'No image is classified wrongly.')]
     return [head, element('p', f'Images of the {answers.split} set whose wrong prediction has the '
-                          'highest probability. Look here for wrong labels.', class_='soft'),
+                          'highest probability, each beside an image of the predicted class. Look '
+                          'here for wrong labels.', class_='soft'),
             element('ul', *items, class_='gallery')]
 
 

@@ -71,6 +71,8 @@ def summary(classes):
 def pairs(labels, predictions, num_classes, most):
     """The pairs of classes with the most images of one taken for the other.
 
+    One mistake is no confusion, so a pair has two or more.
+
     Args:
       labels: int `[n]`.
       predictions: a `predictions.Predictions`.
@@ -78,7 +80,7 @@ def pairs(labels, predictions, num_classes, most):
       most: pairs to give, at most.
 
     Returns:
-      List of `Pair`, most mistakes first, ties by class ids.
+      (list of `Pair`, most mistakes first, ties by class ids; number of pairs with one mistake).
     """
     wrong = _wrong(labels, predictions)
     a, b = labels[wrong].astype(np.int64), predictions.predicted[wrong].astype(np.int64)
@@ -87,11 +89,11 @@ def pairs(labels, predictions, num_classes, most):
     upward = np.bincount(place, weights=a < b, minlength=len(codes)).astype(int)
     both = np.bincount(place, minlength=len(codes))
     found = []
-    for i in np.argsort(-both, kind='stable')[:most]:
+    for i in np.argsort(-both, kind='stable')[:min(most, int((both > 1).sum()))]:
         low, high = divmod(int(codes[i]), num_classes)
         up, down = int(upward[i]), int(both[i] - upward[i])
         found.append(Pair(low, high, up, down) if up >= down else Pair(high, low, down, up))
-    return found
+    return found, int((both == 1).sum())
 
 
 def worst(classes, most):

@@ -13,9 +13,8 @@ from tqdm import tqdm
 from bsce_tf import files
 from bsce_tf.data import bad_images, label_map, prepare, records
 from bsce_tf.data.examples import Examples
-from bsce_tf.evaluation import members
-from bsce_tf.models import classifier
-from bsce_tf.training import train, workdir
+from bsce_tf.evaluation import batches, members
+from bsce_tf.training import workdir
 
 CACHE = 'report_cache.npz'
 _VERSION = 1  # of what the file holds
@@ -122,22 +121,21 @@ def _predict(run, examples):
     config = run.config
     bad = bad_images.BadImages('skip', 1.0, config.data.max_pixels,
                                run.folder / workdir.BAD_IMAGES, config.seed)
-    with members.precision(config.precision):
-        model = train.make_model(config, len(run.class_names), run.data['channels'])
-        classifier.load_weights(model, run.weights)
+    member = members.of_run(run, (config.image.eval_scale,))
 
     @tf.function(reduce_retracing=True)
-    def answer(images, labels):
-        probabilities = tf.nn.softmax(tf.cast(model(images, training=False), tf.float32))
+    def answer(crops, labels):
+        probabilities = tf.nn.softmax(members.logits_of(member, members.features_of(member, crops)))
         finite = tf.reduce_all(tf.math.is_finite(probabilities), axis=-1)
         first = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
         return (tf.where(finite, first, -1), tf.reduce_max(probabilities, axis=-1),
                 tf.gather(probabilities, labels, batch_dims=1))
 
     parts = []
-    with bad.raising(), tqdm(total=len(examples), unit='image', desc=str(run.folder)) as progress:
-        for images, labels, *weights in train.evaluation_batches(config, examples, bad):
-            good = weights[0].numpy() > 0 if weights else np.ones(len(labels), bool)
-            parts.append((*(part.numpy() for part in answer(images, labels)), good))
-            progress.update(len(labels))
+    with bad.raising(), tqdm(total=len(examples), unit='image', desc=str(run.folder),
+                             disable=None) as progress:
+        for batch in batches.batches(examples, [batches.view_of(member)], config.batch_size, bad):
+            found = answer(*batch.crops, batch.labels)
+            parts.append((*(part.numpy() for part in found), batch.weights.numpy() > 0))
+            progress.update(len(batch.labels))
     return Predictions(*(np.concatenate(column) for column in zip(*parts, strict=True)))

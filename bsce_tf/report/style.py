@@ -76,6 +76,7 @@ summary { cursor: pointer; color: var(--c0); padding: 0.2rem 0; }
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 8.2rem), 1fr)); }
 .gallery > li { display: flex; }
 .gallery figure { flex: 1; }
+.gallery .row { grid-template-columns: repeat(2, minmax(0, 1fr)); }
 .gallery figcaption span { display: block; }
 .gallery figcaption .given { color: var(--ink); }
 .pairs { display: grid; gap: 0.8rem;

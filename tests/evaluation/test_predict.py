@@ -107,7 +107,7 @@ def test_a_stopped_prediction_goes_on(runs, settings, tmp_path, monkeypatch):
     assert sorted(p.name for p in output.parent.iterdir()) == ['p.csv']
 
 
-def test_another_partial_file_is_refused(runs, settings, tmp_path, monkeypatch):
+def test_another_partial_file_is_refused(runs, settings, pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(predictors.Runs, 'answers', lambda *_: (_ for _ in ()).throw(KilledError))
     with pytest.raises(KilledError):
         predict(settings, str(runs[0]))
@@ -117,7 +117,7 @@ def test_another_partial_file_is_refused(runs, settings, tmp_path, monkeypatch):
     with pytest.raises(InputError, match='columns, models differed'):
         predict(settings, both(runs))
     settings.predict.input = str(tmp_path / 'one.txt')
-    (tmp_path / 'one.txt').write_text('x.png\n')
+    (tmp_path / 'one.txt').write_text(f'{pictures}/test/{FILES[0]}\n')
     with pytest.raises(InputError, match=r'p.csv.partial: input differed .* Delete the file'):
         predict(settings, str(runs[0]))
     assert (tmp_path / 'out' / 'p.csv.partial').read_bytes() == before
@@ -180,8 +180,52 @@ def test_bad_images(runs, pictures, settings, tmp_path):
         else:
             assert (row['path'], row['class_1']) == (FILES[i], NAMES[best[i]])
     assert len(rows) == 48
-    assert [row['path'] for row in rows_of(tmp_path / 'out' / 'bad_images.csv')] == [
+    assert [row['path'] for row in rows_of(tmp_path / 'out' / 'p_bad_images.csv')] == [
         FILES[i] for i in bad]
+
+
+def test_a_small_folder_with_a_bad_file_and_what_a_stopped_prediction_reports(
+        runs, pictures, settings, tmp_path, monkeypatch, capsys):
+    folder = shutil.copytree(runs[0], tmp_path / 'a')
+    (tmp_path / 'small').mkdir()
+    for name in FILES[:4]:
+        shutil.copy(pictures / 'test' / name, tmp_path / 'small')
+    (tmp_path / 'small' / FILES[1]).write_text('no image')
+    settings.update_from_flattened_dict({
+        'predict.input': str(tmp_path / 'small'), 'predict.output': '', 'data.on_error': 'skip',
+        'batch_size': 2})
+
+    def stopping(self, *rest):
+        yield next(original(self, *rest))
+        raise KilledError
+
+    original = predictors.Runs.answers
+    with monkeypatch.context() as patch:
+        patch.setattr(predictors.Runs, 'answers', stopping)
+        with pytest.raises(KilledError):
+            predict(settings, folder)
+    predict(settings, folder)
+    assert 'predictions.csv: 4 images, 1 of them bad: see ' in capsys.readouterr().out
+    assert [row['class_1'] == '' for row in rows_of(folder / 'predictions.csv')] == [
+        False, True, False, False]
+    listed = folder / 'predictions_bad_images.csv'
+    assert [row['path'] for row in rows_of(listed)] == [FILES[1]]
+    assert not (folder / 'bad_images.csv').exists()  # that is the run's own
+    shutil.copy(pictures / 'test' / FILES[1], tmp_path / 'small')
+    predict(settings, folder)
+    assert not listed.exists()
+
+
+def test_too_many_bad_images_are_told_before_a_network_is_built(runs, pictures, settings, tmp_path,
+                                                                monkeypatch):
+    settings.predict.input = str(broken(pictures, tmp_path))
+    for i in (20, 21, 22):  # 11 of 48
+        (tmp_path / 'broken' / FILES[i]).write_bytes(b'GIF' if i == 20 else b'no image')
+    settings.data.on_error, settings.data.max_bad_fraction = 'skip', 0.2
+    monkeypatch.setattr(predictors, 'Runs', None)
+    with pytest.raises(InputError, match='broken: found 11 bad images of 48; expected at most '
+                       'data.max_bad_fraction = 0.2, or 10;'):
+        predict(settings, str(runs[0]))
 
 
 def test_the_output_lies_in_the_first_workdir_and_input_may_be_the_test_set(runs, settings,

@@ -24,7 +24,7 @@ def test_fifty_thousand_classes():
     predicted[np.flatnonzero(labels == 50_029)[:1]] = 4
     said = answers_of(labels, predicted)
     classes = mistakes.by_class(labels, said, counts)
-    assert mistakes.pairs(labels, said, size, 1) == [mistakes.Pair(4, 50_029, 3, 1)]
+    assert mistakes.pairs(labels, said, size, 1)[0] == [mistakes.Pair(4, 50_029, 3, 1)]
     picture = scatter.draw(classes, [f'class {k}' for k in range(size)], 'Density')
     assert len(picture) < 200_000
     cells = [int(n.replace(',', '')) for n in re.findall(r'>([\d,]+) class(?:es)?, error', picture)]
@@ -40,7 +40,9 @@ def test_what_is_not_finite_or_bad_counts_as_it_should():
     classes = mistakes.by_class(labels, said, [5, 3, 2, 0])
     np.testing.assert_array_equal(classes.error, [1, 0.5, np.nan, np.nan])
     np.testing.assert_array_equal(classes.group, [0, 1, 2, -1])
-    assert mistakes.pairs(labels, said, 4, 9) == [mistakes.Pair(0, 1, 1, 1)]
+    assert mistakes.pairs(labels, said, 4, 9) == ([mistakes.Pair(0, 1, 1, 1)], 0)
+    once = said._replace(predicted=np.array([0, 0, 1, 0, 0], np.int32))
+    assert mistakes.pairs(labels, once, 4, 9) == ([], 1)
     assert set(mistakes.surest(labels, said, 9)) == {1, 3}
     assert mistakes.worst(classes, 9).tolist() == [0, 1]
     assert mistakes.usual_mistake(labels, said, 2) is None
