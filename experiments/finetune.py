@@ -16,11 +16,12 @@ import time
 import keras
 from absl import app, flags
 
-from bsce_tf import files, internals, losses, metrics
+from bsce_tf import files, losses, metrics
 from bsce_tf.data import pipeline, split
 from bsce_tf.data.sampler import Sampler
 from bsce_tf.data.sources import fashion_mnist
 from bsce_tf.models import classifier
+from bsce_tf.training import averaging
 from experiments.provenance import provenance
 
 SEEDS = flags.DEFINE_list('seeds', ['0'], 'Seeds of weights, of the choice of images and crops.')
@@ -43,9 +44,6 @@ def train(arm, rate, seed, images):
     keras.utils.set_random_seed(seed)
     model = classifier.build(BACKBONE, images.num_classes, ARMS[arm], image_size=SIZE.value,
                              channels=1)
-    for layer in internals.all_layers(model):
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.9  # 0.99 forgets the first statistics in some hundred steps
     steps = math.ceil(EPOCHS.value * len(images) / BATCH.value)
     model.compile(
         keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(rate, steps), momentum=0.9,
@@ -58,6 +56,7 @@ def train(arm, rate, seed, images):
         scales=(SIZE.value, SIZE.value + 8), flip=True, seed=seed)
     start = time.perf_counter()
     model.fit(batches, epochs=1, steps_per_epoch=steps, shuffle=False, verbose=0)
+    averaging.Statistics(model).estimate(batches, math.ceil(len(images) / BATCH.value))
     return model, time.perf_counter() - start
 
 

@@ -94,6 +94,18 @@ def synchronise_batch_norm(model):
             layer.synchronized = True
 
 
+def set_batch_norm_momentum(model, momentum):
+    """Sets what a training step keeps of the moving averages of every BatchNormalization.
+
+    Args:
+      model: layers of nested models are meant too.
+      momentum: 0 to below 1.
+    """
+    for layer in internals.all_layers(model):
+        if isinstance(layer, layers.BatchNormalization):
+            layer.momentum = momentum
+
+
 def freeze_layers(model, names):
     """Makes layers keep their weights; their BatchNorms use the statistics that they have.
 

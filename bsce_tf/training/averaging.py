@@ -84,44 +84,55 @@ def swapped(model, values):
         _assign(variables, own)
 
 
-def estimate_statistics(model, batches, count):
-    """Sets the moving statistics of BatchNorm layers to their mean over training batches.
+class Statistics:
+    """Estimates the moving statistics of BatchNorm layers anew: their mean over training batches.
 
     The statistics of averaged weights are not the average of statistics (Izmailov et al. 2018,
-    section 3.2). Frozen layers keep theirs.
+    section 3.2), and those of weights that move fast lag behind them. Frozen layers keep theirs.
+    Make and use it within the strategy's scope.
 
     Args:
-      model: its BatchNorm statistics are changed.
-      batches: iterable of distributed (images, labels).
-      count: how many to take, at least 1.
+      model: built; its BatchNorm statistics are changed by `estimate`.
     """
-    norms = [layer for layer in internals.all_layers(model)
-             if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable]
-    if not norms:
-        return
-    variables = [v for layer in norms for v in (layer.moving_mean, layer.moving_variance)]
-    momenta = [layer.momentum for layer in norms]
-    strategy = tf.distribute.get_strategy()
-    for layer in norms:
-        layer.momentum = 0.0  # so that a batch leaves its own statistics
 
-    @tf.function(autograph=False)
-    def forward(images):
-        strategy.run(lambda part: model(part, training=True), (images,))
+    def __init__(self, model):
+        """See the class."""
+        self._norms = [layer for layer in internals.all_layers(model)
+                       if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable]
+        strategy = tf.distribute.get_strategy()
 
-    try:
-        sums = None
+        @tf.function(autograph=False, reduce_retracing=True)
+        def forward(images, kept):
+            with self._momentum(kept):
+                strategy.run(lambda part: model(part, training=True), (images,))
+
+        self._forward = forward
+
+    def estimate(self, batches, count):
+        """Sets the statistics.
+
+        Args:
+          batches: iterable of distributed (images, labels).
+          count: how many to take, at least 1.
+        """
+        if not self._norms:
+            return
         for number, (images, _) in enumerate(batches):
             if number == count:
                 break
-            forward(images)
-            found = [v.numpy().astype(np.float64) for v in variables]
-            sums = found if sums is None else [s + f for s, f in zip(sums, found, strict=True)]
-            done = number + 1
-    finally:
-        for layer, momentum in zip(norms, momenta, strict=True):
-            layer.momentum = momentum
-    _assign(variables, [s / done for s in sums])
+            # What is kept of the batches before, so that all weigh the same in the end.
+            self._forward(images, tf.constant(number / (number + 1), tf.float32))
+
+    @contextlib.contextmanager
+    def _momentum(self, value):
+        own = [layer.momentum for layer in self._norms]
+        try:
+            for layer in self._norms:
+                layer.momentum = value
+            yield
+        finally:
+            for layer, momentum in zip(self._norms, own, strict=True):
+                layer.momentum = momentum
 
 
 def _assign(variables, values):

@@ -34,6 +34,9 @@ class Loop:
         self.schedule, self.swa, self.chief = schedule, swa, chief
         self.observers, self.terminated = observers, terminated
         self._saved = time.monotonic()
+        wanted = config.averaging.statistics
+        self._estimates = wanted == 'estimated' or (wanted == 'auto' and bool(config.model.weights))
+        self._statistics = averaging.Statistics(steps.model)
 
     def run(self, batches, validation, statistics, name_images, watched=None):
         """Trains to the end of the stage.
@@ -41,7 +44,7 @@ class Loop:
         Args:
           batches: distributed data set of training batches, from the state's position on.
           validation: distributed data set.
-          statistics: function that gives training batches to estimate SWA's statistics with.
+          statistics: function that gives training batches to estimate BatchNorm's statistics with.
           name_images: function of a step of the stage that gives the names of its images.
           watched: {name: distributed data set} of sets whose errors are only noted.
 
@@ -89,12 +92,16 @@ class Loop:
         last = state.epoch * self.schedule.epoch_steps + self.schedule.epoch_steps - 1
         row = {'stage': state.stage, 'epoch': len(state.rows) + 1,
                'learning_rate': self.schedule.rate(last, state.drops),
-               **steps.results(), **steps.evaluate(validation)}
+               **steps.results()}
+        if self._estimates:  # training does not use them, so they need not be given back
+            self._estimate(statistics)
+        row.update(steps.evaluate(validation))
         errors = steps.val_error.correct.numpy(), steps.val_error.total.numpy()
         self._watch(row, '')
         self._keep_best('raw', row[MONITOR], row['epoch'])
         if steps.ema is not None:
-            self._evaluate_average('ema', steps.ema.values(), row, validation)
+            self._evaluate_average('ema', steps.ema.values(), row, validation,
+                                   statistics if self._estimates else None)
         if self.swa and state.epoch >= self.config.epochs - self.config.averaging.swa_epochs:
             self.swa.add(steps.model)
             if state.epoch == self.config.epochs - 1:
@@ -113,9 +120,7 @@ class Loop:
 
     def _evaluate_average(self, kind, values, row, validation, statistics=None):
         with averaging.swapped(self.steps.model, values):
-            if statistics is not None:
-                averaging.estimate_statistics(self.steps.model, statistics(),
-                                              self.config.averaging.batches)
+            self._estimate(statistics)
             error = self.steps.evaluate(validation)[MONITOR]
             row[f'val_{kind}_mean_top1_error'] = error
             self._watch(row, f'_{kind}')
@@ -125,6 +130,12 @@ class Loop:
         """Notes the errors of the watched sets, which nothing is chosen by."""
         for name, batches in self._watched.items():
             row[f'{name}{kind}_mean_top1_error'] = self.steps.evaluate(batches)[MONITOR]
+
+    def _estimate(self, statistics):
+        """Estimates BatchNorm's statistics on the batches that `statistics()` gives, if any."""
+        if statistics is not None:
+            count = min(self.config.averaging.batches, self.schedule.epoch_steps)
+            self._statistics.estimate(statistics(), count)
 
     def _keep_best(self, kind, error, epoch):
         best = self.state.best

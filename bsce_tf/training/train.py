@@ -130,6 +130,8 @@ def make_model(config, num_classes, channels, weights=None):
         dropout=config.model.dropout, head=config.model.head, freeze=config.model.freeze,
         scale=config.model.head_scale, learn_scale=config.model.head_learn_scale,
         tau=config.model.head_tau)
+    if config.model.batch_norm_momentum:
+        classifier.set_batch_norm_momentum(model, config.model.batch_norm_momentum)
     if config.model.sync_batch_norm:
         classifier.synchronise_batch_norm(model)
     return model

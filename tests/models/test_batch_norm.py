@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from bsce_tf import internals
 from bsce_tf.models import backbones, classifier
 from bsce_tf.models.batch_norm import FusedBatchNormalization
 
@@ -101,3 +102,14 @@ def test_networks_use_it(name):
              if isinstance(layer, keras.layers.BatchNormalization)]
     kinds = [operation.type for operation in graph.get_operations()]
     assert kinds.count('FusedBatchNormV3') == len(norms) > 0
+
+
+def test_momentum_reaches_nested_blocks_and_both_kinds_of_layer():
+    inner = classifier.build('small_resnest', 3, image_size=96)
+    images = keras.Input(inner.input_shape[1:])
+    outer = keras.Model(images, keras.layers.BatchNormalization(momentum=0.99)(inner(images)))
+    classifier.set_batch_norm_momentum(outer, 0.75)
+    found = [layer.momentum for layer in internals.all_layers(outer)
+             if isinstance(layer, keras.layers.BatchNormalization)]
+    assert len(found) > 10
+    assert set(found) == {0.75}

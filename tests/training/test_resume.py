@@ -28,7 +28,8 @@ def config_of(**fields):
         'epochs': 12, 'batch_size': 24, 'deterministic': True, 'model.dropout': 0.2,
         'averaging.ema': 0.9, 'averaging.swa_epochs': 3, 'averaging.batches': 2,
         'schedule.patience': 1, 'schedule.factor': 0.5, 'checkpoint.steps': 4, **fields})
-    config.stages = ({}, {'epochs': 8, 'sampler.gamma': 1.0, 'optimizer.learning_rate': 0.005})
+    config.stages = ({}, {'epochs': 8, 'sampler.gamma': 1.0, 'optimizer.learning_rate': 0.005,
+                          'averaging.statistics': 'estimated'})
     return config
 
 

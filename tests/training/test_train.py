@@ -8,9 +8,10 @@ import signal
 import h5py
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from bsce_tf import demo
-from bsce_tf.data import prepare
+from bsce_tf.data import pipeline, prepare
 from bsce_tf.errors import InputError, PreemptedError, RunError
 from bsce_tf.evaluation.evaluate import evaluate
 from bsce_tf.models import classifier
@@ -144,6 +145,28 @@ def test_weights_of_another_class_count_start_a_run_but_do_not_end_one(tmp_path,
     with pytest.raises(InputError, match='other.weights.h5'):
         train(config, tmp_path / 'other')
     assert not (tmp_path / 'other').exists()  # so that the right file can be given next
+
+
+@pytest.mark.parametrize(('statistics', 'estimated'), [
+    ('auto', True), ('moving', False), ('estimated', True)])
+def test_fine_tuned_weights_have_the_statistics_of_the_training_images(
+        tmp_path, statistics, estimated):
+    model_file = tmp_path / 'start.weights.h5'
+    classifier.build('small_resnet', 6, image_size=24).save_weights(model_file)
+    config = smoke(**{'model.weights': str(model_file), 'augment.flip': False,
+                      'image.scales': (24,), 'averaging.statistics': statistics})
+    data = prepare.load(**config.data, seed=config.seed)
+    train(config, tmp_path / 'run', data)
+    model = classifier.build('small_resnet', 6, tmp_path / 'run' / 'best.weights.h5',
+                             image_size=24)
+    backbone = model.get_layer('small_resnet')
+    norm, kernel = backbone.get_layer('stem_bn'), backbone.get_layer('stem_conv').kernel
+    # Every image once in an epoch; crops of 24 from 24 px take all of it, but for the resize.
+    images = np.concatenate([x for x, _ in pipeline.evaluation(
+        data.train, batch_size=72, size=24, scale=24)])
+    outputs = tf.nn.conv2d((images / 255 - 0.5) / 0.5, tf.cast(kernel, tf.float64), 2, 'SAME')
+    same = np.allclose(norm.moving_mean, np.mean(outputs, (0, 1, 2)), rtol=0.02, atol=1e-3)
+    assert same == estimated
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_images(tmp_path):
