@@ -87,7 +87,7 @@ def test_the_record_of_a_whole_run(whole):
     assert (best['error'], best['epoch']) == (min(errors), 1 + errors.index(min(errors)))
 
 
-@pytest.mark.parametrize('kills', [6, pytest.param(20, marks=pytest.mark.large)])
+@pytest.mark.parametrize('kills', [4, pytest.param(20, marks=pytest.mark.large)])
 def test_killed_at_random_moments(whole, tmp_path, kills):
     folder, moments = tmp_path / 'run', random.Random(kills)
     done = writing = 0

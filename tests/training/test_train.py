@@ -54,10 +54,22 @@ def assert_same(a, b, **tolerance):
             assert a[name] == b[name], name
 
 
-def test_a_run_leaves_what_the_readme_lists(tmp_path):
-    folder = tmp_path / 'run'
-    config = smoke(epochs=2)
-    train(config, folder)
+@pytest.fixture(scope='module')
+def two_epochs(tmp_path_factory):
+    """The folder of a run of two epochs."""
+    folder = tmp_path_factory.mktemp('two') / 'run'
+    train(smoke(epochs=2), folder)
+    return folder
+
+
+@pytest.fixture
+def finished(two_epochs, tmp_path):
+    """(its config, a copy of it), which the test may change."""
+    return smoke(epochs=2), shutil.copytree(two_epochs, tmp_path / 'run')
+
+
+def test_a_run_leaves_what_the_readme_lists(finished):
+    config, folder = finished
     result = evaluate(config, folder)
     assert {p.name for p in folder.iterdir()} == {
         'config.json', 'classes.json', 'data.json', 'metrics.csv', 'best.json', 'best.weights.h5',
@@ -89,20 +101,18 @@ def test_two_replicas_train_as_one(tmp_path):
     assert_same(state_of(tmp_path / 'one'), state_of(tmp_path / 'two'), rtol=2e-3, atol=2e-5)
 
 
-def test_a_finished_run_is_left_as_it_is(tmp_path):
-    config = smoke()
-    train(config, tmp_path)
-    before = (tmp_path / 'metrics.csv').stat().st_mtime_ns
-    train(config, tmp_path)
-    assert (tmp_path / 'metrics.csv').stat().st_mtime_ns == before
+def test_a_finished_run_is_left_as_it_is(finished):
+    config, folder = finished
+    before = (folder / 'metrics.csv').stat().st_mtime_ns
+    train(config, folder)
+    assert (folder / 'metrics.csv').stat().st_mtime_ns == before
 
 
-def test_a_folder_of_something_else_is_refused(tmp_path):
-    config = smoke()
-    train(config, tmp_path / 'run')
+def test_a_folder_of_something_else_is_refused(finished, tmp_path):
+    config, folder = finished
     config.loss.alpha = 0.5
     with pytest.raises(InputError, match='another run: loss.alpha is 0.4 there and 0.5 now'):
-        train(config, tmp_path / 'run')
+        train(config, folder)
     (tmp_path / 'mine').mkdir()
     (tmp_path / 'mine' / 'thesis.tex').write_text('x')
     with pytest.raises(InputError, match='not empty'):
@@ -114,21 +124,18 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
         evaluate(config, tmp_path / 'mine')
 
 
-def test_damaged_files_are_named(tmp_path):
-    config = smoke()
-    train(config, tmp_path / 'run')
-    config.unlock()
-    config.epochs = 1
-    (tmp_path / 'run' / 'best.weights.h5').write_bytes(b'not hdf5')
+def test_damaged_files_are_named(finished):
+    config, folder = finished
+    (folder / 'best.weights.h5').write_bytes(b'not hdf5')
     with pytest.raises(InputError, match='best.weights.h5'):
-        evaluate(config, tmp_path / 'run')
-    for path in (tmp_path / 'run' / 'checkpoints').iterdir():
+        evaluate(config, folder)
+    for path in (folder / 'checkpoints').iterdir():
         path.write_bytes(b'not hdf5')
-    with pytest.raises(InputError, match='step-0000000002.h5: damaged'):
-        train(config, tmp_path / 'run')
-    (tmp_path / 'run' / 'config.json').write_text('{')
+    with pytest.raises(InputError, match='step-0000000004.h5: damaged'):
+        train(config, folder)
+    (folder / 'config.json').write_text('{')
     with pytest.raises(InputError, match='config.json'):
-        train(config, tmp_path / 'run')
+        train(config, folder)
 
 
 def test_weights_of_another_class_count_start_a_run_but_do_not_end_one(tmp_path, caplog):
@@ -244,22 +251,21 @@ def test_a_stage_begins_with_the_best_weights_before_it(tmp_path):
     assert best.best['stage'] == 0
 
 
-def test_the_weights_that_averaging_asks_for(tmp_path):
-    config = smoke()
-    train(config, tmp_path)
-    assert workdir.read(tmp_path).weights == tmp_path / 'best.weights.h5'
-    shutil.copy(tmp_path / 'best.weights.h5', tmp_path / 'swa.weights.h5')
-    best = json.loads((tmp_path / 'best.json').read_text())
+def test_the_weights_that_averaging_asks_for(finished):
+    config, folder = finished
+    assert workdir.read(folder).weights == folder / 'best.weights.h5'
+    shutil.copy(folder / 'best.weights.h5', folder / 'swa.weights.h5')
+    best = json.loads((folder / 'best.json').read_text())
     best['swa'] = {**best['raw'], 'error': best['raw']['error'] - 0.1}
-    (tmp_path / 'best.json').write_text(json.dumps(best))
+    (folder / 'best.json').write_text(json.dumps(best))
     for select, wanted in (('raw', 'best'), ('swa', 'swa'), ('best', 'swa')):
         config.averaging.select = select
-        (tmp_path / 'config.json').write_text(json.dumps(config.to_dict()))
-        assert workdir.read(tmp_path).weights == tmp_path / f'{wanted}.weights.h5'
+        (folder / 'config.json').write_text(json.dumps(config.to_dict()))
+        assert workdir.read(folder).weights == folder / f'{wanted}.weights.h5'
     config.averaging.select = 'ema'
-    (tmp_path / 'config.json').write_text(json.dumps(config.to_dict()))
+    (folder / 'config.json').write_text(json.dumps(config.to_dict()))
     with pytest.raises(InputError, match="averaging.select is 'ema'; expected one of raw, swa"):
-        workdir.read(tmp_path)
+        workdir.read(folder)
 
 
 def test_a_workdir_that_cannot_be_made(tmp_path):
@@ -285,13 +291,12 @@ def test_the_demo_ends_with_a_table_and_can_be_repeated(tmp_path, capsys):
     assert (tmp_path / 'table.md').read_text() == table
 
 
-def test_other_training_data_are_refused_and_nothing_is_overwritten(tmp_path):
-    config = smoke(epochs=2)
+def test_other_training_data_are_refused_and_nothing_is_overwritten(finished, tmp_path):
+    config, folder = finished
     data = prepare.load(**config.data, seed=config.seed)
     names = list(data.train.class_names)
-    train(smoke(epochs=2), tmp_path / 'run', data)
-    before = {path.name: path.read_bytes() for path in (tmp_path / 'run').glob('*.json')}
-    shutil.copytree(tmp_path / 'run', tmp_path / 'stopped')
+    before = {path.name: path.read_bytes() for path in folder.glob('*.json')}
+    shutil.copytree(folder, tmp_path / 'stopped')
     for name in checkpoint.names(tmp_path / 'stopped' / 'checkpoints')[1:]:
         (tmp_path / 'stopped' / 'checkpoints' / name).unlink()
     labels = data.train.labels.copy()
