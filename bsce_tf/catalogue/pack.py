@@ -111,7 +111,11 @@ def _shard(path, reader, labels, chosen):
     """Writes one shard unless it is there; its facts, `[n]` of `_FACTS`."""
     side = path.with_suffix('.npy')
     if path.exists() and side.exists():
-        facts = np.load(side)
+        try:
+            facts = np.load(side)
+        except (EOFError, ValueError) as error:
+            raise InputError(f'{side}: damaged ({error}); expected an empty folder to pack '
+                             'into.') from error
         if len(facts) == len(chosen) and (facts['label'] == labels[chosen]).all():
             return facts
         raise InputError(f'{side}: does not belong to this data; expected an empty folder.')

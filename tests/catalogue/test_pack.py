@@ -203,6 +203,14 @@ def test_a_pack_with_wrong_counts_is_refused(packed):
     (packed[1] / 'pack.json').write_text(json.dumps(facts | {'images': 26}))
     with pytest.raises(InputError, match='25 labels and 25 names; expected 26'):
         _open(packed[1])
+    for text in ('{"images": 25}', '[25]', '{'):
+        (packed[1] / 'pack.json').write_text(text)
+        with pytest.raises(InputError, match='damaged pack'):
+            _open(packed[1])
+    (packed[1] / 'pack.json').write_text(json.dumps(facts))
+    (packed[1] / 'names.npy').write_bytes(b'')
+    with pytest.raises(InputError, match='damaged pack'):
+        _open(packed[1])
 
 
 def test_shards_hold_at_least_one_image(tmp_path):

@@ -53,9 +53,11 @@ def test_fashion_mnist_reads_idx_files(tmp_path):
     np.testing.assert_array_equal(splits.train.images[..., 0], images)
     np.testing.assert_array_equal(splits.train.labels, labels)
     assert (len(splits.test), splits.validation) == (20, None)
-    (tmp_path / 't10k-labels-idx1-ubyte.gz').write_bytes(b'<html>')
-    with pytest.raises(InputError, match='t10k-labels-idx1-ubyte.gz'):
-        fashion_mnist.load(root=str(tmp_path))
+    whole = (tmp_path / 't10k-labels-idx1-ubyte.gz').read_bytes()
+    for data in (b'<html>', whole[:12] + bytes(8) + whole[20:], whole[:20]):
+        (tmp_path / 't10k-labels-idx1-ubyte.gz').write_bytes(data)
+        with pytest.raises(InputError, match='t10k-labels-idx1-ubyte.gz: .*Fashion-MNIST'):
+            fashion_mnist.load(root=str(tmp_path))
     with pytest.raises(InputError, match='data.root'):
         fashion_mnist.load(root=str(tmp_path / 'nothing'))
     with pytest.raises(InputError, match='data.train'):

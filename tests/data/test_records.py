@@ -68,8 +68,15 @@ def test_contents_of_packs_are_those_of_all_images(files, tmp_path, monkeypatch)
     assert records.contents(a.subset([1, 2])) == records.contents(c.subset([1, 2]))
 
 
-def test_contents_of_images_in_memory_are_every_pixel():
+def test_contents_of_images_in_memory_are_every_pixel(monkeypatch):
     images = np.zeros((300, 2, 2, 1), np.uint8)
     before = records.contents(Examples([0] * 300, 'a', images=images))
     images[150, 1, 1] = 1
-    assert records.contents(Examples([0] * 300, 'a', images=images)) != before
+    changed = records.contents(Examples([0] * 300, 'a', images=images))
+    assert changed != before
+    monkeypatch.setattr(records, '_IN_MEMORY', 8)  # the first image and the last
+    ends = records.contents(Examples([0] * 300, 'a', images=images))
+    images[150, 1, 1] = 2
+    assert records.contents(Examples([0] * 300, 'a', images=images)) == ends
+    images[299, 1, 1] = 2
+    assert records.contents(Examples([0] * 300, 'a', images=images)) != ends

@@ -56,9 +56,9 @@ def load(name, *, clean='', **fields):
         raise InputError(f"data.source: found '{name}'; expected one of {', '.join(SOURCES)}.")
     loader = parts.load('data.source', SOURCES.get(name, name))
     known = inspect.signature(loader).parameters
-    any_field = any(argument.kind == argument.VAR_KEYWORD for argument in known.values())
+    strict = all(argument.kind != argument.VAR_KEYWORD for argument in known.values())
     for field, value in fields.items():
-        if not any_field and field not in (*known, 'cache') and value != TABLE[f'data.{field}'].default:
+        if strict and field not in (*known, 'cache') and value != TABLE[f'data.{field}'].default:
             taken = ', '.join(f'data.{field}' for field in known if field in FIELDS)
             raise InputError(f'data.{field}: found {value!r}, which data.source {name} does not '
                              f'take; expected {TABLE[f"data.{field}"].default!r}, as it takes '

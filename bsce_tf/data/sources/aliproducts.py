@@ -13,9 +13,10 @@ import pathlib
 import numpy as np
 from absl import logging
 
-from bsce_tf.data.sources import index_cache, listing
+from bsce_tf.data.sources import index_cache, listing, tables
 from bsce_tf.errors import InputError
 
+_VERSION = 2  # of the meaning of a list, for the index
 _TRIED = 20  # images of a list, spread over it, that are looked for on the disk
 
 
@@ -53,7 +54,7 @@ def _read(root, name, cache):
     path = os.path.join(root, name)
     folder = pathlib.PurePath(name).stem
     return index_cache.cached(
-        [path], ['aliproducts', folder], cache, lambda: _build(root, path, folder),
+        [path], ['aliproducts', _VERSION, folder], cache, lambda: _build(root, path, folder),
         lambda found: bool(_there(root, [found.paths[i] for i in _spread(len(found.paths))])))
 
 
@@ -91,16 +92,18 @@ def _parse(path):
     def entry(found):
         if 'image_id' not in found:
             return found
-        images.append(str(found['image_id']).encode())
-        name = found.get('class_id')
-        codes.append(-1 if name is None else ids.setdefault(str(name), len(ids)))
+        images.append((tables.text_of(found['image_id']) or '').encode())
+        name = tables.text_of(found.get('class_id'))
+        codes.append(-1 if name is None else ids.setdefault(name, len(ids)))
         return None
 
     try:
         with open(path, 'rb') as file:
-            whole = json.loads(file.read(), object_hook=entry)
+            whole = json.loads(file.read(), object_hook=entry, parse_int=str, parse_float=str)
     except (ValueError, RecursionError) as error:
-        raise InputError(f'{path}: not JSON ({error}); expected {{"images": […]}}.') from error
+        where = f'image {len(images)}: ' if images else ''
+        raise InputError(f'{path}: not JSON of this form ({where}{error}); expected '
+                         '{"images": […]}.') from error
     listed = whole.get('images') if isinstance(whole, dict) else None
     if not isinstance(listed, list):
         raise InputError(f'{path}: no list under the key "images"; expected {{"images": […]}}.')

@@ -3,6 +3,7 @@
 import gzip
 import pathlib
 import struct
+import zlib
 
 import numpy as np
 
@@ -70,5 +71,5 @@ def _idx(path):
         dimensions = data[3]
         shape = struct.unpack(f'>{dimensions}I', data[4:4 + 4 * dimensions])
         return np.frombuffer(data, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
-    except (OSError, EOFError, ValueError, IndexError, struct.error) as error:
+    except (OSError, EOFError, ValueError, IndexError, struct.error, zlib.error) as error:
         raise InputError(f'{path}: {error}; expected a file of Fashion-MNIST.') from error

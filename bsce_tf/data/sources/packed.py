@@ -43,17 +43,18 @@ def _open(folder):
     about = folder / 'pack.json'
     try:
         facts = json.loads(about.read_text(encoding='utf-8'))
+        images, shard_images = int(facts['images']), int(facts['shard_images'])
         labels = np.load(folder / 'labels.npy')
         names = np.load(folder / 'names.npy', mmap_mode='r')
     except OSError as error:
         raise InputError(f'{error.filename}: {error.strerror}; expected a finished pack, written '
                          'by --mode=pack.') from error
-    except ValueError as error:
+    except (ValueError, EOFError, KeyError, TypeError) as error:
         raise InputError(f'{folder}: damaged pack ({error}); pack the data again.') from error
-    if not facts.get('images') == len(labels) == len(names):
+    if not images == len(labels) == len(names):
         raise InputError(f'{folder}: {len(labels)} labels and {len(names)} names; expected '
-                         f'{facts.get("images")} of each. Pack the data again.')
-    store = Shards(folder, facts['images'], facts['shard_images'])
+                         f'{images} of each. Pack the data again.')
+    store = Shards(folder, images, shard_images)
     return Examples(labels, label_map.load(folder / 'class_names.json'),
                     records=Records(store, names), origin=str(folder))
 

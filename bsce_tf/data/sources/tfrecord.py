@@ -4,9 +4,12 @@ A record is a `tf.train.Example` with `image/encoded` (bytes), `image/class/labe
 where the writer put it there, `image/class/text` (bytes).
 """
 
+import functools
 import os
 import pathlib
+import re
 import struct
+import threading
 
 import numpy as np
 
@@ -16,6 +19,7 @@ from bsce_tf.errors import InputError
 
 _HEADER, _FOOTER = 12, 4  # bytes around a record: its length with a checksum, and a checksum
 _BATCH = 256
+_tracing = threading.Lock()
 
 
 def load(*, root, train='', validation='', test='', classes='', cache=''):
@@ -109,13 +113,13 @@ def _classes(path):
             for label, text in zip(labels, texts, strict=True):
                 yield text.decode() if text else None if label < 0 else str(label)
     except (tf.errors.OpError, UnicodeDecodeError) as error:
-        line = ' '.join(str(error).split())[:200]
+        line = _line(error) if isinstance(error, tf.errors.OpError) else error
         raise InputError(f'{path}: {line}; expected records with image/encoded and '
                          'image/class/label.') from error
 
 
 class TFRecords:
-    """A store of the images in TFRecord files.
+    """A store of the images in TFRecord files; what is read is checked by the files' checksums.
 
     Args:
       root: the data folder.
@@ -128,22 +132,56 @@ class TFRecords:
 
     def read(self, numbers):
         """Images at `numbers` (int64 `[n]`), in that order, as a list of bytes."""
-        return [self._image(bytes(self._names[number])) for number in numbers]
-
-    def _image(self, name):
-        from tensorflow.train import Example
-        file, _, offset = name.rpartition(b':')
-        path = os.path.join(os.fsencode(self._root), file)
+        import tensorflow as tf
+        if not len(numbers):
+            return []
+        places = [self._names[number].rpartition(b':') for number in numbers]
+        files = [os.path.join(os.fsencode(self._root), file) for file, _, _ in places]
         try:
-            with open(path, 'rb') as opened:
-                opened.seek(int(offset))
-                size = struct.unpack_from('<Q', opened.read(_HEADER))[0]
-                record = Example.FromString(opened.read(size))
-        except OSError as error:
-            raise InputError(f'{os.fsdecode(path)}: {error.strerror}; expected a TFRecord '
-                             'file.') from error
-        images = record.features.feature['image/encoded'].bytes_list.value
-        if len(images) != 1:
-            raise InputError(f'{os.fsdecode(name)}: found {len(images)} values of image/encoded; '
-                             'expected one.')
-        return images[0]
+            offsets = tf.constant([int(offset) for _, _, offset in places], tf.int64)
+            return list(_reader()(tf.constant(files), offsets).numpy())
+        except tf.errors.OpError as error:
+            if len(numbers) > 1:  # it does not say which
+                return [self.read([number])[0] for number in numbers]
+            name = self._names[numbers[0]].decode('utf-8', 'replace')
+            raise InputError(f'{os.path.join(self._root, name)}: {_line(error)}; expected a whole '
+                             'record with one image/encoded.') from error
+
+
+def _reader():
+    with _tracing:  # several threads may be the first
+        return _traced_reader()
+
+
+@functools.cache
+def _traced_reader():
+    """Function of files `[n]` and offsets `[n]` of records in them → their images, string `[n]`."""
+    import tensorflow as tf
+    layout = {'image/encoded': tf.io.FixedLenFeature([], tf.string)}
+
+    def record(file, offset):
+        # The raw operation takes an offset, which tf.data.TFRecordDataset does not.
+        records = tf.raw_ops.TFRecordDatasetV2(
+            filenames=file[None], compression_type='', buffer_size=0, byte_offsets=offset[None])
+        return tf.data.experimental.from_variant(records, tf.TensorSpec([], tf.string)).take(1)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string),
+                                  tf.TensorSpec([None], tf.int64)])
+    def read(files, offsets):
+        with tf.device('/CPU:0'):
+            records = tf.data.Dataset.from_tensor_slices((files, offsets)).flat_map(record)
+            batch = records.batch(tf.size(files, tf.int64)).get_single_element()
+            return tf.io.parse_example(batch, layout)['image/encoded']
+
+    return read.get_concrete_function()
+
+
+def _line(error):
+    """What a TensorFlow error says, without the graph's stack around it."""
+    import tensorflow as tf
+    found = re.search(r'(corrupted|truncated) record at \d+', error.message)
+    if found:
+        return f'{found[0]} (by its checksum)'
+    kinds = {tf.errors.NotFoundError: 'no such file',
+             tf.errors.InvalidArgumentError: 'no record there, or none of this layout'}
+    return kinds.get(type(error), ' '.join(error.message.split())[:200])

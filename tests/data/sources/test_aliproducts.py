@@ -55,6 +55,9 @@ def test_numbers_as_class_ids_are_taken_too(tmp_path):
     _write(tmp_path, 'train.json', [{'class_id': 2, 'image_id': 'a'}, {'class_id': 10,
                                                                       'image_id': 'b'}])
     assert _load(tmp_path).train.class_names == ('2', '10')
+    (tmp_path / 'train.json').write_text('{"images": [{"class_id": true, "image_id": "a"}, '
+                                         '{"class_id": 1.50, "image_id": "b"}]}')
+    assert _load(tmp_path).train.class_names == ('1.50', 'true')
 
 
 def test_a_class_that_only_validation_has_comes_last_and_is_named(tmp_path, caplog):
@@ -93,6 +96,8 @@ def test_a_path_that_leaves_the_data_folder_is_refused(tmp_path, where, image):
 
 @pytest.mark.parametrize(('text', 'found'), [
     ('{"images": [', 'not JSON'),
+    ('{"images": [{"image_id": "a", "class_id": ["1"]}]}', r"image 1: found \['1'\]"),
+    ('{"images": [{"image_id": null, "class_id": "1"}]}', 'image 1 has the path'),
     ('[1]', 'no list under the key "images"'),
     ('{"images": []}', 'no image found'),
     ('{"images": ["a.jpg"]}', 'image 1 is a.jpg'),

@@ -44,6 +44,7 @@ def test_records_are_read_in_any_order(tmp_path):
     assert validation.labels.tolist() == [2]
     expected = [b'image %d' % i * (i + 1) for i in range(5)]
     assert train.records.read([4, 0, 2, 2]) == [expected[i] for i in (4, 0, 2, 2)]
+    assert train.records.read([]) == []
     chosen = pickle.loads(pickle.dumps(train.subset([3, 1]).records))
     assert chosen.read([0, 1]) == [expected[3], expected[1]]
     assert train.name(1).startswith('train-00000-of-00002:')
@@ -79,5 +80,31 @@ def test_says_what_is_wrong_with_files(tmp_path):
     with pytest.raises(InputError, match='has no label'):
         _load(tmp_path)
     _write(whole, [{'image/class/label': 1}])
-    with pytest.raises(InputError, match='found 0 values of image/encoded'):
+    with pytest.raises(InputError, match='train-0:0: .*image/encoded'):
         _load(tmp_path).train.records.read([0])
+
+
+@pytest.mark.parametrize('damage', ['length', 'data', 'cut', 'remove', 'text'])
+def test_damage_after_the_index_was_made_is_found_by_its_checksum_and_named(tmp_path, damage):
+    _write(tmp_path / 'train-0', _rows([1, 2, 1]))
+    train = _load(tmp_path).train
+    images = train.records.read([0, 1, 2])
+    data = bytearray((tmp_path / 'train-0').read_bytes())
+    start = int(train.name(1).rpartition(':')[2])
+    data[start + {'length': 0, 'data': 40}.get(damage, 0)] ^= damage in ('length', 'data')
+    if damage == 'cut':
+        data = data[:start + 20]
+    if damage == 'text':
+        data = b'a text'
+    (tmp_path / 'train-0').write_bytes(data)
+    if damage == 'remove':
+        (tmp_path / 'train-0').unlink()
+    with pytest.raises(InputError, match=f'train-0:{start}: ') as error:
+        train.records.read([1])
+    assert '\n' not in str(error.value)
+    with pytest.raises(InputError, match=r'train-0:(0|\d\d): '):
+        train.records.read([0, 1])
+    if damage in ('length', 'data', 'cut'):
+        assert train.records.read([0]) == images[:1]
+    if damage in ('length', 'data'):
+        assert train.records.read([2, 0]) == [images[2], images[0]]
