@@ -1,4 +1,4 @@
-"""What README shows of the loss runs as it stands there."""
+"""What README shows of the loss runs as it stands there, with fewer epochs."""
 
 import pathlib
 import re
@@ -31,8 +31,8 @@ def test_the_loss_in_a_model_of_ones_own(names, capsys):
     blocks = re.findall(r'```python\n(.*?)```', section, flags=re.DOTALL)
     assert len(blocks) == 2
     for block in blocks:
-        exec(block, names)
+        exec(block.replace('epochs=30', 'epochs=3'), names)
     errors = names['model'].history.history['val_mean_top1_error']
-    assert len(errors) == 30
+    assert len(errors) == 3
     assert errors[-1] <= errors[0]
     assert float(names['loss']([0], [[0.0, 0.0, 0.0]])) > 0
