@@ -20,7 +20,7 @@ import numpy as np
 
 from bsce_tf import config_check, recipes
 from bsce_tf.data import bad_images, given, prepare
-from bsce_tf.evaluation import evaluate, members, predictors, run_config
+from bsce_tf.evaluation import adjust, evaluate, members, predictors, run_config
 from bsce_tf.serving import export
 from bsce_tf.training import strategy, workdir
 from bsce_tf.training import train as training
@@ -138,7 +138,9 @@ class Run:
 
     @functools.lru_cache(maxsize=1)  # noqa: B019 - one network, as long as the run is in use
     def _predictor(self, top_k):
-        return predictors.Runs([self._run], (), top_k, strategy.of_this_machine('one', 0))
+        devices = strategy.of_this_machine('one', 0)
+        return predictors.Runs([self._run], (), top_k, devices,
+                               adjust.taus(self.config, [self._run], devices))
 
 
 def train(config, folder, data=None, callbacks=(), **changes):

@@ -38,7 +38,7 @@ class Mode(NamedTuple):
 _TRAINING = tuple(dict.fromkeys(
     name.partition('.')[0] + ('.' if '.' in name else '') for name in fields.TABLE
     if name.partition('.')[0] not in ('audit', 'evaluate', 'predict', 'export', 'report')))
-_USING = ('batch_size', 'strategy', 'replicas', 'tta.')  # a trained run
+_USING = ('batch_size', 'strategy', 'replicas', 'tta.', 'adjust.')  # a trained run
 
 
 GROUPS = {
@@ -73,7 +73,7 @@ GROUPS = {
                         (*_USING, 'data.', 'predict.')),
         'export': Mode('a SavedModel for TensorFlow Serving',
                        ('bsce_tf.serving.export:export',),
-                       ('data.max_pixels', 'tta.', 'export.')),
+                       ('batch_size', 'data.', 'tta.', 'adjust.', 'export.')),
         'report': Mode('one HTML page on the runs: curves, errors, mistakes',
                        ('bsce_tf.report.report:report',), ('report.',))},
 }

@@ -97,7 +97,8 @@ def test_an_error_that_nobody_foresaw_is_one_line_and_a_file(
 @pytest.mark.parametrize(('name', 'arguments'), [
     *((name, ()) for name in CONFIGS), ('fashion_mnist', ('two_stage',)),
     *(('aliproducts', (words,)) for words in (
-        '', 'pnasnet5large,bsce', 'ce,two_stage,senet154', 'resnest269,high_resolution'))])
+        '', 'pnasnet5large,bsce', 'bsce_many,two_stage', 'ce,two_stage,senet154',
+        'resnest269,high_resolution'))])
 def test_every_config_passes_its_check(name, arguments):
     config_check.check(importlib.import_module(f'configs.{name}').get_config(*arguments))
 

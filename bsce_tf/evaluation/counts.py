@@ -4,8 +4,11 @@ import math
 
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
 from bsce_tf import metrics
+from bsce_tf.errors import RunError
+from bsce_tf.evaluation import batches
 
 
 def hits(ranking, labels):
@@ -61,3 +64,48 @@ class Counts:
             found[name] = {key: None if isinstance(value, float) and math.isnan(value) else value
                            for key, value in errors.items()}
         return found
+
+
+def count(devices, rankings, views, examples, batch_size, bad, title):
+    """`Counts` of several rankings over all images.
+
+    Args:
+      devices: tf.distribute.Strategy, in whose scope this is called.
+      rankings: function of the crops of a batch, a list with those of each view, that gives pairs
+        of a name and a ranking `[n, K]`.
+      views: list of `batches.View`.
+      examples: labelled `Examples`.
+      batch_size: global.
+      bad: `bad_images.BadImages`.
+      title: of the progress bar.
+
+    Raises:
+      InputError: if an image is bad and bad images are to stop the run.
+      RunError: if they are to be skipped and none is left.
+    """
+    names = []
+
+    def replica(batch):
+        found = dict(rankings(batch.crops))
+        names[:] = found
+        return tf.stack([hits(ranking, batch.labels) for ranking in found.values()], axis=1)
+
+    dataset = devices.experimental_distribute_dataset(
+        batches.batches(examples, views, batch_size, bad, full=devices.num_replicas_in_sync > 1))
+
+    @tf.function(input_signature=[dataset.element_spec], autograph=False)
+    def step(batch):
+        return devices.run(replica, args=(batch,)), batch.labels, batch.weights
+
+    found = None
+    with tqdm(total=len(examples), unit='image', desc=title, disable=None) as progress:
+        for batch in dataset:
+            parts = [devices.experimental_local_results(part) for part in step(batch)]
+            found = found or Counts(names, examples.num_classes)
+            for hit, labels, weights in zip(*parts, strict=True):
+                found.update(hit.numpy(), labels.numpy(), weights.numpy())
+                progress.update(min(len(labels), progress.total - progress.n))
+    if not found.images:
+        raise RunError(f'{examples.origin}: none of the {len(examples)} images is good; expected '
+                       'some to evaluate.')
+    return found

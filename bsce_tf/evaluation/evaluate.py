@@ -5,12 +5,19 @@ from typing import NamedTuple
 
 import tensorflow as tf
 from absl import logging
-from tqdm import tqdm
 
 from bsce_tf import files
-from bsce_tf.data import label_map, prepare, records
-from bsce_tf.errors import InputError, RunError
-from bsce_tf.evaluation import batches, counts, ensemble, members, run_config, tables
+from bsce_tf.errors import InputError
+from bsce_tf.evaluation import (
+    adjust,
+    batches,
+    counts,
+    ensemble,
+    members,
+    run_config,
+    run_data,
+    tables,
+)
 from bsce_tf.training import strategy, train, workdir
 
 ENSEMBLE = 'ensemble.json'
@@ -43,8 +50,8 @@ def evaluate(config, folder, data=None):
     each with `tta`, their top-1 vote (Table 4) and the mean of their probabilities.
 
     Args:
-      config: ConfigDict; data, tta, batch_size, evaluate, strategy and replicas are used. Network,
-        crops and seed are the runs' own.
+      config: ConfigDict; data, tta, adjust, batch_size, evaluate, strategy and replicas are used.
+        Network, crops and seed are the runs' own.
       folder: of the run, or a string of folders with commas between.
       data: `examples.Splits` to take instead of what `config.data` tells.
 
@@ -64,50 +71,47 @@ def evaluate(config, folder, data=None):
     output = pathlib.Path(config.evaluate.output or runs[0].folder)
     if len(runs) > 1 and output.is_file():
         raise InputError(f'evaluate.output: {output} is a file; expected a folder.')
-    name, examples = _examples(config, runs, data)
+    data = run_data.load(config, runs, data)
+    name, examples = _examples(runs, data)
+    taus = adjust.taus(config, runs, devices, data)
+    if config.adjust.tau == adjust.AUTO and name == 'validation':
+        logging.warning('adjust.tau: chosen on the images that it is evaluated on, as there is no '
+                        'test set; the errors are too low.')
     bad = train.bad_images_of(config, runs[0].folder)
     with devices.scope():
-        views, candidates = _candidates(runs, config.tta.scales)
+        views, candidates = _candidates(runs, config.tta.scales, taus)
         with bad.raising():
-            found = _count(devices, candidates, views, examples, config.batch_size, bad,
-                           voting=len(runs) > 1)
+            found = counts.count(
+                devices, lambda crops: _rankings(candidates, crops, voting=len(runs) > 1), views,
+                examples, config.batch_size, bad, 'evaluate')
     errors = found.errors(runs[0].data['counts'])
-    results = [_report(run, name, candidates, errors) for run in runs]
+    results = [_report(run, name, candidates, errors, tau)
+               for run, tau in zip(runs, taus, strict=True)]
     if len(runs) == 1:
         return results[0]
     return _report_ensemble(output, runs, name, errors)
 
 
-def _examples(config, runs, data):
-    """(name of the split, its `Examples`), of the same classes as the runs."""
-    first = runs[0]
-    data = data or prepare.load(**config.data, seed=first.config.seed)
-    label_map.check(first.class_names, data.train.class_names, first.folder / workdir.CLASSES,
-                    data.train.origin)
+def _examples(runs, data):
+    """(name of the split, its `Examples`)."""
     if data.test is not None and data.test.labelled:
         return 'test', data.test
-    fingerprint = records.fingerprint(data.train)
-    for run in runs:
-        if run.data['fingerprint'] != fingerprint:
-            logging.warning('%s: trained on other images than config.data and the seed of %s tell; '
-                            'it may have seen a part of this validation set.', run.folder,
-                            first.folder)
-    return 'validation', data.validation
+    return 'validation', run_data.validation(data, runs)
 
 
-def _candidates(runs, scales):
+def _candidates(runs, scales, taus):
     """(views, candidates): those of each run's selected weights first, then all other kinds."""
     views, candidates, others = [], [], []
-    for run in runs:
-        member = members.of_run(run, scales)
+    for run, tau in zip(runs, taus, strict=True):
+        member = adjust.adjusted(members.of_run(run, scales), tau)
         wanted = tuple(dict.fromkeys((*member.scales, run.config.image.eval_scale)))
         candidates.append(Candidate(member, _place(views, batches.view_of(member, wanted)),
                                     {scale: i for i, scale in enumerate(wanted)}, True))
-        others += [other for kind, other in workdir.kinds(run.folder).items()
+        others += [(other, tau) for kind, other in workdir.kinds(run.folder).items()
                    if kind != run.best['kind']]
-    for run in others:
+    for run, tau in others:
         scale = run.config.image.eval_scale
-        member = members.of_run(run, (scale,))
+        member = adjust.adjusted(members.of_run(run, (scale,)), tau)
         fitting = [i for i, view in enumerate(views)
                    if scale in view.scales and view == batches.view_of(member, view.scales)]
         place = fitting[0] if fitting else _place(views, batches.view_of(member))
@@ -142,38 +146,7 @@ def _rankings(candidates, crops, voting):
         yield MEAN, tf.reduce_mean(probabilities, axis=0)
 
 
-def _count(devices, candidates, views, examples, batch_size, bad, voting):
-    """`counts.Counts` of all rows over all images."""
-    rows = []
-
-    def replica(batch):
-        found = dict(_rankings(candidates, batch.crops, voting))
-        rows[:] = found
-        return tf.stack([counts.hits(ranking, batch.labels) for ranking in found.values()], axis=1)
-
-    dataset = devices.experimental_distribute_dataset(
-        batches.batches(examples, views, batch_size, bad, full=devices.num_replicas_in_sync > 1))
-
-    @tf.function(input_signature=[dataset.element_spec], autograph=False)
-    def step(batch):
-        return devices.run(replica, args=(batch,)), batch.labels, batch.weights
-
-    found = None
-    with tqdm(total=len(examples), unit='image', desc='evaluate',
-              disable=None) as progress:
-        for batch in dataset:
-            parts = [devices.experimental_local_results(part) for part in step(batch)]
-            found = found or counts.Counts(rows, examples.num_classes)
-            for hit, labels, weights in zip(*parts, strict=True):
-                found.update(hit.numpy(), labels.numpy(), weights.numpy())
-                progress.update(min(len(labels), progress.total - progress.n))
-    if not found.images:
-        raise RunError(f'{examples.origin}: none of the {len(examples)} images is good; expected '
-                       'some to evaluate.')
-    return found
-
-
-def _report(run, split, candidates, errors):
+def _report(run, split, candidates, errors, tau):
     """Writes eval.json, .md and .csv of one run; returns what eval.json holds."""
     mine = {place: candidate for place, candidate in enumerate(candidates)
             if candidate.member.run.folder == run.folder}
@@ -184,7 +157,7 @@ def _report(run, split, candidates, errors):
              for place, candidate in mine.items()}
     scales = {str(row): errors[place, row] for row in (*selected.member.scales, TTA)}
     result = {'split': split, **errors[place, scale], 'kind': run.best['kind'],
-              'eval_scale': scale, 'scales': scales}
+              'eval_scale': scale, 'adjust_tau': tau, 'scales': scales}
     rows = [((run.best['kind'], row), errors[place, row]) for row in (*selected.scales, TTA)]
     if len(kinds) > 1:
         result['weights'] = kinds

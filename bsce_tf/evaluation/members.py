@@ -8,6 +8,7 @@ import contextlib
 from typing import NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from bsce_tf.data.images import crops
@@ -28,6 +29,7 @@ class Member(NamedTuple):
       aspect, antialias: see `crops.centre_crops`.
       channels: 1 or 3.
       run: the `workdir.Run`.
+      shift: float32 `[K]`, what is taken off the logits, see `adjust`; None: nothing.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Member(NamedTuple):
     antialias: bool
     channels: int
     run: workdir.Run
+    shift: np.ndarray | None = None
 
 
 def load(folder, scales=()):
@@ -136,4 +139,11 @@ def features_of(member, batch):
 def logits_of(member, features):
     """float32 `[n, K]` of features `[n, scales, feature_dim]`, averaged over the scales."""
     mean = tf.reduce_mean(features, axis=1)
-    return member.head(tf.cast(mean, member.head.input.dtype), training=False)
+    logits = member.head(tf.cast(mean, member.head.input.dtype), training=False)
+    return logits if member.shift is None else logits - tf.constant(member.shift, logits.dtype)
+
+
+def logits_of_crops(member, crops):
+    """As `logits_of`, of crops `[n, scales, C, C, channels]`, one scale at a time."""
+    features = [features_of(member, crops[:, i:i + 1]) for i in range(len(member.scales))]
+    return logits_of(member, tf.concat(features, axis=1))

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from bsce_tf.data import bad_images, records
 from bsce_tf.data.images import headers
 from bsce_tf.errors import InputError
-from bsce_tf.evaluation import inputs, partial, predictors, run_config
+from bsce_tf.evaluation import adjust, inputs, partial, predictors, run_config
 from bsce_tf.training import strategy, workdir
 
 NAME = 'predictions.csv'
@@ -35,7 +35,7 @@ def predict(config, folder):
     file. Of up to 1,000 images, evenly spread, the headers are read before the network is built.
 
     Args:
-      config: ConfigDict; data, predict, tta, batch_size, strategy and replicas are used.
+      config: ConfigDict; data, predict, tta, adjust, batch_size, strategy and replicas are used.
       folder: of the run, or a string of folders with commas between.
 
     Raises:
@@ -47,12 +47,18 @@ def predict(config, folder):
     folders = run_config.folders(folder)
     output = pathlib.Path(fields.output or folders[0] / NAME)
     devices = strategy.of_this_machine(config.strategy, config.replicas)
+    if fields.model and config.adjust.tau:
+        raise InputError(f'adjust.tau: found {config.adjust.tau} with predict.model; expected 0: a '
+                         'SavedModel holds what it was exported with.')
     runs = [] if fields.model else [workdir.read(path) for path in folders]
     seed = runs[0].config.seed if runs else config.seed
     examples, names = inputs.load(fields.input, data=config.data, seed=seed)
     bad = _bad_images(config, output, examples)
-    predictor = (predictors.Runs(runs, config.tta.scales, fields.top_k, devices) if runs
-                 else predictors.SavedModel(fields.model, fields.top_k))
+    if runs:
+        predictor = predictors.Runs(runs, config.tta.scales, fields.top_k, devices,
+                                    adjust.taus(config, runs, devices))
+    else:
+        predictor = predictors.SavedModel(fields.model, fields.top_k)
     columns = _aliproducts if fields.format == 'aliproducts' else _csv
     firsts, header, row = columns([os.fsdecode(name) for name in names.tolist()], predictor)
     made_of = {'input': _fingerprint(examples, names), 'models': predictor.fingerprints}

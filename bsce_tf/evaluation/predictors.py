@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from bsce_tf.data import given, loading, records
 from bsce_tf.errors import InputError, RunError
-from bsce_tf.evaluation import batches, ensemble, members
+from bsce_tf.evaluation import adjust, batches, ensemble, members
 from bsce_tf.training import workdir
 
 _OUTPUTS = ('class_names', 'class_ids', 'scores')
@@ -40,6 +40,7 @@ class Runs:
       scales: of test time, see `members.load`.
       top_k: classes of an answer; fewer where there are not so many.
       devices: tf.distribute.Strategy.
+      taus: τ of each run, see `adjust`; None: 0.
 
     Attributes:
       top_k: k.
@@ -50,11 +51,12 @@ class Runs:
       InputError: if classes differ, naming the first, or weights do not fit.
     """
 
-    def __init__(self, runs, scales, top_k, devices):
+    def __init__(self, runs, scales, top_k, devices, taus=None):
         members.check_runs(runs)
-        self._devices = devices
+        self._devices, taus = devices, taus or [0.0] * len(runs)
         with devices.scope():
-            self._members = [members.of_run(run, scales) for run in runs]
+            self._members = [adjust.adjusted(members.of_run(run, scales), tau)
+                             for run, tau in zip(runs, taus, strict=True)]
         wanted = [batches.view_of(member) for member in self._members]
         self._views = list(dict.fromkeys(wanted))
         self._places = [self._views.index(view) for view in wanted]
@@ -62,8 +64,8 @@ class Runs:
         self.top_k = min(top_k, len(self._names))
         self.voting = len(runs) > 1
         self.fingerprints = [
-            f'{_digest([run.folder / workdir.CONFIG, run.weights])} {member.scales}'
-            for run, member in zip(runs, self._members, strict=True)]
+            f'{_digest([run.folder / workdir.CONFIG, run.weights])} {member.scales} {tau:g}'
+            for run, member, tau in zip(runs, self._members, taus, strict=True)]
 
     def answers(self, examples, batch_size, bad, start=0):
         """Yields `Answers` for every image from `start` on, in order; see `batches.batches`."""
@@ -84,7 +86,7 @@ class Runs:
 
     def _replica(self, batch):
         """(indices, weights, ids, scores, votes) of a `batches.Batch`, the last three `[n, k]`."""
-        probabilities = tf.stack([tf.nn.softmax(_logits(member, batch.crops[place]))
+        probabilities = tf.stack([tf.nn.softmax(members.logits_of_crops(member, batch.crops[place]))
                                   for member, place in zip(self._members, self._places,
                                                            strict=True)])
         ids = tf.math.top_k(ensemble.ranking(probabilities), self.top_k).indices
@@ -177,12 +179,6 @@ class SavedModel:
         found = self._signature(image_bytes=tf.constant(data))
         names = ('class_names', 'scores', *(['votes'] if self.voting else []))
         return {name: found[name].numpy()[:, :getattr(self, 'top_k', None)] for name in names}
-
-
-def _logits(member, crops):
-    """As `members.logits_of`, of crops `[n, scales, C, C, channels]`, one scale at a time."""
-    features = [members.features_of(member, crops[:, i:i + 1]) for i in range(len(member.scales))]
-    return members.logits_of(member, tf.concat(features, axis=1))
 
 
 def _records(examples):

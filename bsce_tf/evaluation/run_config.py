@@ -10,8 +10,8 @@ from bsce_tf.training import workdir
 MODES = ('evaluate', 'predict', 'export')
 
 # What may differ from the run's own config: data, what to do with the model, and the machine.
-FREE = ('data', 'tta', 'batch_size', 'evaluate', 'predict', 'export', 'report', 'strategy',
-        'replicas')
+FREE = ('data', 'tta', 'adjust', 'batch_size', 'evaluate', 'predict', 'export', 'report',
+        'strategy', 'replicas')
 
 
 def folders(text):

@@ -221,6 +221,9 @@ TABLE = {
     'tta.scales': Field((), MAYBE_SIZES,
         'test time: centre crops of these sizes; (): image.scales', AUDIT),
 
+    'adjust.tau': Field(0.0, number_or(('auto',), 0, 10),
+        'after training: τ·log π is taken off the logits; 0: no; auto: best on validation', LATER),
+
     'evaluate.output': Field('', TEXT,
         "folder for the tables of several runs; '': the first workdir", LATER),
 

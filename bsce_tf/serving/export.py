@@ -7,9 +7,9 @@ import tempfile
 import keras
 import tensorflow as tf
 
-from bsce_tf.evaluation import members, run_config
+from bsce_tf.evaluation import adjust, members, run_config
 from bsce_tf.serving import check, fold, freeze, graph, provenance, publish, samples
-from bsce_tf.training import workdir
+from bsce_tf.training import strategy, workdir
 
 
 def export(config, folder):
@@ -19,7 +19,8 @@ def export(config, folder):
     SavedModel takes and gives. It computes in float32, whatever the runs trained with.
 
     Args:
-      config: ConfigDict of the command line: export.*, tta.scales and data.max_pixels count; the
+      config: ConfigDict of the command line: export.*, tta.scales, adjust.tau (with
+        'auto' also data and batch_size) and data.max_pixels count; the
         rest comes from the runs.
       folder: of a trained run, or of several with commas between them: an ensemble.
 
@@ -35,7 +36,7 @@ def export(config, folder):
     publish.check_name(fields.name)
     publish.require_messages()
     keras.mixed_precision.set_dtype_policy('float32')
-    parts = _load(folder, config.tta.scales)
+    parts, taus = _load(folder, config)
     run = parts[0].run
     images = samples.load(run, fields.images, config.data.max_pixels)
     made, notes = _parts(parts, fields.optimise, fields.freeze)
@@ -44,7 +45,8 @@ def export(config, folder):
     def write(place):
         with tempfile.TemporaryDirectory() as folder:
             assets = provenance.write(pathlib.Path(folder), parts, {
-                'export': fields.to_dict(), 'max_pixels': config.data.max_pixels, 'notes': notes})
+                'export': fields.to_dict(), 'max_pixels': config.data.max_pixels,
+                'adjust_tau': taus, 'notes': notes})
             model = graph.Graph(made, run.class_names, top_k=fields.top_k, assets=assets,
                                 max_pixels=config.data.max_pixels, bad_image=fields.bad_image)
             # Nobody trains on: gradients of our own would have to be exported as well.
@@ -61,10 +63,13 @@ def export(config, folder):
     return version
 
 
-def _load(folder, scales):
+def _load(folder, config):
+    """(`members.Member` of each run, their τ)."""
     runs = [workdir.read(path) for path in run_config.folders(folder)]
     members.check_runs(runs)
-    return [members.of_run(run, scales, 'float32') for run in runs]
+    taus = adjust.taus(config, runs, strategy.of_this_machine('one', 0))
+    return [adjust.adjusted(members.of_run(run, config.tta.scales, 'float32'), tau)
+            for run, tau in zip(runs, taus, strict=True)], taus
 
 
 def _parts(parts, optimise, frozen):
