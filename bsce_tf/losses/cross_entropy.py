@@ -9,6 +9,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from bsce_tf import internals
+
 # Where priors differ by more than e to this, their sums of powers could underflow in float32.
 _WIDEST = 60.0
 
@@ -25,6 +27,7 @@ def of_ids(ids, logits):
     import tensorflow as tf  # which Keras has loaded
 
     shape, rows, at = _flat(tf, ids, logits)
+    subtract = _subtraction(tf)
 
     @tf.custom_gradient
     def of_rows(logits):
@@ -34,7 +37,7 @@ def of_ids(ids, logits):
 
         def gradient(upstream):
             spread = powers * (upstream / total)[:, None]
-            return tf.tensor_scatter_nd_sub(spread, at, upstream)
+            return subtract(spread, at, upstream)
 
         return tf.math.log(total) - (tf.gather_nd(logits, at) - largest[:, 0]), gradient
 
@@ -58,6 +61,7 @@ def with_prior(ids, logits, log_prior):
     import tensorflow as tf  # which Keras has loaded
 
     shape, rows, at = _flat(tf, ids, logits)
+    subtract = _subtraction(tf)
     log_prior = tf.constant(log_prior, logits.dtype)
     prior = tf.exp(log_prior)  # not above 1
 
@@ -70,13 +74,25 @@ def with_prior(ids, logits, log_prior):
 
         def gradient(of_plain, of_moved):
             shares = (of_plain / plain)[:, None] + (of_moved / moved)[:, None] * prior
-            return tf.tensor_scatter_nd_sub(powers * shares, at, of_plain + of_moved)
+            return subtract(powers * shares, at, of_plain + of_moved)
 
         true = tf.gather_nd(logits, at) - largest[:, 0]
         of_class = tf.gather(log_prior, at[:, 1])
         return (tf.math.log(plain) - true, tf.math.log(moved) - true - of_class), gradient
 
     return tuple(tf.reshape(loss, shape) for loss in of_rows(rows))
+
+
+def _subtraction(tf):
+    """Function of a matrix, places in it and what is to be taken off there.
+
+    Where the matrix is used nowhere else the result lies in its memory. TensorFlow's
+    tensor_scatter_nd_sub always copies, but is the one that XLA knows.
+    """
+    if internals.compiled_by_xla():
+        return tf.tensor_scatter_nd_sub
+    return lambda matrix, at, amounts: tf.raw_ops.ScatterNdNonAliasingAdd(
+        input=matrix, indices=at, updates=-amounts)
 
 
 def _flat(tf, ids, logits):
