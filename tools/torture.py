@@ -8,7 +8,7 @@ the same command is started again and again and ended by SIGKILL, at moments spr
 duration, until it has run to its end. What lies in its folder must then equal, bit for bit, what
 the undisturbed runs wrote, with no other file beside it.
 
-A kill means the death of a process. What a power failure takes from a disk's cache is not tried.
+A kill is the death of a process; what a power failure takes from a disk's cache is not tried.
 """
 
 import argparse
@@ -155,7 +155,10 @@ def _torture(base, name, kills, seconds, moments):
         # Again and again, at any time: a run that went on is shorter, so it may end before.
         processes = _start(base, place, mode)
         for moment in (spread[done], *(moments.random() * duration for _ in range(3))):
-            if done == kills or not _kill(processes, moment, moments):
+            if done == kills:
+                break
+            if not _kill(processes, moment, moments):
+                spread[done] *= 0.8  # it was faster than the undisturbed ones
                 break
             done += 1
             processes = _start(base, place, mode)
