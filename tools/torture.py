@@ -12,6 +12,7 @@ A kill is the death of a process; what a power failure takes from a disk's cache
 """
 
 import argparse
+import contextlib
 import json
 import multiprocessing
 import os
@@ -39,7 +40,6 @@ SERVER.set_forkserver_preload([
     'bsce_tf.serving.export', 'bsce_tf.training.train',
     'tensorflow_serving.apis.prediction_log_pb2'])
 TIMEOUT = 600  # seconds after which a run that was not killed counts as stuck
-WORST = 5  # faults after which a mode is not killed any more
 
 # Everything that has a state: stages, dropout, momentum, accumulated gradients, EMA, SWA, plateaus.
 STAGES = """
@@ -114,9 +114,8 @@ def main():
             killed, found = _torture(base, name, max(round(options.kills * share), 1),
                                      60 * options.minutes * share, moments)
             done, faults = done + killed, faults + found
-    for fault in faults:
-        print(f'LOST: {fault}')
-    print(f'{done} kills: ' + (f'{len(faults)} faults' if faults else 'nothing lost'))
+    print('\n'.join([*(f'LOST: {fault}' for fault in faults),
+                     f'{done} kills: {len(faults) or "no"} faults']))
     sys.exit(bool(faults))
 
 
@@ -131,9 +130,10 @@ def _prepare(base):
         folder = base / 'pictures' / f'class {examples.labels[i]}'
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(examples.images[i]).save(folder / f'{i:03d}.png')
+    (folder / 'broken.png').write_bytes(b'no image')
     (base / 'stages.py').write_text(STAGES, encoding='utf-8')
-    once = Mode(0, 'train', fields={'epochs': 3})
-    _finish(_start(base, base / 'trained', once), base / 'trained')
+    place = base / 'trained'
+    _finish(_start(base, place, Mode(0, 'train', fields={'epochs': 3})), place)
 
 
 def _torture(base, name, kills, seconds, moments):
@@ -150,15 +150,13 @@ def _torture(base, name, kills, seconds, moments):
     spread = [(i + moments.random()) / kills * duration for i in range(kills)]
     moments.shuffle(spread)
     done = completed = 0
-    while done < kills and len(faults) < WORST and time.monotonic() < end:
+    while done < kills and len(faults) < 5 and time.monotonic() < end:
         _begin(base, place, mode)
         # Again and again, at any time: a run that went on is shorter, so it may end before.
         processes = _start(base, place, mode)
         for moment in (spread[done], *(moments.random() * duration for _ in range(3))):
-            if done == kills:
-                break
-            if not _kill(processes, moment, moments):
-                spread[done] *= 0.8  # it was faster than the undisturbed ones
+            if done == kills or not _kill(processes, moment, moments):
+                spread[done % kills] *= 0.8  # it was faster than the undisturbed ones
                 break
             done += 1
             processes = _start(base, place, mode)
@@ -223,13 +221,10 @@ def _run(command, cluster, log):
 
 
 def _free_addresses(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for free in sockets:
-        free.bind(('localhost', 0))
-    addresses = [f'localhost:{free.getsockname()[1]}' for free in sockets]
-    for free in sockets:
-        free.close()
-    return addresses
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(('localhost', 0)))
+                   for _ in range(count)]
+        return [f'localhost:{free.getsockname()[1]}' for free in sockets]
 
 
 def _kill(processes, moment, moments):
