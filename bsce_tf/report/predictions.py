@@ -95,7 +95,7 @@ def _mark(run, examples):
     """Hex digest of all that the predictions depend on."""
     digest = hashlib.sha256()
     config = {key: run.config[key] for key in ('image', 'model', 'data', 'precision')}
-    data = examples.origin, records.fingerprint(examples)
+    data = examples.origin, records.fingerprint(examples), records.contents(examples)
     digest.update(json.dumps([_VERSION, config, data], sort_keys=True,
                              default=lambda value: value.to_dict()).encode())
     with open(run.weights, 'rb') as file:

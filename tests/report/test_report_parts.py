@@ -1,9 +1,11 @@
 """Parts of the report that need no run: counting, pictures, text."""
 
 import re
+import types
 
 import numpy as np
 
+from bsce_tf.data.examples import Examples
 from bsce_tf.fields import stored
 from bsce_tf.report import curves, markup, mistakes, predictions, scatter
 
@@ -72,3 +74,16 @@ def test_markup_escapes_all_that_is_not_markup():
 def test_nested_configs_are_told_by_dotted_names():
     assert stored.flat({'a': {'b': 1, 'c': {'d': [2]}}, 'e': ()}) == {
         'a.b': 1, 'a.c.d': [2], 'e': ()}
+
+
+def test_predictions_that_were_kept_are_not_those_of_images_that_were_replaced(tmp_path):
+    for name in ('weights', '1.png', '2.png'):
+        (tmp_path / name).write_bytes(b'first')
+    examples = Examples([0, 0], ('a', 'b'), paths=np.array(['1.png', '2.png'], 'S'),
+                        root=str(tmp_path))
+    run = types.SimpleNamespace(config=dict.fromkeys(('image', 'model', 'data', 'precision')),
+                                weights=tmp_path / 'weights')
+    mark = predictions._mark(run, examples)
+    assert predictions._mark(run, examples) == mark
+    (tmp_path / '2.png').write_bytes(b'other')
+    assert predictions._mark(run, examples) != mark
