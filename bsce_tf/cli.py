@@ -1,6 +1,7 @@
 """The command line: modes, flags, help, and the one line in which every error is told."""
 
 import importlib
+import logging
 import os
 import pathlib
 import sys
@@ -109,6 +110,7 @@ def main(arguments):
         print(f'{values.mode}: loading TensorFlow', file=sys.stderr, flush=True)
         from bsce_tf import config_check  # TensorFlow loads here, after the flags proved right
         from bsce_tf.evaluation import run_config
+        logging.getLogger('tensorflow').addFilter(_is_news)
         config = run_config.resolve(values.mode, values.config, workdir, values['config'])
         config_check.check(config)
         for step in MODES[values.mode].steps:
@@ -123,6 +125,11 @@ def main(arguments):
     except Exception as error:
         return _say(_unexpected(error, workdir), 1)
     return 0
+
+
+def _is_news(record):
+    """False for TensorFlow's advice on functions traced again: each stage and fold has its own."""
+    return 'triggered tf.function retracing' not in record.getMessage()
 
 
 def _with_mode(arguments):

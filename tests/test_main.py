@@ -1,6 +1,7 @@
 """The program as a user runs it, in its own process; and the checks of configs, in this one."""
 
 import importlib
+import logging
 import pathlib
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import tempfile
 import types
 
 import pytest
+import tensorflow as tf
 
 from bsce_tf import cli, config_check, fields
 from bsce_tf.errors import InputError
@@ -161,3 +163,23 @@ def test_a_field_that_no_default_has_is_named():
     del config.loss.gama, config.loss.alpha
     with pytest.raises(InputError, match='config.loss.alpha: missing'):
         config_check.check(config)
+
+
+@pytest.mark.parametrize('quiet', [True, False])
+def test_advice_on_functions_traced_again_is_left_out(quiet):
+    heard, logger = [], tf.get_logger()
+    functions = {  # TensorFlow gives its advice twice for the same code
+        True: lambda x: x + 1,
+        False: lambda x: x + 2}
+    handler = logging.Handler()
+    handler.emit = heard.append
+    logger.addHandler(handler)
+    try:
+        if quiet:
+            logger.addFilter(cli._is_news)
+        for _ in range(9):  # as the folds of an audit make functions of the same code
+            tf.function(functions[quiet])(1)
+    finally:
+        logger.removeHandler(handler)
+        logger.removeFilter(cli._is_news)
+    assert bool(heard) != quiet

@@ -15,6 +15,7 @@ from bsce_tf.data.images import check, decode
 from bsce_tf.errors import InputError, RunError
 
 ACTIONS = fields.choices('data.on_error')
+_TOLD = set()  # (name, reason) of the bad images that this process has named in its log
 
 
 class BadImages:
@@ -142,7 +143,9 @@ class BadImages:
         self._sets[key[0]] = examples
         self._reasons[key] = reason
         self._rows[name] = reason
-        logging.warning('%s: bad image %s: %s', examples.origin, name, reason)
+        if (name, reason) not in _TOLD:  # each run of an audit meets the same ones
+            _TOLD.add((name, reason))
+            logging.warning('%s: bad image %s: %s', examples.origin, name, reason)
         if self._report:
             try:
                 self._write_report()

@@ -2,9 +2,11 @@
 
 import keras
 
+from bsce_tf.training.observer import Observer
 
-class Callbacks:
-    """An observer (see `progress.Progress`) that calls callbacks.
+
+class Callbacks(Observer):
+    """An observer that calls callbacks.
 
     They see the model, `params` (epochs and steps of the stage) and logs. After a step the logs are
     `loss`; after an epoch they are its row of metrics.csv, where `val_mean_top1_error` tells the
@@ -32,9 +34,6 @@ class Callbacks:
     def stopped(self):
         return bool(self._model.stop_training)
 
-    def on_first_batch(self, stage, images):
-        """See `progress.Progress`."""
-
     def on_step(self, state, loss, images, waited):
         """After every step."""
         if not self._begun:
@@ -51,7 +50,7 @@ class Callbacks:
         self._list.on_epoch_end(row['epoch'] - 1, dict(row))
         self._in_epoch = False
 
-    def close(self):
+    def close(self, *_):
         """After the stage, or when it fails."""
         if self._begun:
             self._list.on_train_end()

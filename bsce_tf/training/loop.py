@@ -24,8 +24,7 @@ class Loop:
       schedule: a `Schedule`.
       swa: an `averaging.Swa` or None.
       chief: whether this worker writes files.
-      observers: objects with `on_first_batch`, `on_step` and `on_epoch`, see
-        `progress.Progress`.
+      observers: list of `observer.Observer`.
       terminated: function that tells whether this process was told to stop.
     """
 
@@ -55,6 +54,9 @@ class Loop:
         state, iterator, self._watched = self.state, iter(batches), watched or {}
         if state.epoch == state.step == 0:
             self.save()  # a stage begins with weights that its first epoch may replace
+        if not state.ended(self.config):
+            for observer in self.observers:
+                observer.on_begin(state)
         while not state.ended(self.config):
             while state.step < self.schedule.epoch_steps:
                 self._step(iterator, name_images)
@@ -95,7 +97,7 @@ class Loop:
                **steps.results()}
         if self._estimates:  # training does not use them, so they need not be given back
             self._estimate(statistics)
-        row.update(steps.evaluate(validation))
+        row.update(self._evaluate(validation))
         errors = steps.val_error.correct.numpy(), steps.val_error.total.numpy()
         self._watch(row, '')
         self._keep_best('raw', row[MONITOR], row['epoch'])
@@ -113,15 +115,22 @@ class Loop:
             history.write(self.folder / workdir.METRICS, state.rows)
         for observer in self.observers:
             observer.on_epoch(row, *errors)
-        state.stopped = any(getattr(observer, 'stopped', False) for observer in self.observers)
+        state.stopped = any(observer.stopped for observer in self.observers)
         state.epoch, state.step = state.epoch + 1, 0
         steps.reset()
         self.save()
 
+    def _evaluate(self, batches):
+        def tell(number):
+            for observer in self.observers:
+                observer.on_evaluated_batch(number)
+
+        return self.steps.evaluate(batches, tell)
+
     def _evaluate_average(self, kind, values, row, validation, statistics=None):
         with averaging.swapped(self.steps.model, values):
             self._estimate(statistics)
-            error = self.steps.evaluate(validation)[MONITOR]
+            error = self._evaluate(validation)[MONITOR]
             row[f'val_{kind}_mean_top1_error'] = error
             self._watch(row, f'_{kind}')
             self._keep_best(kind, error, row['epoch'])
@@ -129,7 +138,7 @@ class Loop:
     def _watch(self, row, kind):
         """Notes the errors of the watched sets, which nothing is chosen by."""
         for name, batches in self._watched.items():
-            row[f'{name}{kind}_mean_top1_error'] = self.steps.evaluate(batches)[MONITOR]
+            row[f'{name}{kind}_mean_top1_error'] = self._evaluate(batches)[MONITOR]
 
     def _estimate(self, statistics):
         """Estimates BatchNorm's statistics on the batches that `statistics()` gives, if any."""

@@ -4,45 +4,39 @@ import time
 
 from tqdm import tqdm
 
+from bsce_tf.training.observer import Observer
+
 _FIRST = 100  # steps after which the time of an epoch can be told
+_EVERY = 30  # seconds between lines where there is no terminal
 
 
-class Progress:
-    """A bar for the steps of an epoch, and a line for each epoch.
+class Progress(Observer):
+    """Bars for the steps of an epoch and for validation, and a line for each epoch.
 
     The bar shows the mean loss, images a second and the share of time in which the device waited
-    for data; it is left out where the output is no terminal.
+    for data. Where the output is no terminal, a line stands for it every 30 seconds.
 
     Args:
       epochs: of the stage.
       epoch_steps: steps of an epoch.
+      validation_batches: of a validation.
     """
 
-    def __init__(self, epochs, epoch_steps):
+    def __init__(self, epochs, epoch_steps, validation_batches):
         self.epochs, self.epoch_steps = epochs, epoch_steps
-        self._bar, self._steps, self._told = None, 0, False
+        self._validation_batches = validation_batches
+        self._bar, self._training, self._steps, self._told = None, False, 0, False
 
-    def on_first_batch(self, stage, images):
-        """Before the first step of a stage.
-
-        Args:
-          stage: its number.
-          images: uint8 `[n, C, C, channels]`, those of the first replica.
-        """
+    def on_begin(self, state):
+        """Says that the first step takes a while: TensorFlow makes its graph there."""
+        print(f'epoch {state.epoch + 1}/{self.epochs}: preparing the first step (TensorFlow '
+              'builds its graph: seconds, or minutes for a large network)', flush=True)
 
     def on_step(self, state, loss, images, waited):
-        """After every step.
-
-        Args:
-          state: a `State`.
-          loss: mean of the batch.
-          images: in the batch.
-          waited: seconds until the batch was there.
-        """
-        if self._bar is None:
-            self._bar = tqdm(total=self.epoch_steps, initial=state.step - 1, unit='step',
-                             desc=f'epoch {state.epoch + 1}/{self.epochs}', leave=False,
-                             disable=None)
+        if not self._training:
+            self._open(f'epoch {state.epoch + 1}/{self.epochs}', 'step', self.epoch_steps,
+                       state.step - 1)
+            self._training = True
             self._begin, self._steps, self._waited, self._losses = time.perf_counter(), 0, 0., 0.
             self._images = images
         else:  # the first step compiles
@@ -50,34 +44,57 @@ class Progress:
             self._waited += waited
         self._losses += loss
         self._now = time.perf_counter()
-        self._bar.update()
-        if not self._bar.disable:
-            self._bar.set_postfix_str(self._text(), refresh=False)
+        self._advance(lambda: f'loss {self._losses / (self._steps + 1):.3f}, {self._speed()}')
         if self._steps == _FIRST and not self._told:
             self._told = True
             minutes = self._seconds() / self._steps * self.epoch_steps / 60
-            tqdm.write(f'about {minutes:.1f} minutes an epoch ({self._text()})')
+            tqdm.write(f'about {minutes:.1f} minutes an epoch ({self._speed()})')
         if self._steps == 0:
             self._begin = self._now
 
+    def on_evaluated_batch(self, number):
+        if number == 1:
+            self._open('validation', 'batch', self._validation_batches)
+        self._advance(str)
+
     def on_epoch(self, row, correct, total):
-        """After every epoch, with its row of metrics.csv and the validation images by class."""
-        text = self._text() if self._bar is not None else 'validated'
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        self.close()
+        speed = f'; {self._speed()}' if self._training else ''
+        self._training = False
         errors = ', '.join(f'{name.removesuffix("_mean_top1_error") or "raw"} {value:.4f}'
                            for name, value in row.items()
                            if name.startswith('val_') and name.endswith('error'))
         print(f'epoch {row["epoch"]}: loss {row["loss"]:.4f}, training error '
               f'{row["mean_top1_error"]:.4f}, validation error {errors.replace("val ", "")}, '
-              f'learning rate {row["learning_rate"]:g}; {text}', flush=True)
+              f'learning rate {row["learning_rate"]:g}{speed}', flush=True)
+
+    def close(self, *_):
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _open(self, title, unit, total, done=0):
+        self.close()
+        self._bar = tqdm(total=total, initial=done, unit=unit, desc=title, leave=False,
+                         disable=None)
+        self._place, self._line = (title, unit, total, done), time.perf_counter()
+
+    def _advance(self, text):
+        """Moves the bar on, or prints a line where there is none; `text` gives what follows."""
+        title, unit, total, done = self._place
+        self._place = title, unit, total, done + 1
+        self._bar.update()
+        if not self._bar.disable:
+            self._bar.set_postfix_str(text(), refresh=False)
+        elif time.perf_counter() - self._line >= _EVERY:
+            self._line = time.perf_counter()
+            print(', '.join(filter(None, (f'{title}: {unit} {done + 1} of {total}', text()))),
+                  flush=True)
 
     def _seconds(self):
         return max(self._now - self._begin, 1e-9)
 
-    def _text(self):
+    def _speed(self):
         seconds = self._seconds()
-        return (f'loss {self._losses / (self._steps + 1):.3f}, '
-                f'{self._steps * self._images / seconds:.0f} images/s, '
+        return (f'{self._steps * self._images / seconds:.0f} images/s, '
                 f'{min(self._waited / seconds, 1):.0%} waiting for data')

@@ -89,12 +89,19 @@ class Steps:
         return {'loss': float(self.loss_mean.result()),
                 'mean_top1_error': float(self.error.result())}
 
-    def evaluate(self, batches):
-        """{'val_loss', 'val_mean_top1_error'} of all images of a distributed data set."""
+    def evaluate(self, batches, tell=None):
+        """{'val_loss', 'val_mean_top1_error'} of all images of a distributed data set.
+
+        Args:
+          batches: the data set.
+          tell: function that is called with 1, 2, … after each batch.
+        """
         self.val_loss.reset_state()
         self.val_error.reset_state()
-        for batch in batches:
+        for number, batch in enumerate(batches, 1):
             self._test(batch)
+            if tell is not None:
+                tell(number)
         return {'val_loss': float(self.val_loss.result()),
                 'val_mean_top1_error': float(self.val_error.result())}
 

@@ -3,10 +3,12 @@
 import numpy as np
 import tensorflow as tf
 
+from bsce_tf.training.observer import Observer
+
 _IMAGES = 16
 
 
-class Summaries:
+class Summaries(Observer):
     """Writes event files.
 
     Args:
@@ -20,9 +22,6 @@ class Summaries:
         """Writes some images of a stage's first batch as they are after augmentation."""
         with self._writer.as_default():
             tf.summary.image(f'training images/stage {stage}', images[:_IMAGES], 0, _IMAGES)
-
-    def on_step(self, state, loss, images, waited):
-        """Nothing: curves have a point an epoch."""
 
     def on_epoch(self, row, correct, total):
         """Writes a row of metrics.csv and the histogram of the validation error of each class.

@@ -3,13 +3,14 @@
 import importlib
 
 from bsce_tf import fields, files
-from bsce_tf.errors import InputError
+from bsce_tf.errors import InputError, PreemptedError
 from bsce_tf.fields import stored
+from bsce_tf.training.observer import Observer
 
 NAMES = fields.choices('tracking')
 
 
-class Tracking:
+class Tracking(Observer):
     """Sends the config and the row of every epoch. A restarted run goes on with the same record.
 
     Args:
@@ -40,12 +41,6 @@ class Tracking:
                                         resume='allow').id
         files.write_text(path, record + '\n')
 
-    def on_first_batch(self, stage, images):
-        """Nothing: images stay here."""
-
-    def on_step(self, state, loss, images, waited):
-        """Nothing: a row an epoch is enough."""
-
     def on_epoch(self, row, correct, total):
         """Sends a row of metrics.csv."""
         if self._name == 'mlflow':
@@ -53,7 +48,12 @@ class Tracking:
         else:
             self._package.log(row, step=row['epoch'])
 
-    def close(self):
-        """Ends the record."""
-        end = self._package.end_run if self._name == 'mlflow' else self._package.finish
-        end()
+    def close(self, kind=None, error=None, traceback=None):
+        """Ends the record: finished, or failed, or killed where the run was told to stop."""
+        stopped = kind is not None and issubclass(
+            kind, PreemptedError | KeyboardInterrupt | SystemExit)
+        if self._name == 'mlflow':
+            self._package.end_run(
+                'FINISHED' if kind is None else 'KILLED' if stopped else 'FAILED')
+        else:  # which knows no third state: 255 is its own code of an interrupt
+            self._package.finish(exit_code=0 if kind is None else 255 if stopped else 1)

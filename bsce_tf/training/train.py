@@ -1,6 +1,7 @@
 """train(config, workdir): the whole of a training run, from top to bottom."""
 
 import contextlib
+import math
 
 import keras
 import numpy as np
@@ -67,7 +68,9 @@ def train(config, folder, data=None, watch=None, callbacks=()):
         raise InputError('callbacks: found some with several workers; expected none there, as only '
                          'the chief could call them.')
     set_up(config)
-    data = data or prepare.load(**config.data, seed=config.seed)
+    if data is None:
+        print(f'{folder}: reading what images there are ({config.data.source})', flush=True)
+        data = prepare.load(**config.data, seed=config.seed)
     workdir.check_data(folder, data)
     with _lost_workers(devices), Terminated() as terminated:
         state, arrays = _restored(folder / workdir.CHECKPOINTS, devices)
@@ -189,7 +192,7 @@ def _train_stage(plan, config, folder, data, state, arrays, devices, terminated,
     observers = []
     if worker == 0:
         _announce(config, folder, data, state, model, epoch_steps, devices)
-        observers = _observers(plan.config, config, folder, epoch_steps)
+        observers = _observers(plan.config, config, folder, epoch_steps, len(data.validation))
         if callbacks:
             observers.append(Callbacks(callbacks, model, config.epochs, epoch_steps))
     loop = Loop(config, folder, state, steps, _schedule(config, epoch_steps), swa, worker == 0,
@@ -201,8 +204,7 @@ def _train_stage(plan, config, folder, data, state, arrays, devices, terminated,
 
     with bad.raising(), contextlib.ExitStack() as stack:
         for observer in observers:
-            if hasattr(observer, 'close'):
-                stack.callback(observer.close)
+            stack.push(observer.close)
         loop.run(batches(state.epoch * epoch_steps + state.step), evaluated(data.validation),
                  lambda: batches(0), name_images,
                  {name: evaluated(examples) for name, examples in watch.items()})
@@ -253,8 +255,10 @@ def _restored(checkpoints, devices):
     return found[1:]
 
 
-def _observers(run, config, folder, epoch_steps):
-    observers = [Progress(config.epochs, epoch_steps), Summaries(folder / workdir.TENSORBOARD)]
+def _observers(run, config, folder, epoch_steps, validation_images):
+    batches = math.ceil(validation_images / config.batch_size)
+    observers = [Progress(config.epochs, epoch_steps, batches),
+                 Summaries(folder / workdir.TENSORBOARD)]
     if config.tracking != 'none':
         observers.append(Tracking(config.tracking, folder, run.to_dict()))
     return observers

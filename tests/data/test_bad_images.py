@@ -80,6 +80,9 @@ def test_skip_keeps_classes_and_names_every_file(examples, tmp_path, packed, cap
         assert '90000 pixels' in rows['bomb.jpg']
         assert 'No such file' in rows['missing.jpg']
         assert 'not a file' in rows['folder.jpg']
+        again = skipping(tmp_path)  # as the next fold of an audit makes one
+        assert not again.leave_out(examples, [examples.name(i) for i in range(24)].index('cut.jpg'))
+        assert len(caplog.records) == len(messages)
 
 
 def test_replacements_repeat_and_do_not_depend_on_what_was_found_before(examples, tmp_path):
