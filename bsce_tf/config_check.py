@@ -4,6 +4,7 @@ import ast
 
 from bsce_tf import fields, losses
 from bsce_tf.errors import InputError
+from bsce_tf.models import backbones
 from bsce_tf.training import stages
 
 
@@ -28,6 +29,7 @@ def check(config):
 
 def _check_scales(config):
     size = config.image.size
+    backbones.check_size(config.model.backbone, size)
     for name, scale in (('scales', min(config.image.scales)),
                         ('eval_scale', config.image.eval_scale)):
         if scale < size:

@@ -145,6 +145,17 @@ def test_values_out_of_range_are_named(field, value, expected):
     assert expected in str(error.value)
 
 
+@pytest.mark.parametrize(('backbone', 'smallest'), [
+    ('efficientnet_lite0', 96), ('resnest50', 96), ('resnet50', 32)])
+def test_images_too_small_for_a_backbone_are_told_before_anything_is_built(backbone, smallest):
+    config = importlib.import_module('configs.smoke').get_config()
+    config.model.backbone = backbone
+    with pytest.raises(InputError, match=f'size: found 24; .* least {smallest}, .*{backbone}'):
+        config_check.check(config)
+    config.image.size, config.image.scales, config.image.eval_scale = smallest, (200,), 200
+    config_check.check(config)
+
+
 def test_a_stage_that_may_end_early_averages_no_last_epochs():
     config = importlib.import_module('configs.smoke').get_config()
     config.schedule.stop_patience = 3

@@ -7,10 +7,11 @@ from typing import NamedTuple
 import keras
 
 from bsce_tf import parts
-from bsce_tf.errors import InputError
+from bsce_tf.errors import InputError, alike
 from bsce_tf.models import (
     convert_timm,
     efficientnet_lite,
+    input_shape,
     keras_applications,
     pnasnet,
     published,
@@ -33,6 +34,7 @@ class Backbone(NamedTuple):
         there are none.
       modules: function that gives {layer name: module path} for checkpoints whose modules are
         not called as our layers are; see `convert_timm.load`.
+      smallest: side in pixels of the smallest images that it takes.
     """
 
     build: Callable
@@ -40,6 +42,7 @@ class Backbone(NamedTuple):
     weights: Weights
     load_imagenet: Callable | None
     modules: Callable = dict
+    smallest: int = input_shape.SMALLEST
 
 
 def _port(build, feature_dim, weights):
@@ -50,8 +53,16 @@ def _load_published(weights, model):
     published.load(model, weights)
 
 
-def _load_keras(build, model):
-    model.set_weights(build(model.input_shape[1:], weights='imagenet').get_weights())
+def _load_keras(build, source, model):
+    try:
+        published_model = build(model.input_shape[1:], weights='imagenet')
+    except Exception as error:  # Keras's downloads raise what their transport does
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f'model.weights: the ImageNet weights of {model.name} ({source}) cannot be had '
+            f'({reason}); expected a network the first time, or the file that Keras names at its '
+            'place in ~/.keras/models.') from error
+    model.set_weights(published_model.get_weights())
 
 
 def _load_efficientnet_lite(model):
@@ -68,7 +79,7 @@ def _built(name, input_shape):
 
 
 BACKBONES = {
-    'small_resnet': Backbone(small.small_resnet, 64, small.normalisation(28), None),
+    'small_resnet': Backbone(small.small_resnet, 64, small.normalisation(28), None, smallest=8),
     'small_resnest': Backbone(resnest.small_resnest, 512, small.normalisation(96), None),
     'small_pnasnet': Backbone(pnasnet.small_pnasnet, 320, small.normalisation(96), None),
     'pnasnet5large': _port(pnasnet.pnasnet5large, 4320, pnasnet.WEIGHTS['pnasnet5large']),
@@ -82,7 +93,9 @@ BACKBONES = {
         efficientnet_lite.efficientnet_lite0, 1280,
         efficientnet_lite.WEIGHTS['efficientnet_lite0'], _load_efficientnet_lite,
         efficientnet_lite.modules),
-    **{name: Backbone(build, width, weights, functools.partial(_load_keras, build))
+    **{name: Backbone(build, width, weights,
+                      functools.partial(_load_keras, build, weights.repository),
+                      smallest=keras_applications.SMALLEST)
        for name, (build, width, weights) in keras_applications.ROWS.items()},
 }
 
@@ -99,5 +112,14 @@ def get(name):
             functools.partial(_built, name), None, Weights(''), None)
     if name not in BACKBONES:
         raise InputError(
-            f"model.backbone: found '{name}'; expected one of {', '.join(BACKBONES)}.")
+            f"model.backbone: found '{name}'{alike(name, BACKBONES)}; expected one of "
+            f"{', '.join(BACKBONES)}.")
     return BACKBONES[name]
+
+
+def check_size(name, size):
+    """Raises InputError if images of `size` pixels are too small for a backbone."""
+    smallest = get(name).smallest
+    if size < smallest:
+        raise InputError(f'config.image.size: found {size}; expected at least {smallest}, the '
+                         f'smallest that model.backbone {name} takes.')

@@ -50,6 +50,7 @@ def build(name, num_classes, weights=None, *, image_size=None, channels=3, pooli
                          'published weights.')
     fields.check('model.dropout', dropout)
     size = image_size or row.weights.size
+    backbones.check_size(name, size)
     inputs = keras.Input((size, size, channels), name='image')
     x = inputs
     if channels == 1:

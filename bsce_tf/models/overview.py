@@ -7,7 +7,7 @@ import pathlib
 from bsce_tf.models.backbones import BACKBONES
 
 SIZES = pathlib.Path(__file__).with_name('sizes.json')  # written by tools/model_sizes.py
-COLUMNS = ('backbone', 'parameters', 'GMAC', 'input', 'features', 'top-1 %', 'licence',
+COLUMNS = ('backbone', 'parameters', 'GMAC', 'input', 'smallest', 'features', 'top-1 %', 'licence',
            'source of the top-1')
 
 
@@ -20,8 +20,9 @@ def run(config, workdir):
     print(table())
     print(
         'parameters: trainable ones, without the head. GMAC: 10⁹ multiply-adds of convolutions and '
-        'dense layers for one image of the input size; FLOPs are twice that. top-1: published, on '
-        'ImageNet-1k, of the weights that model.weights=imagenet takes. –: none, or not stated.')
+        'dense layers for one image of the input size; FLOPs are twice that. input: side in pixels '
+        'that its weights were trained with; smallest: the least that it takes. top-1: published, '
+        'on ImageNet-1k, of the weights that model.weights=imagenet takes. –: none, or not stated.')
 
 
 def table():
@@ -31,10 +32,11 @@ def table():
     for name, row in BACKBONES.items():
         weights, size = row.weights, sizes[name]
         rows.append((name, f'{size["parameters"]:,}', f'{size["gmac"]:.2f}', str(weights.size),
-                     f'{row.feature_dim:,}', f'{weights.top1:.1f}' if weights.top1 else '–',
+                     str(row.smallest), f'{row.feature_dim:,}',
+                     f'{weights.top1:.1f}' if weights.top1 else '–',
                      weights.licence or '–', weights.source or '–'))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    numbers = range(1, 6)  # these columns are set right
+    numbers = range(1, 7)  # these columns are set right
     return '\n'.join('  '.join(
         cell.rjust(width) if i in numbers else cell.ljust(width)
         for i, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip() for row in rows)

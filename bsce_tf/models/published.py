@@ -62,6 +62,10 @@ def load(model, weights, *, modules=None, fetch=None):
 def _download(weights, path, place, fetch):
     try:
         digest = fetch(weights, path)
+    except ImportError as error:
+        raise InputError(f"model.weights: {weights.filename} of {_address(weights)} needs "
+                         f"huggingface-hub ({error}): pip install 'bsce-tf[pretrained]', or put "
+                         f'the file at {place}.') from error
     except Exception as error:  # the hub's client raises its transport's own errors
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(

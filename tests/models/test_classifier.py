@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bsce_tf.errors import InputError
-from bsce_tf.models import classifier, heads
+from bsce_tf.models import backbones, classifier, heads
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 24, 24, 3)).astype('uint8')
 needs_lite0 = pytest.mark.skipif(
@@ -146,3 +146,15 @@ def test_head_of_a_checkpoint(classes, tmp_path, said):
         np.testing.assert_array_equal(a, b)
     assert ('a classifier of 1000 classes' in said.text) == (classes == 5)
     assert bool(model.get_layer('head').bias.numpy().any()) == (classes == 1000)
+
+
+def test_published_weights_that_cannot_be_had_take_one_line():
+    def build(shape, weights=None):
+        raise Exception('URL fetch failure on https://…/weights.h5: [Errno -3]\nmore lines')
+
+    images = keras.Input((32, 32, 3))
+    model = keras.Model(images, keras.layers.ReLU()(images), name='resnet50')
+    with pytest.raises(InputError, match=r'resnet50 \(keras.applications\) cannot be had '
+                       r'\(URL fetch .*\); expected a network the first time') as error:
+        backbones._load_keras(build, 'keras.applications', model)
+    assert '\n' not in str(error.value)

