@@ -112,7 +112,7 @@ def main(arguments):
         from bsce_tf.evaluation import run_config
         logging.getLogger('tensorflow').addFilter(_is_news)
         config = run_config.resolve(values.mode, values.config, workdir, values['config'])
-        config_check.check(config)
+        config_check.check(config, values.mode)
         for step in MODES[values.mode].steps:
             module, function = step.split(':')
             getattr(importlib.import_module(module), function)(config, workdir)

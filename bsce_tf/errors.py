@@ -16,9 +16,9 @@ class RunError(RuntimeError):
 
 
 class PreemptedError(RunError):
-    """A run that was told to stop (SIGTERM) and saved its state: the same command goes on."""
+    """A run that was told to stop and kept what it had done: the same command goes on."""
 
-    status = 75  # EX_TEMPFAIL of sysexits.h: try again later
+    status = 75  # EX_TEMPFAIL of sysexits.h: try again later; 130 after Ctrl-C
 
 
 def alike(name, names):

@@ -10,6 +10,9 @@ import re
 import shutil
 import uuid
 
+_PATTERN = re.compile(r'\.(\d+)(-[0-9a-f]{32})?\.')
+_writing = set()  # paths that this process is about to rename
+
 
 @contextlib.contextmanager
 def replacing(path):
@@ -18,7 +21,9 @@ def replacing(path):
     After an error, or when the process is killed, `path` is as it was before.
     """
     path = pathlib.Path(path)
-    temporary = path.with_name(f'.{_token()}.{path.name}')  # the suffix says the format
+    # Containers that share a folder may share numbers of processes; the suffix says the format.
+    temporary = path.with_name(f'.{os.getpid()}-{uuid.uuid4().hex}.{path.name}')
+    _writing.add(temporary)
     try:
         yield temporary
         with open(temporary, 'rb') as written:
@@ -26,11 +31,7 @@ def replacing(path):
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _token():
-    """What no other writer has: containers that share a folder may share numbers of processes."""
-    return f'{os.getpid()}-{uuid.uuid4().hex}'
+        _writing.discard(temporary)
 
 
 def check_space(folder, size):
@@ -44,14 +45,31 @@ def check_space(folder, size):
 
 def is_leftover(path):
     """Whether a path is what `replacing` leaves behind when its process is killed."""
-    return re.match(r'\.\d+(-[0-9a-f]{32})?\.', pathlib.Path(path).name) is not None
+    return _PATTERN.match(pathlib.Path(path).name) is not None
 
 
 def remove_leftovers(folder):
-    """Removes what `replacing` left in a folder. Only for who holds its lock, see `locks`."""
+    """Removes what killed processes left in a folder. Only for who holds its lock, see `locks`.
+
+    Processes that only read there need no lock and may write a table: what a living process of this
+    machine writes stays.
+    """
     for path in folder.iterdir() if folder.exists() else ():
-        if is_leftover(path):
+        if is_leftover(path) and not _in_use(path):
             path.unlink(missing_ok=True)
+
+
+def _in_use(path):
+    process = int(_PATTERN.match(path.name)[1])
+    if process == os.getpid():  # or that of an earlier container
+        return path in _writing
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def write_text(path, text):

@@ -7,7 +7,8 @@ import re
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1] / 'bsce_tf'
-FREE = {'fields', 'internals', 'parts', 'losses', 'metrics', 'class_weights', 'errors', 'files'}
+FREE = {'fields', 'internals', 'parts', 'losses', 'metrics', 'class_weights', 'errors', 'files',
+        'locks', 'termination'}
 # Those of one level do not import each other.
 LEVELS = [('data',), ('catalogue', 'models'), ('training',), ('evaluation',),
           ('audit',), ('report',), ('serving',)]

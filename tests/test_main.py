@@ -129,7 +129,7 @@ def test_words_after_the_colon_choose_the_recipe():
     ('data.imbalance', 0.9, '≥ 1'), ('loss.name', 'no_such', 'ce, bce, sce, bsce'),
     ('model.backbone', 'resnet9000', 'small_resnet'), ('data.source', 'ftp', 'fashion_mnist'),
     ('batch_size', 0, '≥ 1'), ('batch_size', 3.5, 'whole number'),
-    ('batch_size', True, 'whole number'), ('image.scales', (), 'at least one'),
+    ('batch_size', True, 'whole number'), ('image.scales', 30, 'whole numbers'),
     ('image.scales', (10,), 'at least image.size'), ('image.eval_scale', 9, 'at least image.size'),
     ('strategy', 'tpu', 'mirrored'), ('optimizer.learning_rate', 0.0, 'above 0'),
     ('schedule.factor', 1.0, 'below 1'),

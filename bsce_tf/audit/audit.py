@@ -10,6 +10,7 @@ from bsce_tf.audit import cleaning, confident, duplicates, judges, quality
 from bsce_tf.data import clean_list, prepare, records
 from bsce_tf.data.examples import Examples
 from bsce_tf.errors import InputError
+from bsce_tf.termination import Terminated
 from bsce_tf.training import resume, workdir
 
 ISSUES, CLEANED, SUMMARY, SCORES = ('label_issues.csv', 'cleaned.csv', 'audit.json', 'scores.npz')
@@ -79,6 +80,14 @@ def audit(config, folder):
     check_machine(config)
     duplicates.check(config.audit.duplicate_similarity)
     folder = workdir.check(folder)
+    with workdir.locked(folder), Terminated() as terminated, terminated.at_once(
+            f'{folder}: told to stop; networks and probabilities that are done stay, and the same '
+            'command goes on'):
+        return _audit(config, folder)
+
+
+def _audit(config, folder):
+    """`audit` in a folder that this process holds."""
     plan = resume.plan(folder, config, fixed=fields.OF_AUDIT)
     config = plan.config
     data, given = load(config)

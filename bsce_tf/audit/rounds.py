@@ -10,6 +10,7 @@ from bsce_tf import fields, files
 from bsce_tf.audit import audit
 from bsce_tf.data import clean_list
 from bsce_tf.evaluation import evaluate
+from bsce_tf.termination import Terminated
 from bsce_tf.training import resume, train, workdir
 
 TABLE = 'rounds.csv'
@@ -40,6 +41,13 @@ def clean_train(config, folder):
     """
     audit.check_machine(config)
     folder = workdir.check(folder)
+    with workdir.locked(folder), Terminated() as terminated, terminated.at_once(
+            f'{folder}: told to stop; rounds that are done stay, and the same command goes on'):
+        return _rounds(config, folder)
+
+
+def _rounds(config, folder):
+    """`clean_train` in a folder that this process holds."""
     plan = resume.plan(folder, config, fixed=fields.OF_ROUNDS)
     config = plan.config
     resume.claim(folder, plan)

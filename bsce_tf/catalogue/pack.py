@@ -16,10 +16,11 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
-from bsce_tf import fields, files
+from bsce_tf import fields, files, locks
 from bsce_tf.data import label_map, records, sources
 from bsce_tf.data.sources import packed
 from bsce_tf.errors import InputError
+from bsce_tf.termination import Terminated
 
 _BATCH = 64  # images read at once
 _FACTS = np.dtype([('label', '<i4'), ('size', '<i8'), ('checksum', '<u4')])
@@ -55,6 +56,13 @@ def pack(examples, folder, shard_images=4096, progress=True):
     """
     fields.check('data.shard_images', shard_images)
     folder = pathlib.Path(folder)
+    with locks.held(folder), Terminated() as terminated, terminated.at_once(
+            f'{folder}: told to stop; shards that are done stay, and the same command goes on'):
+        _pack(examples, folder, shard_images, progress)
+
+
+def _pack(examples, folder, shard_images, progress):
+    """`pack` in a folder that this process holds."""
     reader = records.of(examples)
     plan = {'format': 1, 'images': len(examples), 'shard_images': shard_images,
             'fingerprint': records.fingerprint(examples), 'contents': records.contents(examples)}
@@ -89,9 +97,7 @@ def _begin(folder, plan):
                                  'one of this data.')
             if name == 'pack.json':
                 return True
-    for path in folder.iterdir():
-        if files.is_leftover(path):
-            path.unlink()
+    files.remove_leftovers(folder)
     files.write_json(folder / 'plan.json', plan)
     return False
 

@@ -7,10 +7,12 @@ import pathlib
 import numpy as np
 from tqdm import tqdm
 
+from bsce_tf import locks
 from bsce_tf.data import bad_images, records
 from bsce_tf.data.images import headers
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import adjust, inputs, partial, predictors, run_config
+from bsce_tf.termination import Terminated
 from bsce_tf.training import strategy, workdir
 
 NAME = 'predictions.csv'
@@ -41,11 +43,21 @@ def predict(config, folder):
     Raises:
       InputError: if there is nothing to predict or to predict with, an image is bad, or there is a
         partial file of another input, other models or another format.
-      RunError: if the SavedModel fails on good images.
+      RunError: if the SavedModel fails on good images, or another process writes the output.
+      PreemptedError: after SIGTERM or Ctrl-C.
     """
-    fields = config.predict
     folders = run_config.folders(folder)
-    output = pathlib.Path(fields.output or folders[0] / NAME)
+    output = pathlib.Path(config.predict.output or folders[0] / NAME)
+    with locks.held(output.parent, f'.{output.name}.lock', 'predict.output'), (
+            Terminated()) as terminated, terminated.at_once(
+                f'{output}: told to stop; rows that are done stay in {output.name}.partial, and '
+                'the same command goes on'):
+        _predict(config, folders, output)
+
+
+def _predict(config, folders, output):
+    """`predict` into a file that this process holds."""
+    fields = config.predict
     devices = strategy.of_this_machine(config.strategy, config.replicas)
     if fields.model and config.adjust.tau:
         raise InputError(f'adjust.tau: found {config.adjust.tau} with predict.model; expected 0: a '

@@ -91,7 +91,6 @@ BOOLEAN = Rule(lambda v: type(v) is bool, 'True or False')
 TEXT = Rule(lambda v: type(v) is str, 'a string')
 RANGE = _sequence(lambda v: len(v) == 2 and all(type(x) in (int, float) for x in v)
                   and 0 < v[0] <= v[1], 'two numbers above 0, the smaller first')
-SIZES = _sequence(_sizes, 'whole numbers ≥ 8, at least one')
 MAYBE_SIZES = _sequence(lambda v: not v or _sizes(v), 'whole numbers ≥ 8, or ()')
 EPOCHS = _sequence(lambda v: all(type(s) is int and s > 0 for s in v),
                    'whole numbers ≥ 1 in brackets')

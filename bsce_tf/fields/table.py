@@ -13,7 +13,6 @@ from bsce_tf.fields.rules import (
     MAYBE_SIZES,
     NAMES,
     RANGE,
-    SIZES,
     STAGES,
     TEXT,
     integer,
@@ -76,8 +75,9 @@ TABLE = {
 
     'image.size': Field(331, integer(8),
         'C: side of the crop that the network sees, in pixels; at least 8'),
-    'image.scales': Field((384, 412, 424, 436, 464), SIZES,
-        'training resizes to one of these, then crops; ≥ size'),
+    'image.scales': Field((), MAYBE_SIZES,
+        "training resizes to one of these, then crops; ≥ size; (): in the paper's proportion to "
+        'image.size, of 331 its 384, 412, 424, 436, 464', old=(384, 412, 424, 436, 464)),
     'image.crop': Field('multi_scale', one_of('multi_scale', 'random_resized'),
         'of training: multi_scale | random_resized'),
     'image.area': Field((0.08, 1.0), RANGE, 'random_resized: share of the image; above 0 to 1'),
@@ -85,8 +85,9 @@ TABLE = {
     'image.aspect': Field('squash', one_of('squash', 'keep'),
         'resize to S × S (squash, the paper) or the shorter side (keep)'),
     'image.antialias': Field(False, BOOLEAN, 'low-pass filter when an image is made smaller'),
-    'image.eval_scale': Field(436, integer(8),
-        'validation resizes to this, then crops the centre; ≥ size'),
+    'image.eval_scale': Field(0, integer(0),
+        "validation resizes to this, then crops the centre; ≥ size; 0: in the paper's proportion, "
+        'of 331 its 436', old=436),
 
     'augment.flip': Field(True, BOOLEAN, 'mirror half of the images left to right'),
     'augment.vertical_flip': Field(False, BOOLEAN, 'mirror half of the images upside down'),

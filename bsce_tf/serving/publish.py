@@ -4,10 +4,11 @@ import os
 import pathlib
 import re
 import shutil
+import uuid
 
 import tensorflow as tf
 
-from bsce_tf import files
+from bsce_tf import files, locks
 from bsce_tf.data.images import decode
 from bsce_tf.errors import InputError, RunError
 
@@ -44,7 +45,7 @@ def write_version(base, name, write):
     """Makes the next version of a model, which appears complete or not at all.
 
     Until then it lies in a folder that the server does not take for a version, as its name is no
-    number. A killed export leaves that folder; it can be deleted.
+    number. What a killed export left is removed by the next.
 
     Args:
       base: folder that the server watches.
@@ -56,15 +57,21 @@ def write_version(base, name, write):
 
     Raises:
       InputError: if there is a file where a folder should be.
-      RunError: if TensorFlow cannot write.
+      RunError: if TensorFlow cannot write, or another export of the model runs.
     """
     folder = pathlib.Path(base) / name
     for path in (folder, *folder.parents):
         if path.exists() and not path.is_dir():
             raise InputError(f'config.export.folder: {path} is a file; expected a folder.')
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f'.writing-{os.getpid()}'
-    shutil.rmtree(temporary, ignore_errors=True)
+    with locks.held(folder, what='export.folder'):
+        return _write_version(folder, write)
+
+
+def _write_version(folder, write):
+    """`write_version` in a model's folder that this process holds."""
+    for left in folder.glob('.writing-*'):  # of exports that were killed
+        shutil.rmtree(left, ignore_errors=True)
+    temporary = folder / f'.writing-{uuid.uuid4().hex}'
     temporary.mkdir()
     try:
         result = write(temporary)

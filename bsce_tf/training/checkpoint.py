@@ -15,11 +15,12 @@ from bsce_tf.errors import InputError, RunError
 from bsce_tf.training.state import State
 
 _PATTERN = re.compile(r'step-\d{10}\.h5')
+_DAMAGED = '.damaged'
 _OVERHEAD = 2**12  # bytes of a data set besides its values
 
 
 def save(folder, state, arrays, keep=2):
-    """Writes a checkpoint and removes all but the last ones.
+    """Writes a checkpoint and removes all but the last good ones, and damaged ones before those.
 
     Args:
       folder: pathlib.Path; made if it is missing.
@@ -44,8 +45,24 @@ def save(folder, state, arrays, keep=2):
         reason = os.strerror(error.errno) if error.errno else error
         raise RunError(f'{path}: cannot be written: {reason}; the checkpoint before it is kept, '
                        'and the same command goes on from there.') from error
-    for old in names(folder)[:-keep]:
-        (folder / old).unlink()
+    kept = names(folder)[-keep:]
+    for path in folder.iterdir():
+        if _PATTERN.match(path.name) and path.name < kept[0]:
+            path.unlink()
+
+
+def set_aside(folder, name):
+    """Renames the checkpoints after one, which are damaged if that one is where a run goes on.
+
+    So they do not count among those that are kept. Only for who holds the folder.
+
+    Args:
+      folder: pathlib.Path.
+      name: of the checkpoint that was loaded.
+    """
+    for damaged in names(folder):
+        if damaged > name:
+            (folder / damaged).rename(folder / f'{damaged}{_DAMAGED}')
 
 
 def space(arrays):

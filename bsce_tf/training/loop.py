@@ -1,13 +1,15 @@
 """The epochs of one stage: steps, validation, averages, best weights, checkpoints."""
 
+import contextlib
 import math
 import time
 
+import keras
 import numpy as np
 
 from bsce_tf import files
 from bsce_tf.errors import PreemptedError, RunError
-from bsce_tf.training import averaging, checkpoint, history, workdir
+from bsce_tf.training import averaging, checkpoint, history, strategy, workdir
 from bsce_tf.training.schedule import plateau
 
 MONITOR = 'val_mean_top1_error'
@@ -25,7 +27,7 @@ class Loop:
       swa: an `averaging.Swa` or None.
       chief: whether this worker writes files.
       observers: list of `observer.Observer`.
-      terminated: function that tells whether this process was told to stop.
+      terminated: a `termination.Terminated`.
     """
 
     def __init__(self, config, folder, state, steps, schedule, swa, chief, observers, terminated):
@@ -36,6 +38,9 @@ class Loop:
         wanted = config.averaging.statistics
         self._estimates = wanted == 'estimated' or (wanted == 'auto' and bool(config.model.weights))
         self._statistics = averaging.Statistics(steps.model)
+        self._untraced = steps.accumulate  # steps until TensorFlow has seen both kinds
+        # Several workers can stop together alone, by what travels with the loss of a step.
+        self._alone = strategy.workers_of(steps.strategy)[1] == 1
 
     def run(self, batches, validation, statistics, name_images, watched=None):
         """Trains to the end of the stage.
@@ -49,9 +54,11 @@ class Loop:
 
         Raises:
           RunError: if a loss is not finite or a file cannot be written.
-          PreemptedError: after SIGTERM, when the state is saved.
+          PreemptedError: after SIGTERM or Ctrl-C, when the state is saved.
         """
-        state, iterator, self._watched = self.state, iter(batches), watched or {}
+        state, self._watched = self.state, watched or {}
+        with self._at_once(self._told_to_stop('the last checkpoint')):
+            iterator = iter(batches)
         if state.epoch == state.step == 0:
             self.save()  # a stage begins with weights that its first epoch may replace
         if not state.ended(self.config):
@@ -60,7 +67,33 @@ class Loop:
         while not state.ended(self.config):
             while state.step < self.schedule.epoch_steps:
                 self._step(iterator, name_images)
-            self._end_epoch(validation, statistics)
+            # Of random numbers, which BatchNorm's estimation draws, too.
+            states = [(v, v.numpy()) for v in self.steps.model.variables
+                      if not keras.backend.is_float_dtype(v.dtype)]
+            try:
+                self._end_epoch(validation, statistics)
+            except PreemptedError:  # the epoch's validation comes again
+                for variable, value in states:
+                    variable.assign(value)
+                self.save()
+                raise
+
+    @contextlib.contextmanager
+    def _at_once(self, message):
+        """A signal ends the block wherever it is: for what changes nothing that is saved."""
+        with self.terminated.at_once(message) if self._alone else contextlib.nullcontext():
+            yield
+
+    def _stopping(self, batches):
+        """The batches, until a signal comes: for what must be left in order."""
+        for batch in batches:
+            if self._alone and self.terminated():
+                raise self.terminated.error(self._told_to_stop())
+            yield batch
+
+    def _told_to_stop(self, place=''):
+        place = place or f'step {self.state.total}, which is saved'
+        return f'{self.folder}: told to stop; the same command goes on from {place}'
 
     def _step(self, iterator, name_images):
         state, steps = self.state, self.steps
@@ -74,8 +107,11 @@ class Loop:
             for observer in self.observers:
                 observer.on_first_batch(state.stage, images)
         steps.optimizer.learning_rate = rate
-        loss, save, stop = steps.train(batch, number, self.chief and self._due(),
-                                       self.terminated())
+        with (self._at_once(self._told_to_stop('the last checkpoint')) if self._untraced
+              else contextlib.nullcontext()):
+            loss, save, stop = steps.train(batch, number, self.chief and self._due(),
+                                           self.terminated())
+        self._untraced = max(self._untraced - 1, 0)
         if not math.isfinite(loss):
             raise self._not_finite(loss, number, rate, name_images(number))
         state.step += 1
@@ -86,18 +122,17 @@ class Loop:
         if save or stop or (every and state.total % every == 0):
             self.save()
         if stop:
-            raise PreemptedError(f'{self.folder}: told to stop (SIGTERM); saved at step '
-                                 f'{state.total}. The same command goes on from there.')
+            raise self.terminated.error(self._told_to_stop())
 
     def _end_epoch(self, validation, statistics):
         state, steps = self.state, self.steps
         last = state.epoch * self.schedule.epoch_steps + self.schedule.epoch_steps - 1
         row = {'stage': state.stage, 'epoch': len(state.rows) + 1,
-               'learning_rate': self.schedule.rate(last, state.drops),
-               **steps.results()}
+               'learning_rate': self.schedule.rate(last, state.drops), **steps.results()}
         if self._estimates:  # training does not use them, so they need not be given back
             self._estimate(statistics)
-        row.update(self._evaluate(validation))
+        with self._at_once(self._told_to_stop()):
+            row.update(self._evaluate(validation))
         errors = steps.val_error.correct.numpy(), steps.val_error.total.numpy()
         self._watch(row, '')
         self._keep_best('raw', row[MONITOR], row['epoch'])
@@ -105,9 +140,14 @@ class Loop:
             self._evaluate_average('ema', steps.ema.values(), row, validation,
                                    statistics if self._estimates else None)
         if self.swa and state.epoch >= self.config.epochs - self.config.averaging.swa_epochs:
+            before = self.swa.count, self.swa.values
             self.swa.add(steps.model)
-            if state.epoch == self.config.epochs - 1:
-                self._evaluate_average('swa', self.swa.values, row, validation, statistics)
+            try:
+                if state.epoch == self.config.epochs - 1:
+                    self._evaluate_average('swa', self.swa.values, row, validation, statistics)
+            except PreemptedError:  # the epoch is added when its validation comes again
+                self.swa.count, self.swa.values = before
+                raise
         plateau(state, row[MONITOR], self.config.schedule.patience,
                 self.config.schedule.min_delta)
         state.rows.append(row)
@@ -130,7 +170,7 @@ class Loop:
     def _evaluate_average(self, kind, values, row, validation, statistics=None):
         with averaging.swapped(self.steps.model, values):
             self._estimate(statistics)
-            error = self._evaluate(validation)[MONITOR]
+            error = self._evaluate(self._stopping(validation))[MONITOR]
             row[f'val_{kind}_mean_top1_error'] = error
             self._watch(row, f'_{kind}')
             self._keep_best(kind, error, row['epoch'])
@@ -138,13 +178,14 @@ class Loop:
     def _watch(self, row, kind):
         """Notes the errors of the watched sets, which nothing is chosen by."""
         for name, batches in self._watched.items():
-            row[f'{name}{kind}_mean_top1_error'] = self._evaluate(batches)[MONITOR]
+            row[f'{name}{kind}_mean_top1_error'] = self._evaluate(
+                self._stopping(batches))[MONITOR]
 
     def _estimate(self, statistics):
         """Estimates BatchNorm's statistics on the batches that `statistics()` gives, if any."""
         if statistics is not None:
             count = min(self.config.averaging.batches, self.schedule.epoch_steps)
-            self._statistics.estimate(statistics(), count)
+            self._statistics.estimate(self._stopping(statistics()), count)
 
     def _keep_best(self, kind, error, epoch):
         best = self.state.best

@@ -13,6 +13,7 @@ from bsce_tf.fields import stored
 from bsce_tf.training import stages, workdir
 
 HISTORY = 'config_history.json'
+_ENDLESS = ('plateau', 'constant', 'step')  # rates that do not depend on the last epoch
 _ADVICE = 'to train on, add a stage to config.stages: it begins with the best weights'
 
 
@@ -149,8 +150,9 @@ def _epochs(there, here, number, state):
         return ', and the stage is done'
     if now < begun:
         return f', and {begun} were begun'
-    if begun and there['schedule.name'] == 'cosine':
-        return f', and with schedule.name = cosine every rate so far depends on it ({_ADVICE})'
+    name = there['schedule.name']
+    if begun and name not in _ENDLESS:
+        return f', and with schedule.name = {name} every rate so far depends on it ({_ADVICE})'
     swa = there['averaging.swa_epochs']
     if swa and state.epoch > min(before, now) - swa:
         return f', and averaging.swa_epochs = {swa} has begun or would have begun ({_ADVICE})'

@@ -6,6 +6,9 @@ from bsce_tf.errors import InputError
 FIELDS = ('epochs', 'steps', 'batch_size', 'image', 'augment', 'sampler', 'loss', 'optimizer',
           'schedule', 'averaging', 'model.dropout', 'model.freeze', 'model.head')
 
+# Of the paper, section 4.1: side of the crop, and what images are resized to before it.
+_SIZE, _SCALES, _EVAL_SCALE = 331, (384, 412, 424, 436, 464), 436
+
 
 def resolve(config):
     """The config of every stage: the run's, with what the stage changes.
@@ -25,6 +28,21 @@ def resolve(config):
     return [_stage(config, i, dict(changes)) for i, changes in enumerate(config.stages)]
 
 
+def check_length(config, epoch_steps):
+    """Raises InputError if a stage ends before its warm-up, or before its first update.
+
+    Args:
+      config: ConfigDict of the stage.
+      epoch_steps: steps of an epoch.
+    """
+    steps = config.epochs * epoch_steps
+    for name, value in (('schedule.warmup_steps', config.schedule.warmup_steps),
+                        ('optimizer.accumulate', config.optimizer.accumulate)):
+        if value > steps:
+            raise InputError(f'config.{name}: found {value}; expected at most the {steps} steps of '
+                             f'the stage ({config.epochs} epochs of {epoch_steps}).')
+
+
 def _stage(config, number, changes):
     stage = config.copy_and_resolve_references()
     for name, value in changes.items():
@@ -38,4 +56,14 @@ def _stage(config, number, changes):
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"config.stages[{number}]: found '{name}' = {value!r}, which is no "
                              'field; expected fields of configs/default.py.') from error
+    _set_scales(stage.image)
     return stage
+
+
+def _set_scales(image):
+    """Gives scales that are not set the proportion to the crop that the paper's have."""
+    size = image.size if type(image.size) is int else _SIZE  # a wrong one is told by its check
+    if image.scales in ((), []):
+        image.scales = tuple(dict.fromkeys(round(scale * size / _SIZE) for scale in _SCALES))
+    if image.eval_scale == 0:
+        image.eval_scale = round(_EVAL_SCALE * size / _SIZE)

@@ -12,8 +12,9 @@ from bsce_tf import losses
 from bsce_tf.data import bad_images, pipeline, prepare
 from bsce_tf.data.images import augment
 from bsce_tf.data.sampler import Sampler, drawn
-from bsce_tf.errors import InputError, PreemptedError, RunError
+from bsce_tf.errors import InputError, RunError
 from bsce_tf.models import classifier
+from bsce_tf.termination import Terminated
 from bsce_tf.training import (
     averaging,
     checkpoint,
@@ -30,7 +31,6 @@ from bsce_tf.training.schedule import Schedule
 from bsce_tf.training.state import State
 from bsce_tf.training.steps import Steps
 from bsce_tf.training.summaries import Summaries
-from bsce_tf.training.termination import Terminated
 from bsce_tf.training.tracking import Tracking
 
 _STAGE_SEEDS = 1_000_003  # a prime: stages draw their own images and crops
@@ -55,25 +55,36 @@ def train(config, folder, data=None, watch=None, callbacks=()):
     Raises:
       InputError: if the data, a field or the folder is not as expected; nothing is overwritten.
       RunError: if the loss is no longer finite, a file cannot be written or a worker is lost.
-      PreemptedError: after SIGTERM, when the state is saved.
+      PreemptedError: after SIGTERM or Ctrl-C, when the state is saved.
     """
     folder = workdir.check(folder)
-    plan = resume.plan(folder, config, checkpoint.newest_state(folder / workdir.CHECKPOINTS))
-    config = plan.config
-    devices = strategy.create(config.strategy, config.replicas)
-    parts = stages.resolve(config)
-    for part in parts:
-        _check(part, devices)
-    if callbacks and strategy.workers_of(devices)[1] > 1:
-        raise InputError('callbacks: found some with several workers; expected none there, as only '
-                         'the chief could call them.')
-    set_up(config)
-    if data is None:
-        print(f'{folder}: reading what images there are ({config.data.source})', flush=True)
-        data = prepare.load(**config.data, seed=config.seed)
-    workdir.check_data(folder, data)
-    with _lost_workers(devices), Terminated() as terminated:
-        state, arrays = _restored(folder / workdir.CHECKPOINTS, devices)
+    chief = strategy.is_chief(config.strategy)
+    with Terminated() as terminated, workdir.locked(folder) if chief else contextlib.nullcontext():
+        _train(config, folder, data, (watch or {}, callbacks), terminated)
+
+
+def _train(config, folder, data, beside, terminated):
+    """`train` in a folder that this process holds; `beside` are sets to watch, and callbacks."""
+    with terminated.at_once(_before_a_step(folder)):
+        plan = resume.plan(folder, config, checkpoint.newest_state(folder / workdir.CHECKPOINTS))
+        config = plan.config
+        devices = strategy.create(config.strategy, config.replicas)
+        parts = stages.resolve(config)
+        for part in parts:
+            _check(part, devices)
+        if beside[1] and strategy.workers_of(devices)[1] > 1:
+            raise InputError('callbacks: found some with several workers; expected none there, as '
+                             'only the chief could call them.')
+        set_up(config)
+        if data is None:
+            print(f'{folder}: reading what images there are ({config.data.source})', flush=True)
+            data = prepare.load(**config.data, seed=config.seed)
+        workdir.check_data(folder, data)
+        _check_stages(parts[checkpoint.newest_state(folder / workdir.CHECKPOINTS).stage:], data)
+        set_up(config)  # once more: models that were only tried have drawn numbers
+    with _lost_workers(devices):
+        with terminated.at_once(_before_a_step(folder)):
+            state, arrays = _restored(folder / workdir.CHECKPOINTS, devices)
         if state.stage == len(parts) - 1 and state.ended(parts[-1]):
             if plan.changes and strategy.workers_of(devices)[0] == 0:
                 resume.claim(folder, plan)
@@ -86,10 +97,15 @@ def train(config, folder, data=None, watch=None, callbacks=()):
                 arrays = None
             with devices.scope():
                 _train_stage(plan, parts[number], folder, data, state, arrays, devices,
-                             terminated, watch or {}, callbacks)
+                             terminated, beside)
         if terminated():  # after the last step, which asks for it, too
-            raise PreemptedError(f'{folder}: told to stop (SIGTERM); all epochs are done and '
-                                 'saved. The same command goes on with what follows.')
+            raise terminated.error(f'{folder}: told to stop; all epochs are done and saved. The '
+                                   'same command goes on with what follows')
+
+
+def _before_a_step(folder):
+    return (f'{folder}: told to stop before a step was done; the same command goes on from the '
+            'last checkpoint, or begins')
 
 
 def set_up(config):
@@ -161,9 +177,21 @@ def evaluation_batches(config, examples, bad, shard=(0, 1), full=False):
         bad=bad)
 
 
-def _train_stage(plan, config, folder, data, state, arrays, devices, terminated, watch,
-                 callbacks):
+def _train_stage(plan, config, folder, data, state, arrays, devices, terminated, beside):
     """Trains one stage, whose config is `config`, from `state` and the arrays saved with it."""
+    bad = bad_images_of(config, folder if strategy.workers_of(devices)[0] == 0 else None)
+    with terminated.at_once(_before_a_step(folder)):
+        loop, arguments = _prepared(plan, config, folder, data, state, arrays, devices, terminated,
+                                    beside, bad)
+    with bad.raising(), contextlib.ExitStack() as stack:
+        for observer in loop.observers:
+            stack.push(observer.close)
+        loop.run(*arguments)
+
+
+def _prepared(plan, config, folder, data, state, arrays, devices, terminated, beside, bad):
+    """(`Loop` of a stage, arguments of its `run`)."""
+    watch, callbacks = beside
     worker, _ = strategy.workers_of(devices)
     model, steps = _build(config, folder, data, state, arrays)
     if worker == 0:
@@ -179,7 +207,6 @@ def _train_stage(plan, config, folder, data, state, arrays, devices, terminated,
     sampler = Sampler(data.train.labels, data.train.num_classes, seed, config.sampler.gamma,
                       config.sampler.cap)
     epoch_steps = config.steps or max(sampler.epoch_size // config.batch_size, 1)
-    bad = bad_images_of(config, folder if worker == 0 else None)
 
     def batches(start):
         return strategy.distribute(devices, lambda shard: _training_batches(
@@ -202,12 +229,9 @@ def _train_stage(plan, config, folder, data, state, arrays, devices, terminated,
         return strategy.distribute(devices, lambda shard: evaluation_batches(
             config, examples, bad, shard, devices.num_replicas_in_sync > 1))
 
-    with bad.raising(), contextlib.ExitStack() as stack:
-        for observer in observers:
-            stack.push(observer.close)
-        loop.run(batches(state.epoch * epoch_steps + state.step), evaluated(data.validation),
-                 lambda: batches(0), name_images,
-                 {name: evaluated(examples) for name, examples in watch.items()})
+    return loop, (batches(state.epoch * epoch_steps + state.step), evaluated(data.validation),
+                  lambda: batches(0), name_images,
+                  {name: evaluated(examples) for name, examples in watch.items()})
 
 
 def _build(config, folder, data, state, arrays):
@@ -246,6 +270,8 @@ def _restored(checkpoints, devices):
     """(State, arrays) of the newest whole checkpoint, the same on every worker; or a new State."""
     if strategy.workers_of(devices)[0] == 0:
         found = checkpoint.load(checkpoints)
+        if found:
+            checkpoint.set_aside(checkpoints, found[0])
     number = strategy.from_chief(devices, lambda: found[1].total if found else -1)
     if number < 0:
         return State(), None
@@ -280,6 +306,23 @@ def _check(config, devices):
     if config.jit_compile and config.model.sync_batch_norm and devices.num_replicas_in_sync > 1:
         raise InputError('jit_compile: found True with several replicas and model.sync_batch_norm; '
                          'expected one of the two to be False, as XLA cannot cross replicas.')
+
+
+def _check_stages(parts, data):
+    """Makes what stages are made of, so that a mistake in a later one is not found after days."""
+    counts = data.train.counts
+    for part in parts:
+        cap = part.sampler.cap
+        images = int(np.minimum(counts, cap).sum() if cap else counts.sum())
+        stages.check_length(part, part.steps or max(images // part.batch_size, 1))
+    for part in parts[1:]:
+        augment.build(augment.Augmentation(**part.augment))
+        make_loss(part, counts)
+    different = {(part.image.size, tuple(part.model.freeze), part.model.head): part
+                 for part in parts[1:]}
+    for part in different.values():
+        make_model(part, data.train.num_classes, data.train.channels)
+        keras.backend.clear_session()
 
 
 @contextlib.contextmanager

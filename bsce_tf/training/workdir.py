@@ -1,5 +1,6 @@
 """The folder of one run: who owns it and what lies where."""
 
+import contextlib
 import json
 import pathlib
 from typing import NamedTuple
@@ -7,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import config_dict
 
-from bsce_tf import files
+from bsce_tf import files, locks
 from bsce_tf.data import label_map, records
 from bsce_tf.errors import InputError
 from bsce_tf.fields import stored
@@ -60,12 +61,29 @@ def check(workdir):
         if folder.exists() and not folder.is_dir():
             raise InputError(f'--workdir: {folder} is a file; expected a folder.')
         if not (folder / CONFIG).exists() and folder.exists() and any(
-                not files.is_leftover(path) for path in folder.iterdir()):
+                not files.is_leftover(path) and path.name != locks.NAME
+                for path in folder.iterdir()):
             raise InputError(f'--workdir: {folder} is not empty and holds no {CONFIG}; expected an '
                              'empty folder or one of an earlier run.')
     except OSError as error:
         raise unusable(folder, error) from error
     return folder
+
+
+@contextlib.contextmanager
+def locked(folder):
+    """Holds the folder of a run for this process, see `locks.held`.
+
+    Raises:
+      RunError: if another process holds it.
+      InputError: if it cannot be made or written.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locks.held(folder))
+        except OSError as error:
+            raise unusable(folder, error) from error
+        yield
 
 
 def check_data(folder, data):

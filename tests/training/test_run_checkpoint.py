@@ -32,6 +32,23 @@ def test_the_last_ones_are_kept(tmp_path):
     assert checkpoint.load(tmp_path / 'none') is None
 
 
+@pytest.mark.parametrize('keep', [1, 2])
+def test_damaged_ones_do_not_count_among_those_that_are_kept(tmp_path, keep):
+    for total in range(1, 4):
+        checkpoint.save(tmp_path, State(total=total), ARRAYS, keep=3)
+    for total in (2, 3):
+        (tmp_path / checkpoint.name_of(total)).write_bytes(b'')
+    name, state, _ = checkpoint.load(tmp_path)
+    assert state.total == 1
+    checkpoint.set_aside(tmp_path, name)
+    assert checkpoint.names(tmp_path) == [checkpoint.name_of(1)]
+    for total in (2, 4, 5):  # a step that was damaged is reached again
+        checkpoint.save(tmp_path, State(total=total), ARRAYS, keep)
+        assert checkpoint.load(tmp_path)[1].total == total
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [
+        checkpoint.name_of(total) for total in (4, 5)[-keep:]]
+
+
 @pytest.mark.parametrize('damage', ['empty', 'cut', 'text', 'array'])
 def test_damaged_files_give_way_to_the_one_before(tmp_path, caplog, damage):
     values = [np.random.default_rng(0).normal(size=5000).astype('float32')]

@@ -1,0 +1,180 @@
+"""What fields must be beside each other, and which have no effect beside others."""
+
+from absl import logging
+
+from bsce_tf import fields, losses
+from bsce_tf.errors import InputError
+from bsce_tf.fields import stored
+from bsce_tf.models import backbones
+from bsce_tf.training import stages
+
+_FAR = 2  # times the crop: from there on a crop shows a quarter of the image or less
+
+# Fields, when they count, and that in words. Those that are not here always count.
+EFFECTS = (
+    ('replicas', lambda c: c.strategy != 'one', 'strategy other than one'),
+    ('data.noise_kind', lambda c: c.data.noise > 0, 'data.noise'),
+    ('data.max_bad_fraction', lambda c: c.data.on_error == 'skip', 'data.on_error = skip'),
+    ('data.validation_fraction', lambda c: not c.data.validation, 'no data.validation'),
+    ('image.scales', lambda c: c.image.crop == 'multi_scale' or not c.tta.scales,
+     'image.crop = multi_scale, or no tta.scales'),
+    ('image.area image.aspect_ratio', lambda c: c.image.crop == 'random_resized',
+     'image.crop = random_resized'),
+    ('augment.num_layers augment.magnitude', lambda c: c.augment.policy == 'randaugment',
+     'augment.policy = randaugment'),
+    ('augment.autoaugment_policy', lambda c: c.augment.policy == 'autoaugment',
+     'augment.policy = autoaugment'),
+    ('model.head_scale model.head_learn_scale', lambda c: c.model.head == 'cosine',
+     'model.head = cosine'),
+    ('model.head_tau', lambda c: c.model.head == 'tau', 'model.head = tau'),
+    ('loss.weight_cap', lambda c: _balance(c) == 'weights', 'a loss or loss.balance with weights'),
+    ('loss.effective_beta', lambda c: _balance(c) == 'effective',
+     'a loss or loss.balance of effective numbers'),
+    ('loss.tau', lambda c: _balance(c) == 'logit_adjustment',
+     'a loss or loss.balance of logit_adjustment'),
+    ('loss.reverse_on', lambda c: _balance(c) == 'logit_adjustment' and c.loss.beta > 0
+     and 'reverse_on' in losses.row(c.loss.name).fields, 'a reverse term and a prior'),
+    *((f'loss.{field}', lambda c, field=field: field in losses.row(c.loss.name).fields.values(),
+       'loss.name ' + ', '.join(name for name, row in losses.TABLE.items()
+                                if field in row.fields.values()))
+      for field in sorted({f for row in losses.TABLE.values() for f in row.fields.values()}
+                          - {'reverse_on'})),
+    ('optimizer.momentum', lambda c: c.optimizer.name == 'sgd', 'optimizer.name = sgd'),
+    ('optimizer.nesterov', lambda c: c.optimizer.name == 'sgd' and c.optimizer.momentum > 0,
+     'optimizer.name = sgd and momentum'),
+    ('optimizer.decay_all', lambda c: c.optimizer.weight_decay > 0, 'optimizer.weight_decay'),
+    ('schedule.factor', lambda c: c.schedule.name in ('plateau', 'step'),
+     'schedule.name plateau, step'),
+    ('schedule.patience schedule.min_rate', lambda c: c.schedule.name == 'plateau',
+     'schedule.name = plateau'),
+    ('schedule.min_delta', lambda c: c.schedule.name == 'plateau' or c.schedule.stop_patience,
+     'schedule.name = plateau, or stop_patience'),
+    ('schedule.milestones', lambda c: c.schedule.name == 'step', 'schedule.name = step'),
+    ('schedule.final', lambda c: c.schedule.name == 'cosine', 'schedule.name = cosine'),
+    ('averaging.batches', lambda c: c.averaging.swa_epochs > 0 or (
+        c.averaging.statistics == 'estimated')
+        or (c.averaging.statistics == 'auto' and c.model.weights),
+     'averaging.swa_epochs, or statistics that are estimated'),
+    ('audit.folds', lambda c: not c.audit.model, 'no audit.model'),
+    ('predict.top_k', lambda c: c.predict.format == 'csv', 'predict.format = csv'),
+)
+
+
+def check(parts):
+    """Raises InputError for the first pair of fields that cannot be together.
+
+    Args:
+      parts: list of ConfigDicts, one a stage, see `training.stages`; each field is in its range.
+    """
+    for number, config in enumerate(parts):
+        _check_scales(config)
+        _check_loss(config)
+        _check_optimizer(config)
+        _check_schedule(config)
+        _check_averages(parts[:number + 1], config)
+        mixed = [name for name in ('mixup', 'cutmix') if config.augment[name]]
+        if mixed and config.batch_size % 2:
+            raise InputError(f'config.batch_size: found {config.batch_size} with augment.'
+                             f'{mixed[0]}, which mixes pairs; expected an even number.')
+
+
+def warn(config, parts):
+    """Warns of fields that were set and change nothing, and of what is hardly meant.
+
+    Args:
+      config: ConfigDict of the run.
+      parts: of its stages, as in `check`.
+    """
+    own = stored.flat(stored.tuples(config.to_dict()))
+    for names, counts, words in EFFECTS:
+        for name in names.split():
+            if own[name] != fields.TABLE[name].default and not any(map(counts, parts)):
+                logging.warning('config.%s: found %r, which changes nothing; it counts with %s.',
+                                name, own[name], words)
+            for number, changes in enumerate(config.stages):
+                if name in changes and not counts(parts[number]):
+                    logging.warning('config.stages[%d]: found %s = %r, which changes nothing; it '
+                                    'counts with %s.', number, name, changes[name], words)
+    for number, part in enumerate(parts):
+        for message in _doubts(part):
+            logging.warning('stage %d: %s', number, message)
+
+
+def _doubts(config):
+    """Yields what is allowed and hardly meant."""
+    size, schedule = config.image.size, config.schedule
+    seen = [('image.eval_scale', config.image.eval_scale)]
+    if config.image.crop == 'multi_scale':
+        seen.append(('image.scales', min(config.image.scales)))
+    for name, scale in seen:
+        if scale >= _FAR * size:
+            yield (f'{name}: found {scale} with image.size {size}, so that the network sees '
+                   f'{(size / scale)**2:.0%} of a picture; expected scales nearer to the size, or '
+                   f"none, which gives the paper's proportions.")
+    if schedule.name == 'step' and not schedule.milestones:
+        yield 'schedule.name: found step without schedule.milestones; the rate never falls.'
+    late = [epoch for epoch in schedule.milestones if epoch >= config.epochs]
+    if schedule.name == 'step' and late:
+        yield (f'schedule.milestones: found {late[0]}, and the stage has {config.epochs} epochs; '
+               'the rate does not fall there.')
+
+
+def _check_scales(config):
+    size = config.image.size
+    backbones.check_size(config.model.backbone, size)
+    for name, scale in (('image.scales', min(config.image.scales)),
+                        ('image.eval_scale', config.image.eval_scale),
+                        ('tta.scales', min(config.tta.scales, default=size))):
+        if scale < size:
+            raise InputError(f'config.{name}: found {scale}; expected at least image.size, '
+                             f'which is {size}.')
+
+
+def _check_loss(config):
+    loss = config.loss
+    mixed = [name for name in ('augment.mixup', 'augment.cutmix', 'loss.label_smoothing')
+             if config[name.partition('.')[0]][name.partition('.')[2]]]
+    if mixed and not losses.row(loss.name).soft:
+        raise InputError(f'config.loss.name: found {loss.name!r} with {mixed[0]}; expected 0 '
+                         'there, as this loss takes hard labels alone.')
+    if loss.name == 'ldam' and loss.ldam_margin * loss.ldam_scale > 60:
+        raise InputError(f'config.loss.ldam_scale: found {loss.ldam_scale}; expected ldam_scale × '
+                         'ldam_margin to be 60 or less.')
+
+
+def _check_optimizer(config):
+    norm, value = config.optimizer.clip_norm, config.optimizer.clip_value
+    if norm and value:
+        raise InputError(f'config.optimizer.clip_norm: found {norm} with optimizer.clip_value = '
+                         f'{value}; expected one of them to be 0.')
+
+
+def _check_schedule(config):
+    floor, rate = config.schedule.min_rate, config.optimizer.learning_rate
+    if floor > rate:
+        raise InputError(f'config.schedule.min_rate: found {floor}; expected at most '
+                         f'optimizer.learning_rate, which is {rate}.')
+    if config.schedule.stop_patience and config.averaging.swa_epochs:
+        raise InputError('config.schedule.stop_patience: found '
+                         f'{config.schedule.stop_patience} with averaging.swa_epochs = '
+                         f'{config.averaging.swa_epochs}; expected one of them to be 0: a stage '
+                         'that ends early does not come to its last epochs.')
+    if config.steps:
+        stages.check_length(config, config.steps)
+
+
+def _check_averages(parts, config):
+    epochs, selected = config.averaging.swa_epochs, config.averaging.select
+    if epochs > config.epochs:
+        raise InputError(f'config.averaging.swa_epochs: found {epochs}; expected at most epochs, '
+                         f'which is {config.epochs}.')
+    made = {'ema': any(part.averaging.ema for part in parts),
+            'swa': any(part.averaging.swa_epochs for part in parts)}
+    if not made.get(selected, True):
+        field = {'ema': 'averaging.ema', 'swa': 'averaging.swa_epochs'}[selected]
+        raise InputError(f"config.averaging.select: found '{selected}' with {field} = 0, which "
+                         'makes no such weights; expected it to be above 0.')
+
+
+def _balance(config):
+    return losses.balance_of(config.loss.name, config.loss.balance)

@@ -1,0 +1,380 @@
+"""What a field names, looked at by the shortest way through the program: one function a kind.
+
+Each takes a ConfigDict and a folder with pictures, tables and lists, see `world`, and gives what
+can be compared; an InputError is looked at by its words.
+"""
+
+import contextlib
+import csv
+import itertools
+import json
+import pathlib
+import types
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+from PIL import Image
+from tensorflow.python.framework import config as tf_config  # no public way to turn it off again
+
+from bsce_tf.audit import audit, judges, rounds, top_probabilities
+from bsce_tf.catalogue import pack
+from bsce_tf.data import prepare
+from bsce_tf.data.sampler import Sampler
+from bsce_tf.data.sources import index_cache
+from bsce_tf.evaluation import adjust, members
+from bsce_tf.evaluation.evaluate import evaluate
+from bsce_tf.evaluation.predict import predict
+from bsce_tf.report.report import report
+from bsce_tf.serving import export
+from bsce_tf.termination import Terminated
+from bsce_tf.training import averaging, resume, stages, strategy, train, workdir
+from bsce_tf.training.loop import Loop
+from bsce_tf.training.state import State
+
+ERRORS = (0.5, 0.495, 0.49, 0.3, 0.31, 0.32)  # of validation, an epoch each
+COUNTS = np.array([900, 90, 9])
+RNG = np.random.default_rng(0)
+LOGITS, LABELS = RNG.normal(0, 2, (6, 3)).astype('float32'), np.array([0, 1, 2, 0, 1, 2])
+
+
+def tiny(shape):
+    """A network that is built in no time."""
+    inputs = keras.Input(shape)
+    x = layers.Conv2D(4, 3, 2, name='stem')(inputs)
+    x = layers.BatchNormalization(name='stem_bn')(x)
+    x = layers.ReLU(name='stem_relu')(x)
+    return keras.Model(inputs, layers.Conv2D(6, 3, 2, name='last')(x), name='tiny')
+
+
+def other(shape):
+    """The same under another name."""
+    network = tiny(shape)
+    return keras.Model(network.input, network.output, name='other')
+
+
+def world(folder):
+    """Makes pictures of two classes, tables of them and lists."""
+    for name, count in (('train', 12), ('val', 4), ('test', 4)):
+        (folder / name).mkdir()
+        with open(folder / f'{name}.csv', 'w', newline='') as file:
+            rows = csv.writer(file)
+            rows.writerow(['image', 'label', 'copy', 'kind'])
+            for i in range(count):
+                path = f'{name}/{i}.png'
+                Image.fromarray(RNG.integers(0, 255, (30, 40, 3), np.uint8)).save(folder / path)
+                rows.writerow([path, 'ab'[i % 2], f'./{path}', 'xyz'[i % 3]])
+        rows = (folder / f'{name}.csv').read_text().splitlines()
+        (folder / f'{name}_short.csv').write_text('\n'.join(rows[:-2]) + '\n')
+    (folder / 'elsewhere').symlink_to(folder)
+    (folder / 'names.json').write_text('["b", "a"]')
+    (folder / 'clean.csv').write_text('image,label\n' + ''.join(
+        f'{split}/{i}.png,{"ab"[i % 2]}\n' for split in ('train', 'val', 'test') for i in range(4)))
+
+
+@contextlib.contextmanager
+def replaced(*changes):
+    """Within the block attributes have other values: (owner, name, value) each."""
+    with contextlib.ExitStack() as stack:
+        for owner, name, value in changes:
+            stack.callback(setattr, owner, name, getattr(owner, name))
+            setattr(owner, name, value)
+        yield
+
+
+def part_of(config):
+    return stages.resolve(config)[0]
+
+
+def data(config, place):
+    splits = prepare.load(**config.data, seed=config.seed)
+    return [(part.root, part.class_names, part.labels.tolist(),
+             [part.name(i) for i in range(len(part))]) for part in splits if part is not None]
+
+
+def cache(config, place):
+    with replaced((index_cache, '_SMALLEST', 0)):
+        data(config, place)
+    return sorted(path.name for path in pathlib.Path(place / 'cache').glob('*'))
+
+
+def packs(config, place):
+    pack.run(config, place / str(config.data.shard_images))
+    return sorted(path.name for path in (place / str(config.data.shard_images)).rglob('shard*'))
+
+
+def bad(config, place):
+    found = train.bad_images_of(config, None)
+    return found.on_error, found.max_fraction, found.max_pixels
+
+
+def batch(config, place):
+    """The first training batch, whose images are pixels and order, crop and augmentation."""
+    part = part_of(config)
+    examples = prepare.load(**config.data, seed=config.seed).train
+    sampler = Sampler(examples.labels, examples.num_classes, part.seed, part.sampler.gamma,
+                      part.sampler.cap)
+    batches = train._training_batches(part, examples, sampler, part.seed, 0,
+                                      train.bad_images_of(part, None), (0, 1))
+    return [np.asarray(value).tobytes() for value in tf.nest.flatten(next(iter(batches)))]
+
+
+def validation(config, place):
+    examples = prepare.load(**config.data, seed=config.seed).validation
+    batches = train.evaluation_batches(part_of(config), examples, train.bad_images_of(config, None))
+    return next(iter(batches))[0].numpy().tobytes()
+
+
+def loss(config, place):
+    return train.make_loss(part_of(config), COUNTS).call(LABELS, LOGITS).numpy().tolist()
+
+
+def network(config, place):
+    """Layers, and logits of one picture in training, where dropout counts."""
+    train.set_up(config)
+    model = train.make_model(part_of(config), 3, 3)
+    norms = [(layer.synchronized, layer.momentum) for layer in model._flatten_layers()
+             if isinstance(layer, layers.BatchNormalization)]
+    pixels = np.random.default_rng(0).integers(0, 255, (2, 16, 16, 3)).astype('float32')
+    return ([layer.name for layer in model._flatten_layers()], norms,
+            [v.path for v in model.trainable_variables], model.layers[-2].compute_dtype,
+            [type(layer).__name__ for layer in model.layers],
+            np.asarray(model(pixels, training=True)).tolist())
+
+
+def determinism(config, place):
+    train.set_up(config)
+    found = tf_config.is_op_determinism_enabled()
+    tf_config.disable_op_determinism()
+    return found
+
+
+def devices(config, place):
+    found = strategy.create(config.strategy, config.replicas)
+    return type(found).__name__, found.num_replicas_in_sync
+
+
+def _built(config):
+    train.set_up(config)
+    examples = types.SimpleNamespace(num_classes=3, channels=3, counts=COUNTS)
+    return train._build(part_of(config), None, types.SimpleNamespace(train=examples), State(), None)
+
+
+def weights(config, place):
+    return [w.tolist() for w in _built(config)[0].get_weights()]
+
+
+def update(config, place):
+    """Weights after two steps of the optimizer, with gradients that are the same for all."""
+    model, steps = _built(config)
+    for scale in (3.0, -1.0):
+        variables = model.trainable_variables
+        steps.optimizer.apply([tf.fill(v.shape, scale) * (1 + v) for v in variables], variables)
+    return [v.numpy().tolist() for v in model.trainable_variables]
+
+
+def steps(config, place):
+    made = _built(config)[1]
+    return (made.accumulate, len(made.sums), type(made._gradients_of).__name__,
+            made.ema is not None)
+
+
+def rates(config, place):
+    schedule = train._schedule(part_of(config), 4)
+    return [schedule.rate(step, drops) for step in range(16) for drops in (0, 2)]
+
+
+class _Steps:
+    """A network that learns by a script."""
+
+    strategy = tf.distribute.get_strategy()
+    accumulate, ema, variables, sums, batch_size = 1, None, [], [], 4
+    optimizer = types.SimpleNamespace(learning_rate=0.0)
+    val_error = types.SimpleNamespace(correct=tf.zeros(1), total=tf.zeros(1))
+
+    def __init__(self):
+        self.errors = itertools.chain(ERRORS, itertools.repeat(ERRORS[-1]))
+        self.model = tiny((16, 16, 3))
+
+    def train(self, batch, number, save, stop):
+        return 0.0, save, stop
+
+    def results(self):
+        return {'loss': 0.0, 'mean_top1_error': 0.0}
+
+    def evaluate(self, batches):
+        return {'val_loss': 0.0, 'val_mean_top1_error': next(self.errors)}
+
+    def reset(self):
+        pass
+
+
+def loop(config, place):
+    """Rows of the history, and the checkpoints, of a stage that goes by a script."""
+    folder = place / 'loop' / str(len(list((place / 'loop').glob('*'))))
+    folder.mkdir(parents=True)
+    part = part_of(config)
+    Loop(part, folder, State(), _Steps(), train._schedule(part, 4), None, True, [],
+         Terminated()).run(itertools.repeat((tf.zeros([4]),)), [], None, None)
+    return ((folder / 'metrics.csv').read_text(),
+            sorted(path.name for path in (folder / 'checkpoints').iterdir()))
+
+
+def run(config, place):
+    """Files of a run, its history, and batches of which statistics were estimated."""
+    counts, estimate = [], averaging.Statistics.estimate
+    folder = place / 'run' / str(len(list((place / 'run').glob('*'))))
+
+    def noted(statistics, batches, count):
+        counts.append(count)
+        estimate(statistics, batches, count)
+
+    with replaced((averaging.Statistics, 'estimate', noted)):
+        train.train(config, folder)
+    return (sorted(path.name for path in folder.iterdir()), counts,
+            sorted(path.name for path in (folder / 'checkpoints').iterdir()))
+
+
+def number_of_stages(config, place):
+    return [part.epochs for part in stages.resolve(config)]
+
+
+def tracked(config, place):
+    return [type(observer).__name__ for observer in train._observers(config, config, place, 4)]
+
+
+def selected(config, place):
+    folder = place / config.averaging.select
+    resume.claim(folder, resume.plan(folder, config))
+    splits = prepare.load('generated')
+    workdir.describe(folder, splits)
+    best = {'stage': 0, 'epoch': 1, 'error': 0.5}
+    (folder / 'best.json').write_text(json.dumps({'raw': best, 'ema': best}))
+    for name in ('best', 'ema'):
+        (folder / f'{name}.weights.h5').touch()
+    return workdir.read(folder).best['kind']
+
+
+def scales(config, place):
+    return members.of_run(workdir.read(place / 'run' / '0'), tuple(config.tta.scales)).scales
+
+
+def taus(config, place):
+    return adjust.taus(config, [workdir.read(place / 'run' / '0')],
+                       strategy.of_this_machine('one', 0))
+
+
+def tables(config, place):
+    evaluate(config, f'{place / "run" / "0"},{place / "run" / "1"}')
+    return (place / 'tables' / 'ensemble.json').exists()
+
+
+def predictions(config, place):
+    for old in place.rglob('predictions.csv'):
+        old.unlink()
+    predict(config, place / 'run' / '0')
+    return [(str(path), path.read_text()) for path in place.rglob('predictions.csv')]
+
+
+def exported(config, place):
+    """What an export is told to write, without TensorFlow's writing of it."""
+    found = []
+
+    class Graph:
+        def __init__(self, parts, names, **options):
+            found.append({**options, 'assets': 0})
+
+        def signatures(self):
+            return {}
+
+    def write_version(base, name, write):
+        found.append((str(base), name))
+        return place, write(place / 'nowhere')
+
+    def compare(where, parts, images, max_pixels):
+        found.append([hash(image) for image in images])
+        return 0.0
+
+    parts = export._parts
+
+    def noted(*arguments):
+        made = parts(*arguments)
+        found.append(made[1])  # what was done to them, in words
+        return made
+
+    with replaced(
+            (export.graph, 'Graph', Graph), (export.publish, 'write_version', write_version),
+            (export.check, 'compare', compare), (export.publish, 'require_messages', list),
+            (export.publish, 'write_server_files', lambda *_: None),
+            (export.publish, 'write_warm_up', lambda *_: None),
+            (export.provenance, 'write', lambda *_: []),
+            (tf.saved_model, 'save', lambda *_, **__: None),
+            (export, '_parts', noted)):
+        export.export(config, place / 'run' / '0')
+    return found
+
+
+def page(config, place):
+    path = report(config, place / 'run' / '0')
+    text = pathlib.Path(path).read_text(encoding='utf-8')
+    return str(path), text.count('<tr'), text.count('<img')
+
+
+def decided(config, place):
+    """What an audit decides where good judges find a fifth of the labels wrong."""
+    rng = np.random.default_rng(3)
+    examples = prepare.load('generated').train
+    size = len(examples)
+    right = np.where(rng.random(size) < 0.2, rng.integers(0, 6, size), examples.labels)
+    found = rng.dirichlet(np.ones(6), size) * rng.uniform(0.02, 0.5, (size, 1))
+    found[np.arange(size), right] += 1 - found.sum(axis=1)
+    found = found.astype('float32')
+    order = np.argsort(-found, axis=1)
+    sparse = top_probabilities.Sparse(order.astype('int32'), np.take_along_axis(found, order, 1),
+                                      found[np.arange(size), examples.labels])
+    result = audit.find(examples, sparse, np.arange(size) % 2, config.audit)
+    return (result.scores.tolist(), result.decision.dropped.tolist(),
+            result.decision.labels.tolist())
+
+
+def judged(config, place):
+    """How many networks an audit trains, and how many classes it keeps of an image."""
+    called = []
+    data = prepare.load('generated')
+    with replaced((judges, '_train', lambda *_: called.append(1)),
+                  (workdir, 'read', lambda _: None),
+                  (judges, '_judged', lambda config, run, folder, examples, title:
+                   top_probabilities.empty(len(examples), min(config.audit.top_k, 6)))):
+        sparse, _ = judges.by_folds(config, place, data)
+    return len(called), sparse[0].shape
+
+
+def audited(config, place):
+    """Which parts of an audit run."""
+    called = []
+
+    def by(name):
+        def call(*_):
+            called.append(name)
+            return None, None  # as judges do
+
+        return call
+
+    folder = place / 'audits' / str(len(list((place / 'audits').glob('*'))))
+    with replaced((judges, 'by_model', by('model')), (judges, 'by_folds', by('folds')),
+                  (audit, 'find', by('find')), (audit, '_write', by('write')),
+                  (audit, '_write_duplicates', by('duplicates'))):
+        audit.audit(config, folder)
+    return called
+
+
+def cleaned(config, place):
+    """How often clean_train audits."""
+    called = []
+    folder = place / 'rounds' / str(config.audit.rounds)
+    with replaced((audit, 'audit', lambda *_: called.append(1)), (rounds, '_train', lambda *_: 0),
+                  (rounds, '_row', lambda *_: {}), (rounds, '_write', lambda *_: 0),
+                  (rounds, '_markdown', lambda _: '')):
+        rounds.clean_train(config, folder)
+    return len(called)
