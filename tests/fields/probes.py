@@ -241,7 +241,8 @@ def number_of_stages(config, place):
 
 
 def tracked(config, place):
-    return [type(observer).__name__ for observer in train._observers(config, config, place, 4)]
+    found = train._observers(config, config, place, 4, 48)
+    return [type(observer).__name__ for observer in found]
 
 
 def selected(config, place):
