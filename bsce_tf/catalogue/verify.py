@@ -1,5 +1,9 @@
 """Decodes every image once and lists the bad ones, so that none ends a training run.
 
+A damaged JPEG may decode: its decoder fills up what it cannot read, and only warns. So warnings are
+listed, too, apart from the bad images, since some are harmless, as that of stray bytes before a
+marker.
+
 Worker processes judge the images, because a decoder that crashes must not take the run with it: a
 file that kills its worker is itself found bad. Verdicts go to a journal as they come, and a second
 call goes on where the first was interrupted.
@@ -10,6 +14,7 @@ import json
 import multiprocessing
 import os
 import pathlib
+import tempfile
 
 import numpy as np
 from absl import logging
@@ -17,7 +22,6 @@ from tqdm import tqdm
 
 from bsce_tf import files
 from bsce_tf.data import clean_list, records, sources
-from bsce_tf.data.images import headers
 from bsce_tf.errors import InputError
 
 _CHUNK = 32  # images in a task
@@ -27,26 +31,33 @@ _CRASH = 'decoder crashed: its process was killed'
 def run(config, workdir):
     """Mode `verify`: judges every split of `config.data`.
 
-    Writes `bad_images.csv` (path, reason), `clean_train.csv` and so on for every split, and
-    `verify.json` (counts, and files whose ending is not that of their format) into `workdir`.
-    `--config.data.clean=<workdir>` then leaves bad images out, whatever the source.
+    Writes `bad_images.csv` (path, reason), `warned_images.csv` (path, warning), `clean_train.csv`
+    and so on for every split, and `verify.json` (counts, and files whose ending is not that of
+    their format) into `workdir`. `--config.data.clean=<workdir>` then leaves bad images out,
+    whatever the source. With `data.warned = bad`, images whose decoder warned count as bad.
     """
     workdir = pathlib.Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     splits = sources.load(config.data.source, **sources.fields(config.data))
     splits = {split: found for split, found in splits._asdict().items() if found is not None}
-    summary, bad, kept, journals = {}, [], {}, []
+    summary, bad, warned, kept, journals = {}, [], [], {}, []
     for split, examples in splits.items():
         reader = records.of(examples)
         limit = config.data.max_pixels
         journals.append(_journal(workdir, split, examples, limit))
-        verdicts, endings = verify(reader, limit, journals[-1], title=split)
+        verdicts, warnings, endings = verify(reader, limit, journals[-1], title=split)
+        if config.data.warned == 'bad':
+            verdicts |= {i: f'decoder warned: {text}' for i, text in warnings.items()}
+            warnings = {}
         bad += [(bytes(reader.names[i]), verdicts[i]) for i in sorted(verdicts)]
+        warned += [(bytes(reader.names[i]), warnings[i]) for i in sorted(warnings)]
         kept[split] = np.setdiff1d(np.arange(len(examples)), sorted(verdicts))
-        summary[split] = {'images': len(examples), 'bad': len(verdicts), 'wrong_endings': endings}
-        print(f'{split}: {len(examples)} images, {len(verdicts)} bad, {len(endings)} with the '
-              'ending of another format (these are fine).')
+        summary[split] = {'images': len(examples), 'bad': len(verdicts), 'warned': len(warnings),
+                          'wrong_endings': endings}
+        print(f'{split}: {len(examples)} images, {len(verdicts)} bad, {len(warnings)} whose '
+              f'decoder warned, {len(endings)} with the ending of another format (these are fine).')
     clean_list.write_rows(workdir / 'bad_images.csv', ('path', 'reason'), bad)
+    clean_list.write_rows(workdir / 'warned_images.csv', ('path', 'warning'), warned)
     for split, examples in splits.items():
         clean_list.write(workdir / f'clean_{split}.csv', examples, kept[split])
     files.write_json(workdir / 'verify.json', summary)
@@ -54,6 +65,11 @@ def run(config, workdir):
         journal.unlink()
     for name, reason in bad[:10]:
         print(f'  {os.fsdecode(name)}: {reason}')
+    for name, warning in warned[:10]:
+        print(f'  {os.fsdecode(name)}: decoder warned: {warning}')
+    if warned:
+        print(f'{len(warned)} images in {workdir / "warned_images.csv"} decode, but may be '
+              'damaged; --config.data.warned=bad counts them as bad.')
     print(f'{len(bad)} bad images in {workdir / "bad_images.csv"}; leave them out by '
           f'--config.data.clean={workdir}')
 
@@ -70,10 +86,11 @@ def verify(reader, max_pixels, journal, title='verify', processes=None, progress
       progress: whether to show a progress bar with an estimate of the time left.
 
     Returns:
-      Dict of index → reason of the bad images, and a list of [name, format] of those images whose
-      ending is that of another format.
+      Dict of index → reason of the bad images; dict of index → warning of those that are not bad,
+      but whose decoder warned; and a list of [name, format] of those images whose ending is that of
+      another format.
     """
-    bad, endings, done = _read_journal(journal, len(reader))
+    bad, warned, endings, done = _read_journal(journal, len(reader))
     chunks = (numbers for first in range(0, len(reader), _CHUNK)
               if (numbers := [i for i in range(first, min(first + _CHUNK, len(reader)))
                               if not done[i]]))
@@ -83,16 +100,18 @@ def verify(reader, max_pixels, journal, title='verify', processes=None, progress
         for numbers, found in _judge_all(reader, chunks, max_pixels, processes or os.cpu_count()):
             judged = list(zip(numbers, found, strict=True))
             entry = {'first': numbers[0], 'last': numbers[-1],
-                     'bad': {i: reason for i, (reason, _) in judged if reason},
+                     'bad': {i: reason for i, (reason, _, _) in judged if reason},
+                     'warned': {i: text for i, (reason, text, _) in judged if text and not reason},
                      'endings': [[reader.names[i].decode('utf-8', 'replace'), kind]
-                                 for i, (_, kind) in judged if kind]}
+                                 for i, (_, _, kind) in judged if kind]}
             log.write(json.dumps(entry) + '\n')
             log.flush()
             bad.update(entry['bad'])
+            warned.update(entry['warned'])
             endings += entry['endings']
             bar.update(len(numbers))
             bar.set_postfix(bad=len(bad))
-    return bad, endings
+    return bad, warned, endings
 
 
 def _judge_all(reader, chunks, max_pixels, processes):
@@ -134,7 +153,7 @@ def _judge_apart(reader, chunk, max_pixels):
                 try:
                     found = pool.submit(_judge, [number]).result()
                 except concurrent.futures.process.BrokenProcessPool:
-                    yield [numbers.pop(0)], [(_CRASH, '')]
+                    yield [numbers.pop(0)], [(_CRASH, '', '')]
                     break
                 yield [numbers.pop(0)], found
 
@@ -155,13 +174,18 @@ def _start(reader, max_pixels):
     """Prepares a worker process."""
     os.environ['CUDA_VISIBLE_DEVICES'] = ''  # decoding takes no GPU
     os.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libjpeg reports each bad file there, unnamed
+    # The decoder writes its warnings, unnamed, to what a C program knows as standard error.
+    said = tempfile.TemporaryFile()  # noqa: SIM115 as long as the process lives
+    os.dup2(said.fileno(), 2)
     from bsce_tf.data.images import check
-    _worker.update(reader=reader, max_pixels=max_pixels, reason=check.reason)
+    _worker.update(reader=reader, max_pixels=max_pixels, judge=check.judge, said=said)
 
 
 def _judge(numbers):
-    """(reason or None, format if the ending is of another one, else '') of each image."""
+    """(reason or None, decoder's warning or '', format if the ending is of another one, else '').
+
+    A triple of each image.
+    """
     return [_judge_one(number) for number in numbers]
 
 
@@ -171,12 +195,24 @@ def _judge_one(number):
         image = reader.read([number])[0]
     except InputError as error:
         cause = error.__cause__  # the path is in another column
-        return cause.strerror if isinstance(cause, OSError) else str(error), ''
-    reason = _worker['reason'](image, _worker['max_pixels'])
-    if reason:
-        return reason, ''
-    kind = headers.read(image).format
-    return None, kind if _ending_differs(bytes(reader.names[number]), kind) else ''
+        return cause.strerror if isinstance(cause, OSError) else str(error), '', ''
+    _said()  # by others than the decoder, before
+    reason, kind = _worker['judge'](image, _worker['max_pixels'])
+    warning = _said()
+    differs = not reason and _ending_differs(bytes(reader.names[number]), kind)
+    return reason, warning, kind if differs else ''
+
+
+def _said():
+    """What was written to standard error since the last call, in one line."""
+    said = _worker['said']
+    length = os.fstat(said.fileno()).st_size
+    if not length:
+        return ''
+    text = os.pread(said.fileno(), 500, 0).decode(errors='replace')
+    os.ftruncate(said.fileno(), 0)
+    os.lseek(said.fileno(), 0, os.SEEK_SET)
+    return ' '.join(text.split())
 
 
 _ENDINGS = {b'.jpg': 'JPEG', b'.jpeg': 'JPEG', b'.jpe': 'JPEG', b'.jfif': 'JPEG', b'.png': 'PNG',
@@ -191,7 +227,8 @@ def _journal(workdir, split, examples, max_pixels):
     """The journal of a split, begun anew if it is of other data."""
     path = workdir / f'verify_{split}.jsonl'
     head = json.dumps({'fingerprint': records.fingerprint(examples),
-                       'contents': records.contents(examples), 'max_pixels': max_pixels})
+                       'contents': records.contents(examples), 'max_pixels': max_pixels,
+                       'entries': ['bad', 'warned', 'endings']})
     if path.exists():
         with open(path, encoding='utf-8') as file:
             if file.readline().strip() == head:
@@ -202,9 +239,9 @@ def _journal(workdir, split, examples, max_pixels):
 
 
 def _read_journal(path, images):
-    bad, endings, done = {}, [], np.zeros(images, bool)
+    bad, warned, endings, done = {}, {}, [], np.zeros(images, bool)
     if not os.path.exists(path):
-        return bad, endings, done
+        return bad, warned, endings, done
     with open(path, 'rb+') as file:
         for line in iter(file.readline, b''):
             if not line.endswith(b'\n'):  # cut off when the process was killed
@@ -214,5 +251,6 @@ def _read_journal(path, images):
             if 'first' in entry:
                 done[entry['first']:entry['last'] + 1] = True
                 bad.update({int(i): reason for i, reason in entry['bad'].items()})
+                warned.update({int(i): text for i, text in entry['warned'].items()})
                 endings += entry['endings']
-    return bad, endings, done
+    return bad, warned, endings, done

@@ -2,6 +2,9 @@
 
 import contextlib
 import csv
+import fcntl
+import io
+import os
 import pathlib
 import threading
 
@@ -11,7 +14,7 @@ from absl import logging
 
 from bsce_tf import fields, files
 from bsce_tf.data import records
-from bsce_tf.data.images import check, decode
+from bsce_tf.data.images import check
 from bsce_tf.errors import InputError, RunError
 
 ACTIONS = fields.choices('data.on_error')
@@ -31,8 +34,9 @@ class BadImages:
       max_fraction: 'skip' stops, too, when more than this share of a set is bad; 0 … 1
         (`data.max_bad_fraction`).
       max_pixels: larger images count as bad (`data.max_pixels`); 0 for no limit.
-      report: CSV file (path, reason) of all bad images, written again with every one that is
-        found; None for none. What an earlier part of the run wrote there is kept.
+      report: CSV file (path, reason) of all bad images; None for none. A row is added, and synced
+        to the disk, with every one that is found and not in it, whoever wrote it: an earlier part
+        of the run or another worker.
       seed: of the choice of other images.
       few: so many bad images of a set never stop, however small it is.
 
@@ -58,10 +62,9 @@ class BadImages:
         self._few = few
         self.error = None
         self._seed = seed
-        self._report = report and pathlib.Path(report)
+        self._report = report and _Report(report)
         self._reasons = {}  # (id of Examples, index) → reason
         self._sets = {}  # id → Examples, so that no other gets the id
-        self._rows = self._read_report()
         self._lock = threading.RLock()  # the pipeline's threads may find bad images at once
 
     def count(self, examples):
@@ -122,7 +125,7 @@ class BadImages:
             return None
         try:
             data = records.of(examples).read([index])[0]
-            reason = self._reason(data)
+            reason = check.reason(data, self.max_pixels)
         except InputError as error:
             reason = str(error)
         if reason is None:
@@ -130,27 +133,18 @@ class BadImages:
         self._note(examples, key, reason)
         return None
 
-    def _reason(self, data):
-        try:
-            with tf.device('/CPU:0'):
-                decode.decode(tf.constant(data), self.max_pixels)
-            return None
-        except tf.errors.OpError as error:
-            return check.reason(data, self.max_pixels) or error.message
-
     def _note(self, examples, key, reason):
         name = examples.name(key[1])
         self._sets[key[0]] = examples
         self._reasons[key] = reason
-        self._rows[name] = reason
         if (name, reason) not in _TOLD:  # each run of an audit meets the same ones
             _TOLD.add((name, reason))
             logging.warning('%s: bad image %s: %s', examples.origin, name, reason)
         if self._report:
             try:
-                self._write_report()
+                self._report.add(name, reason)
             except OSError as error:
-                raise self._stop(f'{self._report}: {error.strerror or error}; expected a file '
+                raise self._stop(f'{self._report.path}: {error.strerror or error}; expected a file '
                                  'that can be written.', RunError) from error
         if self.on_error == 'stop':
             raise self._stop(f'{examples.origin}: {name}: {reason}; data.on_error = skip would '
@@ -166,15 +160,40 @@ class BadImages:
         self.error = self.error or kind(message)
         return self.error
 
-    def _read_report(self):
-        if not self._report or not self._report.exists():
-            return {}
-        with open(self._report, newline='', encoding='utf-8') as file:
-            return {row['path']: row['reason'] for row in csv.DictReader(file)}
 
-    def _write_report(self):
-        with (files.replacing(self._report) as temporary,
-              open(temporary, 'w', newline='', encoding='utf-8') as file):
-            writer = files.csv_writer(file)
-            writer.writerow(('path', 'reason'))
-            writer.writerows(sorted(self._rows.items()))
+class _Report:
+    """A CSV file (path, reason) that several processes add rows to, each path once.
+
+    A row is one write to the end of the file, under a lock, and costs no more however long the
+    list is: what others added since is all that is read.
+    """
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+        self._place = 0  # up to which the file is read
+        self._known = set()
+
+    def add(self, name, reason):
+        """Adds a row, unless there is one of that name; OSError if it cannot be written."""
+        # A surrogate would be an error; the name is for people here.
+        name, reason = (text.encode(errors='replace').decode() for text in (name, reason))
+        with open(self.path, 'ab+') as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            whole = self._read(file)
+            if name in self._known:
+                return
+            rows = [] if self._place else [('path', 'reason')]
+            text = io.StringIO()
+            files.csv_writer(text).writerows([*rows, (name, reason)])
+            file.write(('' if whole else '\n').encode() + text.getvalue().encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _read(self, file):
+        """Takes up the rows that are new; False if the last was cut off when its writer died."""
+        file.seek(self._place)
+        added = file.read().decode(errors='replace')
+        rows = [row for row in csv.reader(io.StringIO(added)) if row]
+        self._known.update(row[0] for row in (rows if self._place else rows[1:]))
+        self._place = file.tell()
+        return not added or added.endswith('\n')

@@ -65,6 +65,8 @@ TABLE = {
         'a bad image: stop | skip (train on another of its class)', LATER),
     'data.max_bad_fraction': Field(0.01, number(0, 1),
         'skip stops when more of a set is bad; 0 to 1', LATER),
+    'data.warned': Field('keep', one_of('keep', 'bad'),
+        'verify: an image whose decoder warns, as it may of a damaged JPEG: keep | bad', LATER),
     'data.validation_fraction': Field(0.1, number(0, 0.5, open_low=True),
         'of training, where no validation list is given; to 0.5'),
     'data.imbalance': Field(1.0, number(1),

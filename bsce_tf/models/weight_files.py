@@ -1,14 +1,14 @@
 """Reading PyTorch checkpoints into NumPy arrays, without PyTorch and without running their code.
 
-A `.safetensors` file is a JSON header and bytes. A `.pth` file is a pickle that may call any
-function; of all that it may ask for, only tensors and dictionaries are made here, and anything
+A `.safetensors` file is read by the package of that name. A `.pth` file is a pickle that may call
+any function; of all that it may ask for, only tensors and dictionaries are made here, and anything
 else is refused by name. Both of `torch.save`'s formats are read: the zip archive, and the stream
 of pickles that came before it.
 """
 
 import collections
 import dataclasses
-import json
+import io
 import math
 import pathlib
 import pickle
@@ -45,6 +45,7 @@ _STORAGE_DTYPES = {
     'ByteStorage': np.uint8,
     'BoolStorage': np.bool_,
 }
+_MOST_PICKLE = 2**26  # bytes; that of a network has some 100,000
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _WRAPPERS = ('state_dict', 'model')  # keys under which training scripts save the weights
 # What reading a damaged file raises, besides our own errors.
@@ -98,29 +99,23 @@ def read(path):
 
 
 def _read_safetensors(path):
-    content = path.read_bytes()
-    length = int.from_bytes(content[:8], 'little')
-    if len(content) < 8 or 8 + length > len(content):
+    try:
+        import safetensors
+    except ImportError as error:
         raise InputError(
-            f'{path}: truncated or not .safetensors: {len(content)} bytes, its header says that '
-            f'it ends at {8 + length}'
+            f'{path}: safetensors is not installed, which reads such files; expected: pip install '
+            "'bsce-tf[pretrained]'"
+        ) from error
+    try:
+        entries = safetensors.deserialize(path.read_bytes())
+    except safetensors.SafetensorError as error:
+        raise ValueError(str(error)) from error
+    return {
+        key: np.frombuffer(entry['data'], _SAFETENSORS_DTYPES[entry['dtype']]).reshape(
+            entry['shape']
         )
-    header = json.loads(content[8 : 8 + length])
-    header.pop('__metadata__', None)
-    data = memoryview(content)[8 + length :]
-    tensors = {}
-    for key, entry in header.items():
-        begin, end = entry['data_offsets']
-        dtype, shape = np.dtype(_SAFETENSORS_DTYPES[entry['dtype']]), entry['shape']
-        if not 0 <= begin <= end or end - begin != math.prod(shape) * dtype.itemsize:
-            raise InputError(f'{path}: {key} is {shape} {entry["dtype"]} in {end - begin} bytes')
-        if end > len(data):
-            raise InputError(
-                f'{path}: truncated: {key} ends at byte {8 + length + end}, the file at '
-                f'{len(content)}'
-            )
-        tensors[key] = np.frombuffer(data[begin:end], dtype).reshape(shape)
-    return tensors
+        for key, entry in entries
+    }
 
 
 @dataclasses.dataclass
@@ -128,6 +123,13 @@ class _Storage:
     key: str
     dtype: np.dtype
     size: int
+
+    @property
+    def bytes(self):
+        """What it takes; ValueError where its size is none."""
+        if type(self.size) is not int or self.size < 0:
+            raise ValueError(f'a storage of {self.size!r} numbers')
+        return self.size * self.dtype.itemsize
 
 
 @dataclasses.dataclass
@@ -147,6 +149,8 @@ class _Tensor:
             math.prod(self.shape) and self.offset + sum(steps) >= flat.size
         ):
             raise ValueError(f'a tensor of shape {self.shape} reaches outside its storage')
+        if math.prod(self.shape) > flat.size:  # rows told to lie over each other
+            raise ValueError(f'a tensor of shape {self.shape} has more numbers than its storage')
         strides = [step * dtype.itemsize for step in self.strides]
         return np.lib.stride_tricks.as_strided(flat[self.offset :], self.shape, strides)
 
@@ -212,12 +216,38 @@ def _read_zip(file, path):
         raise ValueError(f'{len(pickles)} files data.pkl inside, expected 1')
     folder = pickles[0].removesuffix('data.pkl')
     if f'{folder}byteorder' in archive.namelist():
-        order = archive.read(f'{folder}byteorder')
+        order = _member(archive, f'{folder}byteorder')
         if order != b'little':
             raise ValueError(f'byte order {order!r}, expected little')
-    with archive.open(pickles[0]) as content:
-        state = _Unpickler(content, path).load()
-    return state, lambda storage: archive.read(f'{folder}data/{storage.key}')
+    state = _Unpickler(io.BytesIO(_member(archive, pickles[0])), path).load()
+
+    def data(storage):
+        return _member(archive, f'{folder}data/{storage.key}', storage.bytes)
+
+    return state, data
+
+
+def _member(archive, name, size=None):
+    """The bytes of a member; ValueError unless it is as large as expected, and says so.
+
+    Checked before it is read: a few bytes, compressed, may become any number of them.
+
+    Args:
+        archive: zipfile.ZipFile.
+        name: of the member.
+        size: expected, in bytes; None: any that a pickle of names and shapes may have.
+    """
+    info = archive.getinfo(name)
+    if info.file_size != size if size is not None else info.file_size > _MOST_PICKLE:
+        raise ValueError(
+            f'{name} has {info.file_size} bytes, expected '
+            f'{f"at most {_MOST_PICKLE}" if size is None else size}'
+        )
+    with archive.open(info) as content:
+        found = content.read(info.file_size)  # no more than this is unpacked
+        if len(found) != info.file_size:
+            raise ValueError(f'{name} has {len(found)} bytes, its header says {info.file_size}')
+    return found
 
 
 def _read_stream(file, path):
@@ -230,12 +260,14 @@ def _read_stream(file, path):
         raise ValueError('byte order big, expected little')
     unpickler = _Unpickler(file, path)
     state = unpickler.load()
-    contents = {}
+    contents, end = {}, path.stat().st_size
     for key in _Unpickler(file, path).load():
         storage = unpickler.storages[key]
         if file.read(8) != storage.size.to_bytes(8, 'little'):
             raise ValueError(f'storage {key} is not of {storage.size} numbers')
-        contents[key] = file.read(storage.size * storage.dtype.itemsize)
+        if storage.bytes > end - file.tell():
+            raise ValueError(f'storage {key} of {storage.bytes} bytes is cut off')
+        contents[key] = file.read(storage.bytes)
     return state, lambda storage: contents[storage.key]
 
 

@@ -10,7 +10,10 @@ import tensorflow as tf
 from bsce_tf.data.images import decode
 from bsce_tf.evaluation import ensemble, members
 
-_PARALLEL = 4  # images of a request that are decoded at a time: each may be large
+# Images of a request that are decoded at a time; together they have no more pixels than one may
+# have, or than this where there is no limit.
+_PARALLEL = 4
+_MOST_PIXELS = 10**8
 
 
 class Graph(tf.Module):
@@ -62,7 +65,7 @@ class Graph(tf.Module):
         # By tf.data too, though nothing is decoded: elsewhere TensorFlow turns divisions into
         # products, and a pixel in a thousand comes out rounded the other way.
         return self._answer(tf.shape(images)[0], *self._crops(
-            images, lambda image: image, 'images', 'has no pixels'))
+            images, lambda image: image, 'images', 'has no pixels', lambda image: False))
 
     def features(self, image_bytes):
         """Features of encoded images, averaged over the scales, float32 `[n, feature_dim]`.
@@ -81,9 +84,14 @@ class Graph(tf.Module):
         limit = f', or has more than {self.max_pixels} pixels' if self.max_pixels else ''
         return self._crops(
             image_bytes, lambda data: decode.decode(data, self.max_pixels), 'image_bytes',
-            f'is not a JPEG, PNG, WebP, GIF or BMP image, is damaged{limit}')
+            f'is not a JPEG, PNG, WebP, GIF or BMP image, is damaged{limit}', self._is_large)
 
-    def _crops(self, data, to_image, name, fault):
+    def _is_large(self, data):
+        """Whether an encoded image is to be decoded alone; True as well where its header fails."""
+        pixels = tf.reduce_prod(tf.cast(decode.header(data)[2], tf.float64))
+        return pixels * _PARALLEL > (self.max_pixels or _MOST_PIXELS)
+
+    def _crops(self, data, to_image, name, fault, is_large):
         """Crops of all images, or an error that says `name[place] fault`.
 
         tf.data passes over elements that fail, which is the one way to catch an error in a graph;
@@ -94,6 +102,7 @@ class Graph(tf.Module):
           to_image: function of an element that gives uint8 `[height, width, 3]`.
           name: of the input.
           fault: what is wrong with an element that fails.
+          is_large: function of an element, whether `to_image` is to work on it alone.
 
         Returns:
           uint8 `[max(n, 1), scales, C, C, channels]` of each part; bool `[max(n, 1)]`, whether an
@@ -108,8 +117,13 @@ class Graph(tf.Module):
         # One more at the end: the crops of the bad ones, and a batch even where all are bad.
         black = tf.data.Dataset.from_tensors(
             (tf.constant(-1), *(tf.zeros(part.shape, tf.uint8) for part in self.parts)))
-        tried = tf.data.Dataset.from_tensor_slices((places, data)).map(
-            one, num_parallel_calls=_PARALLEL, deterministic=True).ignore_errors()
+        elements = tf.data.Dataset.from_tensor_slices((places, data))
+
+        def made(large, parallel):
+            chosen = elements.filter(lambda _, element: tf.equal(is_large(element), large))
+            return chosen.ignore_errors().map(one, parallel, deterministic=True).ignore_errors()
+
+        tried = made(False, _PARALLEL).concatenate(made(True, 1))
         batch = tried.concatenate(black).batch(tf.cast(tf.size(places), tf.int64) + 1)
         found, *crops = batch.get_single_element()
         last = tf.size(found) - 1

@@ -52,7 +52,7 @@ def _tree(root):
 
 def _config(root, **fields):
     data = {'source': 'csv', 'root': str(root), 'train': f'{root}/all.csv', 'cache': 'off',
-            'max_pixels': 1000}
+            'max_pixels': 1000, 'warned': 'keep'}
     return ml_collections.ConfigDict({'data': data | fields})
 
 
@@ -112,6 +112,40 @@ def test_records_are_verified_too(tmp_path):
     assert splits.train.records.names.tolist() == [b'a/0.jpg', b'a/1.jpg', b'a/2.jpg', b'a/4.jpg']
 
 
+def _damaged():
+    """JPEGs that decode with a warning: bytes zeroed, bytes lost, and stray ones, which do no harm.
+
+    With one of no warning between them.
+    """
+    whole = _jpeg(1, 64)
+    middle = len(whole) // 2
+    start = whole.index(b'\xff\xdb')
+    return {'zeroed.jpg': whole[:middle] + bytes(200) + whole[middle + 200:], 'good.jpg': whole,
+            'lost.jpg': whole[:middle] + whole[middle + 301:],
+            'stray.jpg': whole[:start] + b'xyz' + whole[start:]}
+
+
+@pytest.mark.parametrize('warned', ['keep', 'bad'])
+def test_damaged_images_that_decode_are_listed_with_the_decoders_words(tmp_path, warned, capsys):
+    (tmp_path / 'data' / 'a').mkdir(parents=True)
+    for name, data in _damaged().items():
+        (tmp_path / 'data' / 'a' / name).write_bytes(data)
+    config = _config(tmp_path / 'data', source='folder', train='', max_pixels=0, warned=warned)
+    config.data.validation_fraction = 0.1
+    verify.run(config, tmp_path / 'run')
+    listed, empty = ('bad_images.csv', 'warned_images.csv')[::1 if warned == 'bad' else -1]
+    assert _rows(tmp_path / 'run' / empty) == []
+    rows = {row.pop('path'): ' '.join(row.values()) for row in _rows(tmp_path / 'run' / listed)}
+    assert sorted(rows) == ['a/lost.jpg', 'a/stray.jpg', 'a/zeroed.jpg']
+    assert 'extraneous bytes before marker' in rows['a/stray.jpg']
+    assert all('Corrupt JPEG data' in text for text in rows.values())
+    assert all(text.startswith('decoder warned: ') == (warned == 'bad') for text in rows.values())
+    clean = [row['image'] for row in _rows(tmp_path / 'run' / 'clean_train.csv')]
+    assert clean == (['a/good.jpg'] if warned == 'bad' else [f'a/{name}' for name in sorted(
+        _damaged())])
+    assert 'decoder warned: Corrupt' in capsys.readouterr().out
+
+
 class Fragile:
     """A store whose reader kills its process at certain images, as a broken decoder would."""
 
@@ -131,24 +165,26 @@ def _reader(tmp_path, count, deadly):
 
 
 def test_a_decoder_that_crashes_is_survived_and_its_image_found(tmp_path):
-    bad, _ = verify.verify(_reader(tmp_path, 100, {40, 41, 99}), 0, tmp_path / 'journal',
+    bad, _, _ = verify.verify(_reader(tmp_path, 100, {40, 41, 99}), 0, tmp_path / 'journal',
                            processes=2, progress=False)
     assert bad == dict.fromkeys((40, 41, 99), 'decoder crashed: its process was killed')
 
 
 def test_an_interrupted_verification_goes_on(tmp_path):
     journal = tmp_path / 'journal'
-    entries = [{'first': 0, 'last': 31, 'bad': {'7': 'old verdict'}, 'endings': []},
-               {'first': 64, 'last': 95, 'bad': {}, 'endings': [['70', 'PNG']]}]
+    entries = [{'first': 0, 'last': 31, 'bad': {'7': 'old verdict'}, 'warned': {'9': 'odd'},
+                'endings': []},
+               {'first': 64, 'last': 95, 'bad': {}, 'warned': {}, 'endings': [['70', 'PNG']]}]
     journal.write_text('{"head": 1}\n' + ''.join(json.dumps(entry) + '\n' for entry in entries)
                        + '{"first": 32, "la')  # the process was killed while it wrote
-    bad, endings = verify.verify(_reader(tmp_path, 100, {50}), 0, journal, processes=1,
+    bad, warned, endings = verify.verify(_reader(tmp_path, 100, {50}), 0, journal, processes=1,
                                  progress=False)
     assert bad == {7: 'old verdict', 50: 'decoder crashed: its process was killed'}
+    assert warned == {9: 'odd'}
     assert endings == [['70', 'PNG']]
     judged = {int(line) for line in (tmp_path / 'log').read_text().split()}
     assert judged == set(range(32, 64)) | set(range(96, 100))
-    again, _ = verify.verify(_reader(tmp_path, 100, set(range(100))), 0, journal, processes=1,
+    again, _, _ = verify.verify(_reader(tmp_path, 100, set(range(100))), 0, journal, processes=1,
                              progress=False)
     assert again == bad  # nothing is judged twice
 
@@ -156,7 +192,7 @@ def test_an_interrupted_verification_goes_on(tmp_path):
 def test_a_journal_of_other_data_is_not_used(tmp_path):
     (tmp_path / 'a').mkdir()
     (tmp_path / 'a' / '1.jpg').write_bytes(_jpeg())
-    stale = {'first': 0, 'last': 0, 'bad': {'0': 'old'}, 'endings': []}
+    stale = {'first': 0, 'last': 0, 'bad': {'0': 'old'}, 'warned': {}, 'endings': []}
     (tmp_path / 'run').mkdir()
     (tmp_path / 'run' / 'verify_train.jsonl').write_text('{}\n' + json.dumps(stale) + '\n')
     verify.run(_config(tmp_path, source='folder', train=''), tmp_path / 'run')

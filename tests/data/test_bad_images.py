@@ -1,6 +1,7 @@
 """Bad files in a run: another of the class, counted and named; or a stop with one clear line."""
 
 import csv
+import os
 
 import keras
 import numpy as np
@@ -160,6 +161,34 @@ def test_a_name_that_is_not_text_is_listed(examples, tmp_path):
     rows = list(csv.DictReader((tmp_path / 'bad_images.csv').open(encoding='utf-8')))
     assert len(rows) == 1
     assert 'No such file' in rows[0]['reason']
+
+
+def test_workers_share_one_list(examples, tmp_path):
+    """Each names what it finds, nothing twice, also after one died while it wrote a row."""
+    both = [skipping(tmp_path) for _ in range(2)]
+    for index, bad in ((0, both[0]), (1, both[1]), (0, both[1]), (2, both[0])):
+        assert not bad.leave_out(examples, index)
+    with open(tmp_path / 'bad_images.csv', 'a') as file:
+        file.write('"a, b",emp')
+    for bad in both:
+        assert not bad.leave_out(examples, 3)
+    rows = list(csv.reader((tmp_path / 'bad_images.csv').open(newline='')))
+    assert rows[0] == ['path', 'reason']
+    assert [row[0] for row in rows[1:]] == [*list(BAD)[:3], 'a, b', list(BAD)[3]]
+
+
+def test_a_bad_image_costs_one_row_however_long_the_list_is(examples, tmp_path):
+    report = tmp_path / 'bad_images.csv'
+    report.write_text('path,reason\n' + 'x.jpg,empty\n' * 50_000)
+    before = os.stat(report).st_ino
+    bad = skipping(tmp_path)
+    bad.leave_out(examples, 0)
+    read = []
+    whole, bad._report._read = bad._report._read, lambda file: read.append(
+        os.fstat(file.fileno()).st_size - bad._report._place) or whole(file)
+    bad.leave_out(examples, 1)
+    assert read[0] < 200  # bytes
+    assert os.stat(report).st_ino == before
 
 
 def test_a_list_that_cannot_be_written_is_named(examples, tmp_path):

@@ -1,11 +1,13 @@
 """Checkpoints of every format are read; what is damaged or asks for code is refused in one line."""
 
 import collections
+import contextlib
 import io
 import json
 import os
 import pathlib
 import pickle
+import tracemalloc
 import zipfile
 
 import ml_dtypes
@@ -122,8 +124,87 @@ def test_a_tensor_outside_its_storage_is_refused(tmp_path):
     text = json.dumps(header).encode()
     path = tmp_path / 'shape.safetensors'
     path.write_bytes(len(text).to_bytes(8, 'little') + text + content[8 + length :])
-    with pytest.raises(InputError, match=r'conv.weight is \[2, 3, 2, 3\] F32 in 96 bytes'):
+    with pytest.raises(InputError, match=r'shape.safetensors: .*(?i:invalid|offset|size)'):
         weight_files.read(path)
+
+
+class Storage:
+    """What `torch.save` writes for a tensor of `size` numbers, without PyTorch."""
+
+    def __init__(self, size, shape, strides=None):
+        self.size, self.shape = size, shape
+        self.strides = strides or tuple(np.cumprod((1, *shape[:0:-1]))[::-1].tolist())
+
+
+class Named:
+    """A global of another module, which is not there."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __call__(self):
+        """Only so that pickle takes it for a function."""
+
+
+class TorchPickler(pickle._Pickler):  # the one in Python: it asks `save_global` for each function
+    def save_global(self, obj, name=None):
+        if isinstance(obj, Named):
+            self.write(pickle.GLOBAL + obj.name.encode() + b'\n')
+        else:
+            super().save_global(obj, name)
+
+    def save(self, obj, save_persistent_id=True):
+        if isinstance(obj, Named):
+            return self.save_global(obj)
+        if isinstance(obj, Storage):
+            self.write(pickle.GLOBAL + b'torch._utils\n_rebuild_tensor_v2\n' + pickle.MARK)
+            self.write(pickle.MARK)
+            for part in ('storage', Named('torch\nFloatStorage'), '0', 'cpu', obj.size):
+                self.save(part)
+            self.write(pickle.TUPLE + pickle.BINPERSID)
+            for part in (0, obj.shape, obj.strides, False, collections.OrderedDict()):
+                self.save(part)
+            self.write(pickle.TUPLE + pickle.REDUCE)
+            return None
+        return super().save(obj, save_persistent_id)
+
+
+def torch_zip(path, storage, content, claimed=None):
+    """A `.pth` of one tensor; its header may claim another size than the content has."""
+    stream = io.BytesIO()
+    TorchPickler(stream, 2).dump({'w': storage})
+    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr('archive/data.pkl', stream.getvalue())
+        archive.writestr('archive/data/0', content)
+        if claimed is not None:
+            archive.getinfo('archive/data/0').file_size = claimed
+
+
+def test_a_compressed_storage_is_read(tmp_path):
+    values = np.arange(4, dtype='<f4')
+    torch_zip(tmp_path / 'good.pth', Storage(4, (2, 2)), values.tobytes())
+    np.testing.assert_array_equal(weight_files.read(tmp_path / 'good.pth')['w'],
+                                  values.reshape(2, 2))
+
+
+@pytest.mark.parametrize('claimed', [None, 16])
+def test_a_storage_that_would_unpack_to_more_than_it_says_is_not_unpacked(claimed, tmp_path):
+    torch_zip(tmp_path / 'bomb.pth', Storage(4, (2, 2)), bytes(2**26), claimed)
+    tracemalloc.start()
+    if claimed is None:
+        with pytest.raises(InputError, match='data/0 has 67108864 bytes, expected 16'):
+            weight_files.read(tmp_path / 'bomb.pth')
+    else:  # the archive's own header lies as well: what it says is taken, and no more
+        with contextlib.suppress(InputError):
+            weight_files.read(tmp_path / 'bomb.pth')
+    assert tracemalloc.get_traced_memory()[1] < 2**22
+    tracemalloc.stop()
+
+
+def test_a_tensor_that_repeats_its_storage_is_refused(tmp_path):
+    torch_zip(tmp_path / 'wide.pth', Storage(1, (10**6, 10**6), (0, 0)), bytes(4))
+    with pytest.raises(InputError, match='has more numbers than its storage'):
+        weight_files.read(tmp_path / 'wide.pth')
 
 
 def test_missing_file_and_other_suffix_are_refused(tmp_path):

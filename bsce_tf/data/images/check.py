@@ -1,54 +1,90 @@
 """Why an encoded image cannot be used, or that it can."""
 
 import re
+from typing import NamedTuple
 
 import tensorflow as tf
 
-from bsce_tf.data.images import decode, headers
+from bsce_tf.data.images import decode
 
 
-def reason(data, max_pixels):
-    """Judges one encoded image: its header first, so that a bomb is never decoded, then all of it.
+class Verdict(NamedTuple):
+    """What `judge` found.
 
-    An image is bad unless every byte that its format promises is there: a truncated JPEG, which
-    other readers fill up with grey, is bad at every length.
+    Attributes:
+      reason: None if the image can be used, else why not, in one line.
+      format: one of `decode.FORMATS`; '' where it is none of them.
+    """
+
+    reason: str | None
+    format: str
+
+
+def judge(data, max_pixels):
+    """Judges one encoded image by decoding it, as training and an exported model do.
+
+    An image is bad unless every byte of it is there: a truncated JPEG, which other readers fill up
+    with grey, is bad at every length.
 
     Args:
       data: bytes of the whole file.
       max_pixels: the most pixels (width × height) that may be decoded; 0 for no limit.
 
     Returns:
-      None if the image can be used, else the reason in one line.
+      `Verdict`.
     """
     if not data:
-        return 'empty file (0 bytes)'
-    header = headers.read(data)
-    if header is None:
-        return f'not an image but {_describe(data)}; expected JPEG, PNG, GIF, BMP or WebP'
-    name, width, height = header
-    if not width or not height:
-        return f'{name} whose header is damaged or truncated'
-    if max_pixels and width * height > max_pixels:
-        return (f'{name} of {width} x {height} = {width * height} pixels; '
-                f'expected at most {max_pixels}')
-    if name == 'GIF' and not headers.gif_is_whole(data):
-        return 'GIF that is truncated'  # TensorFlow would take the frames before the cut
+        return Verdict('empty file (0 bytes)', '')
     try:
         with tf.device('/CPU:0'):
-            _decode(data)
+            kind, _ = _decode(data, max_pixels)
+        return Verdict(None, decode.FORMATS[kind])
     except tf.errors.OpError as error:
-        if _lacks_its_end(name, data):
-            return f'{name} that is truncated'
-        return f'{name} that does not decode: {_one_line(error.message)}'
+        message = _one_line(error.message)
     except UnicodeDecodeError:  # TensorFlow put bytes of the image into its message
-        return f'{name} that does not decode'
-    return None
+        message = ''
+    return _explained(data, max_pixels, message)
 
 
-@tf.function(input_signature=[tf.TensorSpec([], tf.string)])
-def _decode(data):
-    """What training decodes with, compiled: op by op it would take longer than the decoding."""
-    return decode.decode(data)
+def reason(data, max_pixels):
+    """The reason of `judge`."""
+    return judge(data, max_pixels).reason
+
+
+def _explained(data, max_pixels, message):
+    """The `Verdict` on an image that failed with a message of the decoder."""
+    try:
+        with tf.device('/CPU:0'):
+            kind, (height, width) = (part.numpy().tolist() for part in _header(data))
+    except (tf.errors.OpError, UnicodeDecodeError):  # only that of a JPEG has to be searched for
+        return Verdict('JPEG whose header is damaged or truncated', 'JPEG')
+    if kind == len(decode.FORMATS):
+        return Verdict(f'not an image but {_describe(data)}; expected '
+                       f'{", ".join(decode.FORMATS[:-1])} or {decode.FORMATS[-1]}', '')
+    name = decode.FORMATS[kind]
+    if message.startswith(name):  # our own words
+        return Verdict(message, name)
+    if not width or not height:
+        return Verdict(f'{name} whose header is damaged or truncated', name)
+    if max_pixels and width * height > max_pixels:
+        return Verdict(f'{name} of {width} x {height} = {width * height} pixels; '
+                       f'expected at most {max_pixels}', name)
+    if _lacks_its_end(name, data):
+        return Verdict(f'{name} that is truncated', name)
+    return Verdict(f'{name} that does not decode{message and ": "}{message}', name)
+
+
+# Compiled: op by op it would take longer than the decoding.
+@tf.function(input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)],
+             autograph=False)
+def _decode(data, max_pixels):
+    """(kind, image); both, as TensorFlow would not decode an image that nobody takes."""
+    return decode.header(data)[1], decode.decode(data, max_pixels)
+
+
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+def _header(data):
+    return decode.header(data)[1:]
 
 
 _DESCRIPTIONS = (
@@ -89,4 +125,5 @@ def _one_line(message):
     """A TensorFlow message without the traceback and the names of graph nodes around it."""
     message = message.rpartition('\n\n')[2].partition('\n')[0]
     message = re.sub(r'\{\{.*?\}\}|\[Op:\w*\].*', '', message)
-    return ' '.join(message.split())[:200] or 'no message from the decoder'
+    message = re.sub(r'^assertion failed: \[(.*)\]$', r'\1', message.strip())
+    return ' '.join(message.split())[:200]

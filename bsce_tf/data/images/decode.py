@@ -2,31 +2,25 @@
 
 import tensorflow as tf
 
-_HEAD = 32  # bytes that tell the format and, except for JPEG, the size
+from bsce_tf.data.images import bmp, exif, gif, layout, pixels, webp
 
-# Exif follows the start of a JPEG, and its first directory is short. `\C` is any one byte; the
-# orientation (tag 0x0112, a short) is looked for among the 12-byte entries of the first directory
-# only, as the second belongs to the thumbnail.
-_EXIF_BYTES = 1024
-_EXIF_LITTLE = (r'\C*?Exif\x00\x00II\*\x00\x08\x00\x00\x00\C\C(?:\C{12}){0,40}?'
-                r'\x12\x01\x03\x00\x01\x00\x00\x00([\x01-\x08])\x00\C*')
-_EXIF_BIG = (r'\C*?Exif\x00\x00MM\x00\*\x00\x00\x00\x08\C\C(?:\C{12}){0,40}?'
-             r'\x01\x12\x00\x03\x00\x00\x00\x01\x00([\x01-\x08])\C*')
+FORMATS = ('JPEG', 'PNG', 'GIF', 'BMP', 'WebP')  # as `kind` counts them
 
 
 def decode(data, max_pixels=0):
     """Decodes a JPEG, PNG, GIF, BMP or WebP image.
 
-    JPEG: bit for bit what Pillow gives, also grey and CMYK (Adobe's inverted kind and the plain
-    one), turned upright as its Exif orientation asks (Exif 2.32, section 4.6.4; Exif in other
-    formats is not read). PNG: 16 bits a channel are cut to 8. Transparent PNG and WebP are laid on
-    white, as product pictures expect. GIF and animated WebP: the first frame; TensorFlow 2.20
-    cannot read animated WebP without transparency.
+    The one rule of what an image is: training, `verify`, `predict` and an exported model all ask
+    it. JPEG: bit for bit what Pillow gives, also grey and CMYK (Adobe's inverted kind and the plain
+    one). PNG: 16 bits a channel are cut to 8. JPEG, PNG and WebP are turned upright as their Exif
+    orientation asks. Transparent PNG, GIF, WebP and BMP are laid on white, as product pictures
+    expect. Of an animation, GIF, WebP or PNG, the first frame, on its canvas; no other frame is
+    decoded or looked at. BMP: see `bmp`; run-length encoded ones are refused.
 
     Args:
       data: scalar string tensor, the whole file.
-      max_pixels: the most pixels (width × height) to decode; 0 for no limit. It is compared with
-        the header, before anything is decoded.
+      max_pixels: the most pixels (width × height of the canvas) to decode, int or int64 scalar; 0
+        for no limit. It is compared with the header, before anything is decoded.
 
     Returns:
       uint8 `[height, width, 3]`.
@@ -35,40 +29,43 @@ def decode(data, max_pixels=0):
       tf.errors.InvalidArgumentError: when run on bytes that are no such image, are truncated, or
         hold more than `max_pixels`.
     """
-    head = _head(data)
-    kind = _kind(head)
-    with tf.control_dependencies(_limit(data, head, kind, max_pixels)):
-        data = tf.identity(data)
-    image = tf.switch_case(kind, [
-        lambda: upright(tf.io.decode_jpeg(data, channels=3, dct_method='INTEGER_ACCURATE'),
-                        orientation(data)),
-        lambda: _png(data, head),
-        lambda: _any(data),
-        lambda: _bmp(data, head),
-        lambda: _webp(data, head),
-        lambda: _any(data),  # its error tells which formats there are
-    ])
+    def jpeg():
+        shape = tf.io.extract_jpeg_shape(data)[:2]
+        with tf.control_dependencies(check_size(shape, max_pixels)):
+            image = tf.io.decode_jpeg(data, channels=3, dct_method='INTEGER_ACCURATE')
+        return exif.upright(image, exif.of_jpeg(data))
+
+    limit = tf.cast(max_pixels, tf.int64)
+    image = tf.cond(_is_jpeg(data), jpeg, lambda: _other(data, limit))
     image.set_shape([None, None, 3])
     return image
 
 
-def orientation(data):
-    """int32 scalar 1 … 8: the Exif orientation of a JPEG; 1, upright, where none is found."""
-    head = tf.strings.substr(data, 0, _EXIF_BYTES)
-    found = tf.strings.regex_replace(head, _EXIF_LITTLE, r'\1')
-    found = tf.strings.regex_replace(found, _EXIF_BIG, r'\1')
-    value = tf.io.decode_raw(found, tf.uint8, fixed_length=1)[0]
-    return tf.where(tf.equal(tf.strings.length(found), 1), tf.cast(value, tf.int32), 1)
+def header(data):
+    """What the first bytes of an image say, as (head, kind, shape).
 
+    Args:
+      data: scalar string tensor, the whole file.
 
-def upright(image, turn):
-    """Turns `[height, width, channels]` as Exif orientation `turn` (int32 scalar 1 … 8) asks."""
-    transposed = turn >= 5
-    image = tf.cond(transposed, lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
-    upside_down = tf.reduce_any(tf.equal(turn, [3, 4, 7, 8]))
-    mirrored = tf.reduce_any(tf.equal(turn, [2, 3, 6, 7]))
-    image = tf.cond(upside_down, lambda: tf.reverse(image, [0]), lambda: image)
-    return tf.cond(mirrored, lambda: tf.reverse(image, [1]), lambda: image)
+    Returns:
+      uint8 `[layout.HEAD]`: the first bytes, filled up with zeros; int32 scalar: the place of the
+      format in `FORMATS`, or their number where it is none of them; int64 `[2]`: height and width
+      of the canvas, before it is turned upright.
+
+    Raises:
+      tf.errors.InvalidArgumentError: when run on a JPEG whose header is damaged.
+    """
+    head = layout.head_of(data)
+    kind = _kind(head)
+    shape = tf.switch_case(kind, [
+        lambda: tf.cast(tf.io.extract_jpeg_shape(data)[:2], tf.int64),
+        lambda: layout.numbers(head, (20, 16), 4, 'big'),
+        lambda: gif.shape(data, head),
+        lambda: bmp.shape(head),
+        lambda: webp.shape(head),
+        lambda: tf.zeros([2], tf.int64),
+    ])
+    return head, kind, shape
 
 
 def is_plain_jpeg(data):
@@ -76,9 +73,8 @@ def is_plain_jpeg(data):
     may be decoded without looking at the rest."""
     length = tf.strings.length(data)
     last = tf.strings.substr(data, tf.maximum(length - 2, 0), 2)
-    start = tf.strings.substr(data, 0, 3)
-    return (tf.equal(start, b'\xff\xd8\xff') & tf.equal(last, b'\xff\xd9')
-            & tf.equal(orientation(data), 1))
+    return tf.equal(last, b'\xff\xd9') & tf.cond(
+        _is_jpeg(data), lambda: tf.equal(exif.of_jpeg(data), 1), lambda: False)
 
 
 def jpeg_window(data, window, ratio):
@@ -109,58 +105,46 @@ def jpeg_window(data, window, ratio):
 
 
 def check_size(shape, max_pixels):
-    """Ops that fail where height × width of `shape` exceed `max_pixels`; none for 0."""
-    if not max_pixels:
+    """Ops that fail where height × width of `shape` exceed `max_pixels`; none for 0.
+
+    Args:
+      shape: int `[2]`.
+      max_pixels: as in `decode`.
+    """
+    if isinstance(max_pixels, int) and not max_pixels:
         return []
-    pixels = tf.cast(shape[0], tf.int64) * tf.cast(shape[1], tf.int64)
-    return [tf.debugging.Assert(pixels <= max_pixels, ['too many pixels:', pixels])]
+    # As floats: the product of two numbers of 32 bits may be more than 63 bits hold.
+    found = tf.reduce_prod(tf.cast(shape, tf.float64))
+    most = tf.cast(max_pixels, tf.float64)
+    return [layout.require((found <= most) | tf.equal(most, 0), 'too many pixels')]
 
 
-def _limit(data, head, kind, max_pixels):
-    if not max_pixels:
-        return []
-    shape = tf.switch_case(kind, [
-        lambda: tf.io.extract_jpeg_shape(data)[:2],
-        lambda: _numbers(head, (16, 20), 4, 'big'),
-        lambda: _numbers(head, (8, 6), 2),
-        lambda: tf.abs(_numbers(head, (22, 18), 4)),  # negative height: rows from the top
-        lambda: _webp_shape(head),
-        lambda: tf.zeros([2], tf.int32),
+def _is_jpeg(data):
+    return tf.equal(tf.strings.substr(data, 0, 3), b'\xff\xd8\xff')
+
+
+@layout.as_call(layout.DATA_SPEC, tf.TensorSpec([], tf.int64))
+def _other(data, max_pixels):
+    """`decode` of what is no JPEG."""
+    head, kind, shape = header(data)
+    with tf.control_dependencies(check_size(shape, max_pixels)):
+        data = tf.identity(data)
+    return tf.switch_case(kind - 1, [
+        lambda: exif.upright(_png(data, head), exif.of_png(data)),
+        lambda: gif.decode(data, head),
+        lambda: bmp.decode(data, head),
+        lambda: exif.upright(webp.decode(data, head), exif.of_webp(data, head)),
+        lambda: _any(data),  # its error tells which formats there are
     ])
-    return check_size(shape, max_pixels)
-
-
-def _head(data):
-    """uint8 `[32]`: the first bytes, filled up with zeros."""
-    return tf.io.decode_raw(tf.strings.substr(data, 0, _HEAD), tf.uint8, fixed_length=_HEAD)
 
 
 def _kind(head):
-    """int32 scalar: the place of the format among the branches of `decode`."""
-    def has(text, at=0):
-        return tf.reduce_all(tf.equal(head[at:at + len(text)], list(text)))
-
-    found = tf.stack([has(b'\xff\xd8\xff'), has(b'\x89PNG'), has(b'GIF8'), has(b'BM'),
-                      has(b'RIFF') & has(b'WEBP', 8), tf.constant(True)])
+    """int32 scalar: the place of the format in `FORMATS`, or their number."""
+    found = tf.stack([layout.has(head, b'\xff\xd8\xff'), layout.has(head, b'\x89PNG\r\n\x1a\n'),
+                      layout.has(head, b'GIF87a') | layout.has(head, b'GIF89a'),
+                      layout.has(head, b'BM'), layout.has(head, b'RIFF') & layout.has(
+                          head, b'WEBP', 8), tf.constant(True)])
     return tf.argmax(tf.cast(found, tf.int32), output_type=tf.int32)
-
-
-def _numbers(head, places, width, order='little'):
-    """int32 numbers of `width` bytes at the given places of the head."""
-    factors = [256 ** (i if order == 'little' else width - 1 - i) for i in range(width)]
-    parts = [tf.cast(head[at:at + width], tf.int32) * factors for at in places]
-    return tf.stack([tf.reduce_sum(part) for part in parts])
-
-
-def _webp_shape(head):
-    """Height and width of the three WebP variants: lossy 'VP8 ', lossless 'VP8L', 'VP8X'."""
-    lossy = _numbers(head, (28, 26), 2) & 0x3FFF
-    bits = _numbers(head, (21,), 4)[0]
-    lossless = tf.stack([(bits // 0x4000) & 0x3FFF, bits & 0x3FFF]) + 1
-    extended = _numbers(head, (27, 24), 3) + 1
-    variant = head[15]
-    return tf.where(tf.equal(variant, ord('X')), extended,
-                    tf.where(tf.equal(variant, ord('L')), lossless, lossy))
 
 
 def _any(data):
@@ -170,39 +154,7 @@ def _any(data):
 def _png(data, head):
     """PNG; below 8 bits TensorFlow gives 2^bits − 1, not 255, for the alpha of an opaque image."""
     image = tf.io.decode_png(data, channels=4)
-    bits = tf.cast(head[24], tf.int32)
-    alpha = tf.cast(image[..., 3], tf.int32)
-    filled = (bits < 8) & tf.reduce_all(tf.equal(alpha, tf.bitwise.left_shift(1, bits) - 1))
-    return tf.cond(filled, lambda: image[..., :3], lambda: _on_white(image))
-
-
-def _bmp(data, head):
-    """BMP; TensorFlow takes the indices into a palette for grey, so the palette is applied here."""
-    def with_palette():
-        start = 14 + _numbers(head, (14,), 4)[0]
-        table = tf.strings.substr(data, start, _numbers(head, (10,), 4)[0] - start)
-        colours = tf.reshape(tf.io.decode_raw(table, tf.uint8), [-1, 4])[:, 2::-1]
-        return tf.gather(colours, tf.cast(_any(data)[..., 0], tf.int32))
-
-    return tf.cond(tf.equal(head[28], 8), with_palette, lambda: _any(data))
-
-
-def _webp(data, head):
-    """WebP; the number of channels must be the file's own, and 0 (as in the file) crashes."""
-    flags = tf.where(tf.equal(head[15], ord('X')), head[20],
-                     tf.where(tf.equal(head[15], ord('L')), head[24], 0))
-    return tf.cond(
-        tf.equal(flags & 0x10, 0),
-        lambda: _any(data),
-        lambda: _on_white(tf.io.decode_image(data, channels=4, expand_animations=False)))
-
-
-def _on_white(image):
-    """RGBA → RGB, laid on white."""
-    def blended():
-        colour = tf.cast(image[..., :3], tf.int32)
-        alpha = tf.cast(image[..., 3:], tf.int32)
-        return tf.cast((colour * alpha + 255 * (255 - alpha) + 127) // 255, tf.uint8)
-
-    opaque = tf.equal(tf.reduce_min(image[..., 3]), 255)
-    return tf.cond(opaque, lambda: image[..., :3], blended)
+    bits = head[24]
+    most = tf.bitwise.left_shift(tf.ones_like(bits), tf.minimum(bits, 7)) - 1
+    filled = (bits < 8) & tf.reduce_all(tf.equal(image[..., 3], most))
+    return tf.cond(filled, lambda: image[..., :3], lambda: pixels.on_white(image))
