@@ -47,3 +47,24 @@ def test_what_is_not_public_in_keras_and_tensorflow_is_used_in_one_file():
              if path.name != 'internals.py' for line in path.read_text().splitlines()
              if private.search(line)]
     assert not found
+
+
+def needed(path, found):
+    """Adds to `found` the files of ours that a file imports, and those that they import."""
+    if path in found:
+        return
+    found.add(path)
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or '').startswith('bsce_tf'):
+            base = ROOT.joinpath(*node.module.split('.')[1:])
+            for place in (base.with_suffix('.py'), *(base / f'{n.name}.py' for n in node.names)):
+                if place.exists():
+                    needed(place, found)
+
+
+@pytest.mark.parametrize('name', ['serving/export', 'evaluation/predict', 'evaluation/members'])
+def test_serving_and_prediction_need_no_trainer(name):
+    found = set()
+    needed(ROOT / f'{name}.py', found)
+    assert ROOT / 'models' / 'classifier.py' in found
+    assert not found & {ROOT / 'training' / f'{part}.py' for part in ('train', 'loop', 'steps')}

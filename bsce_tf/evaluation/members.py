@@ -14,7 +14,7 @@ import tensorflow as tf
 from bsce_tf.data.images import crops
 from bsce_tf.errors import InputError
 from bsce_tf.models import classifier
-from bsce_tf.training import train, workdir
+from bsce_tf.training import workdir
 
 
 class Member(NamedTuple):
@@ -72,7 +72,7 @@ def of_run(run, scales=(), policy=None):
 
 def model_of(run):
     """The whole classifier of a `workdir.Run`, with its weights, in the precision of the moment."""
-    model = train.make_model(run.config, len(run.class_names), run.data['channels'])
+    model = classifier.make_model(run.config, len(run.class_names), run.data['channels'])
     classifier.load_weights(model, run.weights)
     return model
 

@@ -76,6 +76,28 @@ def build(name, num_classes, weights=None, *, image_size=None, channels=3, pooli
     return model
 
 
+def make_model(config, num_classes, channels, weights=None):
+    """The classifier of `config.model` and `config.image`.
+
+    Args:
+      config: ConfigDict of a stage.
+      num_classes: K.
+      channels: of the images, 1 or 3.
+      weights: what to start from, see `build`; None where weights are loaded later.
+    """
+    model = build(
+        config.model.backbone, num_classes, weights,
+        image_size=config.image.size, channels=channels, pooling=config.model.pooling,
+        dropout=config.model.dropout, head=config.model.head, freeze=config.model.freeze,
+        scale=config.model.head_scale, learn_scale=config.model.head_learn_scale,
+        tau=config.model.head_tau)
+    if config.model.batch_norm_momentum:
+        set_batch_norm_momentum(model, config.model.batch_norm_momentum)
+    if config.model.sync_batch_norm:
+        synchronise_batch_norm(model)
+    return model
+
+
 def _backbone(name, row, size):
     try:
         return row.build((size, size, 3))

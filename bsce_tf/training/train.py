@@ -14,6 +14,7 @@ from bsce_tf.data.images import augment
 from bsce_tf.data.sampler import Sampler, drawn
 from bsce_tf.errors import InputError, RunError
 from bsce_tf.models import classifier
+from bsce_tf.models.classifier import make_model
 from bsce_tf.termination import Terminated
 from bsce_tf.training import (
     averaging,
@@ -132,28 +133,6 @@ def make_loss(config, counts):
             'or loss.balance effective or logit_adjustment, which take what the sampler draws.',
             config.loss.name, config.sampler.gamma, config.sampler.cap)
     return losses.make(counts=counts, drawn=seen, **config.loss)
-
-
-def make_model(config, num_classes, channels, weights=None):
-    """The classifier of `config.model` and `config.image`.
-
-    Args:
-      config: ConfigDict of a stage.
-      num_classes: K.
-      channels: of the images, 1 or 3.
-      weights: what to start from, see `classifier.build`; None where weights are loaded later.
-    """
-    model = classifier.build(
-        config.model.backbone, num_classes, weights,
-        image_size=config.image.size, channels=channels, pooling=config.model.pooling,
-        dropout=config.model.dropout, head=config.model.head, freeze=config.model.freeze,
-        scale=config.model.head_scale, learn_scale=config.model.head_learn_scale,
-        tau=config.model.head_tau)
-    if config.model.batch_norm_momentum:
-        classifier.set_batch_norm_momentum(model, config.model.batch_norm_momentum)
-    if config.model.sync_batch_norm:
-        classifier.synchronise_batch_norm(model)
-    return model
 
 
 def bad_images_of(config, folder):

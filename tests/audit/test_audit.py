@@ -71,7 +71,7 @@ def test_every_image_is_judged_by_the_network_that_did_not_see_it(cleaned):
         run = workdir.read(cleaned / 'round-1' / 'audit' / f'fold-{number}')
         kept, held_out = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         assert run.data['fingerprint'] == records.fingerprint(data.train.subset(kept))
-        model = train.make_model(run.config, 6, 3)
+        model = classifier.make_model(run.config, 6, 3)
         classifier.load_weights(model, run.weights)
         resized = tf.image.resize(data.train.images[held_out], (26, 26)).numpy()
         logits = model.predict(np.floor(resized + 0.5)[:, 1:25, 1:25],

@@ -11,7 +11,7 @@ import numpy as np
 from ml_collections import config_dict
 
 from bsce_tf.data.sources import generated
-from bsce_tf.training import train
+from bsce_tf.models import classifier
 
 
 def softmax(logits):
@@ -48,7 +48,7 @@ def centre_crop(image, scale, size, aspect):
 def network(folder):
     """(images → features, head's kernel and bias as float64, config) of a run's raw weights."""
     config = config_dict.ConfigDict(json.loads((folder / 'config.json').read_text()))
-    model = train.make_model(config, 6, 3)
+    model = classifier.make_model(config, 6, 3)
     model.load_weights(folder / 'best.weights.h5')
     body = keras.Model(model.input, model.get_layer('features').output)
     kernel, bias = (np.asarray(w, np.float64) for w in model.get_layer('head').get_weights())

@@ -88,7 +88,7 @@ def stages(tmp_path, trained):
 def independent_answers(folder):
     """(labels, predictions, probabilities) of the generated test set, without the pipeline."""
     run, test = workdir.read(folder), generated.load().test
-    model = train.make_model(run.config, 6, 3)
+    model = classifier.make_model(run.config, 6, 3)
     classifier.load_weights(model, run.weights)
     resized = tf.image.resize(test.images, (26, 26)).numpy()
     crops = np.floor(resized + 0.5)[:, 1:25, 1:25]
