@@ -5,8 +5,9 @@
 2.5 million images, 50,030 classes. Probabilities come in batches of whole rows, as from a network:
 a softmax of which a part is on the true class, a part on a few random classes and the rest is
 spread over all. Of every row the 20 best classes are kept; then scores, thresholds, the confident
-joint, the list and what to drop are computed as --mode=audit does. Prints the seconds of making the
-rows and of the audit apart, and the peak of resident memory, which is to be below 6 GB.
+joint, the quality of the judges, the list and what to drop are computed as --mode=audit does.
+Prints the seconds of making the rows and of the audit apart, and the peak of resident memory, which
+is to be below 6 GB.
 """
 
 import argparse
@@ -19,9 +20,9 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-from bsce_tf.audit import cleaning, confident, top_probabilities
+from bsce_tf.audit import cleaning, confident, quality, top_probabilities
 
-IMAGES, CLASSES, TOP_K = 2_500_000, 50_030, 20
+IMAGES, CLASSES, TOP_K, FOLDS = 2_500_000, 50_030, 20, 5
 _SPREAD = 8  # random classes that get a part
 
 
@@ -88,6 +89,7 @@ def _rows(rng, true, classes):
 
 
 def _audit(labels, sparse, classes):
+    quality.measure(labels, sparse, np.arange(len(labels)) % FOLDS, classes)
     limits = confident.thresholds(labels, sparse.given, classes)
     guess = confident.guess(labels, sparse, limits)
     scores = confident.scores(labels, sparse, limits, 'self_confidence')
