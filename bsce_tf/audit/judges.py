@@ -153,6 +153,6 @@ def _collect(config, run, folder, examples, compute, title, about):
         weights = hashlib.file_digest(file, 'sha256').hexdigest()
     made_of = {'images': records.fingerprint(examples), 'weights': weights,
                'scales': list(scales), **about}
-    bad = train.bad_images_of(config, folder.parent)  # not the judging run's own images
+    bad = workdir.bad_images_of(config, folder.parent)  # not the judging run's own images
     return forward.collect(folder, made_of, member, devices, examples, config.batch_size, bad,
                            compute, title)

@@ -12,7 +12,7 @@ from bsce_tf.data.sampler import drawn
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import batches, counts, members, run_data
 from bsce_tf.losses import balance
-from bsce_tf.training import train
+from bsce_tf.training import workdir
 
 AUTO = 'auto'
 GRID = tuple(i / 10 for i in range(21))  # of τ, among which auto chooses
@@ -39,7 +39,7 @@ def taus(config, runs, devices, data=None):
     if tau != AUTO:
         return [float(tau)] * len(runs)
     examples = run_data.validation(run_data.load(config, runs, data), runs)
-    bad = train.bad_images_of(config, None)
+    bad = workdir.bad_images_of(config, None)
     found = []
     for run in runs:
         with devices.scope():

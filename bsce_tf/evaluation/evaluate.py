@@ -18,7 +18,7 @@ from bsce_tf.evaluation import (
     run_data,
     tables,
 )
-from bsce_tf.training import strategy, train, workdir
+from bsce_tf.training import strategy, workdir
 
 ENSEMBLE = 'ensemble.json'
 TTA, VOTE, MEAN = 'tta', 'vote', 'mean'  # rows: all scales; top-1 vote; mean probability
@@ -77,7 +77,7 @@ def evaluate(config, folder, data=None):
     if config.adjust.tau == adjust.AUTO and name == 'validation':
         logging.warning('adjust.tau: chosen on the images that it is evaluated on, as there is no '
                         'test set; the errors are too low.')
-    bad = train.bad_images_of(config, runs[0].folder)
+    bad = workdir.bad_images_of(config, runs[0].folder)
     with devices.scope():
         views, candidates = _candidates(runs, config.tta.scales, taus)
         with bad.raising():

@@ -9,7 +9,7 @@ import tensorflow as tf
 from absl import logging
 
 from bsce_tf import losses
-from bsce_tf.data import bad_images, pipeline, prepare
+from bsce_tf.data import pipeline, prepare
 from bsce_tf.data.images import augment
 from bsce_tf.data.sampler import Sampler, drawn
 from bsce_tf.errors import InputError, RunError
@@ -33,6 +33,7 @@ from bsce_tf.training.state import State
 from bsce_tf.training.steps import Steps
 from bsce_tf.training.summaries import Summaries
 from bsce_tf.training.tracking import Tracking
+from bsce_tf.training.workdir import bad_images_of
 
 _STAGE_SEEDS = 1_000_003  # a prime: stages draw their own images and crops
 
@@ -133,18 +134,6 @@ def make_loss(config, counts):
             'or loss.balance effective or logit_adjustment, which take what the sampler draws.',
             config.loss.name, config.sampler.gamma, config.sampler.cap)
     return losses.make(counts=counts, drawn=seen, **config.loss)
-
-
-def bad_images_of(config, folder):
-    """What a run does about images that cannot be read, as `config.data` says.
-
-    Args:
-      config: ConfigDict.
-      folder: of the run, where they are listed; None: they are named in the log alone.
-    """
-    return bad_images.BadImages(config.data.on_error, config.data.max_bad_fraction,
-                                config.data.max_pixels, folder and folder / workdir.BAD_IMAGES,
-                                config.seed)
 
 
 def evaluation_batches(config, examples, bad, shard=(0, 1), full=False):

@@ -9,7 +9,7 @@ import numpy as np
 from ml_collections import config_dict
 
 from bsce_tf import files, locks
-from bsce_tf.data import label_map, records
+from bsce_tf.data import bad_images, label_map, records
 from bsce_tf.errors import InputError
 from bsce_tf.fields import stored
 from bsce_tf.training import stages
@@ -158,6 +158,18 @@ def seen(run, examples):
         raise InputError(f'{path}: {error}; expected the hashes of the training images, as a run '
                          'of this version writes them.') from error
     return np.isin(records.identities(examples), there)
+
+
+def bad_images_of(config, folder):
+    """What a run does about images that cannot be read, as `config.data` says.
+
+    Args:
+      config: ConfigDict.
+      folder: of the run, where they are listed; None: they are named in the log alone.
+    """
+    return bad_images.BadImages(config.data.on_error, config.data.max_bad_fraction,
+                                config.data.max_pixels, folder and folder / BAD_IMAGES,
+                                config.seed)
 
 
 def read(workdir):
