@@ -119,7 +119,7 @@ def beside(found):
 def main(_):
     """Draws what is missing and runs what the flags name."""
     for name in study.conditions(CONDITIONS):
-        if name.startswith('drawings'):
+        if name.startswith('drawings') and not study.SHOW.value:
             classes = int(name.removeprefix('drawings').partition('-')[0])
             drawings.write(folder(classes), classes, LARGEST, SMALLEST, TEST_IMAGES, 0)
     study.run(STUDY, get_config(), more=beside)

@@ -5,9 +5,7 @@ import signal
 import subprocess
 import sys
 
-import tensorflow as tf
-
-_CORE = 'BSCE_TF_EXPERIMENT_CORE'
+CORE = 'BSCE_TF_EXPERIMENT_CORE'
 
 
 def run(count):
@@ -19,14 +17,15 @@ def run(count):
     Raises:
       SystemExit: if one of them failed.
     """
-    if _CORE in os.environ:
+    if CORE in os.environ:
+        import tensorflow as tf  # not needed where others are only started
         cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {cores[int(os.environ[_CORE]) % len(cores)]})
+        os.sched_setaffinity(0, {cores[int(os.environ[CORE]) % len(cores)]})
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
     elif count > 1:
         _wait([subprocess.Popen([sys.executable, *sys.orig_argv[1:]],
-                                env={**os.environ, _CORE: str(i)}) for i in range(count)])
+                                env={**os.environ, CORE: str(i)}) for i in range(count)])
 
 
 def _wait(started):

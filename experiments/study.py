@@ -3,7 +3,8 @@
 Flags: --conditions, --arms and --seeds to run only some, --rates to choose from others, --output
 and --runs for other places, --processes for as many runs at once, each on a core of its own with
 one thread (two such give twice the runs of one with two threads). A program goes on where it was
-stopped, in the middle of a run, too, and a row that is in the CSV file is never run again.
+stopped, in the middle of a run, too, and a row that is in the CSV file is never run again. With
+--show nothing runs.
 """
 
 import pathlib
@@ -23,6 +24,7 @@ RATES = flags.DEFINE_list('rates', None, 'Learning rates that each arm may choos
 OUTPUT = flags.DEFINE_string('output', None, 'The tables, without .csv and .md.')
 RUNS = flags.DEFINE_string('runs', None, 'Folder for the files of runs.')
 PROCESSES = flags.DEFINE_integer('processes', 1, 'Runs at once, a core each.', 1)
+SHOW = flags.DEFINE_bool('show', False, 'Run nothing: table and picture of the rows there are.')
 _WAIT = 20  # seconds, for runs of other processes
 
 
@@ -105,15 +107,15 @@ def run(study, config, after=None, more=None):
       ValueError: for a condition or an arm that there is not.
     """
     plan = _plan(study)
-    processes.run(PROCESSES.value)
+    processes.run(1 if SHOW.value else PROCESSES.value)
     found, data = make_grid(study), {}
     while True:
         made, complete = found.made, True
         for condition, names in plan:
             arms = {arm: {**study.conditions[condition], **study.arms[arm]} for arm in names}
             before = found.made
-            complete &= found.run(condition, arms, config, () if SEEDS.value else
-                                  study.more_seeds.get(condition, ()))
+            complete &= SHOW.value or found.run(condition, arms, config, () if SEEDS.value else
+                                                study.more_seeds.get(condition, ()))
             if after is not None:
                 after(found, condition)
             if found.made > before or condition not in data:
