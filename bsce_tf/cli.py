@@ -15,6 +15,7 @@ from ml_collections import config_flags
 
 from bsce_tf import fields, files, recipes
 from bsce_tf.errors import InputError, RunError, alike
+from bsce_tf.fields import rules
 
 LOG = 'error.log'  # the traceback of the last error that no message was written for
 _LONGEST = 300  # characters of such an error's own words
@@ -175,7 +176,9 @@ def _fields_of(wanted):
         if name.rpartition('.')[0] != block:
             block = name.rpartition('.')[0]
             lines.append('')
-        words = textwrap.wrap(' '.join(field.help.split()), 92)
+        expected = field.rule.text  # that of a table of names would load TensorFlow
+        known = field.rule is not rules.TEXT and not callable(expected)
+        words = textwrap.wrap(field.help + (f' Expected: {expected}.' if known else ''), 92)
         lines += [f'  {name}={field.default!r}', *(f'      {line}' for line in words)]
     return lines if wanted else []
 

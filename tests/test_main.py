@@ -69,7 +69,7 @@ def test_a_mode_may_stand_first(capsys):
 def test_the_whole_help_has_every_field(capsys):
     assert cli.main(['main.py', '--helpfull']) == 0
     printed = capsys.readouterr().out
-    assert '\n  loss.alpha=0.4\n      α of sce, bsce' in printed
+    assert '\n  loss.alpha=0.4\n      sce, bsce, bsce_many: α' in printed
     assert printed.count('\n  ') >= len(fields.TABLE)
     assert all(f'\n  {name}={field.default!r}\n' in printed for name, field in fields.TABLE.items())
 

@@ -64,14 +64,20 @@ def one_of(*names, own=False):
 
     `own`: or the name of somebody's own part, see `bsce_tf.parts`.
     """
+    of_table = len(names) == 1 and ':' in names[0]
+
     def known():
-        if len(names) == 1 and ':' in names[0]:
-            module, table = names[0].split(':')
-            return tuple(getattr(importlib.import_module(module), table))
-        return names
+        if not of_table:
+            return names
+        module, table = names[0].split(':')
+        return tuple(getattr(importlib.import_module(module), table))
+
+    def text():
+        return (f'one of {", ".join(known())}'
+                + (", or 'package.module:object' of your own" if own else ''))
+
     return Rule(lambda v: type(v) is str and ((own and _is_part(v)) or v in known()),
-                lambda: f'one of {", ".join(known())}'
-                + (", or 'package.module:object' of your own" if own else ''), known)
+                text if of_table else text(), known)
 
 
 def _is_part(name):
