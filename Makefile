@@ -46,14 +46,14 @@ bench: .venv/dev .venv-peers/done
 # PyTorch and what comes with it clash with TensorFlow's environment.
 .venv-peers/done: benchmarks/peers.txt
 	$(PYTHON) -m venv .venv-peers
-	.venv-peers/bin/pip --disable-pip-version-check install --quiet --requirement $< \
+	.venv-peers/bin/pip --disable-pip-version-check install --quiet --retries 1 --requirement $< \
 		--extra-index-url https://download.pytorch.org/whl/cpu
 	touch $@
 
 # The loss on JAX and PyTorch, without TensorFlow.
 .venv-backends/done: tests/losses/backends.txt
 	$(PYTHON) -m venv .venv-backends
-	.venv-backends/bin/pip --disable-pip-version-check install --quiet --requirement $< \
+	.venv-backends/bin/pip --disable-pip-version-check install --quiet --retries 1 --requirement $< \
 		--extra-index-url https://download.pytorch.org/whl/cpu
 	touch $@
 
