@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from bsce_tf import locks
 from bsce_tf.data import bad_images, records
-from bsce_tf.data.images import headers
+from bsce_tf.data.images import check
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import adjust, inputs, partial, predictors, run_config
 from bsce_tf.termination import Terminated
@@ -97,10 +97,10 @@ def _bad_images(config, output, examples):
         reader = records.of(examples)
         for i in np.unique(np.linspace(0, len(examples) - 1, _LOOK).astype(int)):
             try:
-                header = headers.read(reader.read([i])[0])
+                good = check.has_header(reader.read([i])[0])
             except InputError:
-                header = None
-            if header is None or not header.width or not header.height:
+                good = False
+            if not good:
                 bad.leave_out(examples, i)  # decodes it, so that the reason is the usual one
     return bad
 

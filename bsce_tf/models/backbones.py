@@ -109,7 +109,7 @@ def get(name):
     if parts.is_part(name):
         part = parts.load('model.backbone', name)
         return part if isinstance(part, Backbone) else Backbone(
-            functools.partial(_built, name), None, Weights(''), None)
+            functools.partial(_built, name), None, Weights(''), None, smallest=8)
     if name not in BACKBONES:
         raise InputError(
             f"model.backbone: found '{name}'{alike(name, BACKBONES)}; expected one of "

@@ -51,6 +51,16 @@ def reason(data, max_pixels):
     return judge(data, max_pixels).reason
 
 
+def has_header(data):
+    """Whether an image is one by its header, which is told without decoding it."""
+    try:
+        with tf.device('/CPU:0'):
+            kind, shape = (part.numpy().tolist() for part in _header(data))
+    except (tf.errors.OpError, UnicodeDecodeError):
+        return False
+    return kind < len(decode.FORMATS) and min(shape) > 0
+
+
 def _explained(data, max_pixels, message):
     """The `Verdict` on an image that failed with a message of the decoder."""
     try:

@@ -58,7 +58,8 @@ def load(name, *, clean='', **fields):
     known = inspect.signature(loader).parameters
     strict = all(argument.kind != argument.VAR_KEYWORD for argument in known.values())
     for field, value in fields.items():
-        if strict and field not in (*known, 'cache') and value != TABLE[f'data.{field}'].default:
+        if (strict and field in FIELDS and field not in (*known, 'cache')
+                and value != TABLE[f'data.{field}'].default):
             taken = ', '.join(f'data.{field}' for field in known if field in FIELDS)
             raise InputError(f'data.{field}: found {value!r}, which data.source {name} does not '
                              f'take; expected {TABLE[f"data.{field}"].default!r}, as it takes '
