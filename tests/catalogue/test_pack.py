@@ -117,7 +117,7 @@ def test_a_killed_packing_goes_on_where_it_was(tmp_path):
     with pytest.raises(InputError, match='pack.json: No such file.*finished pack'):
         _open(folder)
     before = [path.stat().st_mtime_ns for path in shards]
-    (folder / f'.{process.pid}.pack.json').write_text('{')  # of one that was killed at another moment
+    (folder / f'.{process.pid}.pack.json').write_text('{')  # as if killed at another moment
     _pack(examples, folder)
     assert [path.stat().st_mtime_ns for path in shards] == before
     assert not list(folder.glob('.*'))
