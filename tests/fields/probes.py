@@ -19,7 +19,7 @@ from PIL import Image
 from tensorflow.python.framework import config as tf_config  # no public way to turn it off again
 
 from bsce_tf.audit import audit, judges, rounds, top_probabilities
-from bsce_tf.catalogue import pack
+from bsce_tf.catalogue import pack, verify
 from bsce_tf.data import prepare
 from bsce_tf.data.sampler import Sampler
 from bsce_tf.data.sources import index_cache
@@ -32,6 +32,7 @@ from bsce_tf.termination import Terminated
 from bsce_tf.training import averaging, resume, stages, strategy, train, workdir
 from bsce_tf.training.loop import Loop
 from bsce_tf.training.state import State
+from tests.data.pictures import encoded, picture
 
 ERRORS = (0.5, 0.495, 0.49, 0.3, 0.31, 0.32)  # of validation, an epoch each
 COUNTS = np.array([900, 90, 9])
@@ -102,6 +103,19 @@ def cache(config, place):
 def packs(config, place):
     pack.run(config, place / str(config.data.shard_images))
     return sorted(path.name for path in (place / str(config.data.shard_images)).rglob('shard*'))
+
+
+def verdicts(config, place):
+    """What verify lists as bad of a good and a damaged JPEG, at which the decoder warns."""
+    root = place / 'pictures'
+    whole = encoded(picture(64, 64))
+    middle = len(whole) * 2 // 3
+    for name, image in (('a', whole), ('b', whole[:middle] + bytes(40) + whole[middle + 40:])):
+        (root / name).mkdir(parents=True, exist_ok=True)
+        (root / name / '0.jpg').write_bytes(image)
+    config.data.root = str(root)
+    verify.run(config, place / config.data.warned)
+    return (place / config.data.warned / 'bad_images.csv').read_text()
 
 
 def bad(config, place):

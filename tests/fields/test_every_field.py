@@ -45,6 +45,7 @@ ROWS = {
     'data.max_pixels': (7, probes.bad, {}),
     'data.on_error': ('skip', probes.bad, {}),
     'data.max_bad_fraction': (0.5, probes.bad, {}),
+    'data.warned': ('bad', probes.verdicts, {'data.source': 'folder'}),
     'data.validation_fraction': (0.5, probes.data, {**TABLES, 'data.validation': ''}),
     'data.imbalance': (3.0, probes.data, {}),
     'data.noise': (0.5, probes.data, {}),
