@@ -158,10 +158,9 @@ def network(config, place):
 
 
 def determinism(config, place):
-    train.set_up(config)
-    found = tf_config.is_op_determinism_enabled()
     tf_config.disable_op_determinism()
-    return found
+    train.set_up(config)
+    return tf_config.is_op_determinism_enabled()
 
 
 def devices(config, place):
