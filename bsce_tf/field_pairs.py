@@ -137,6 +137,9 @@ def _check_loss(config):
     if mixed and not losses.row(loss.name).soft:
         raise InputError(f'config.loss.name: found {loss.name!r} with {mixed[0]}; expected 0 '
                          'there, as this loss takes hard labels alone.')
+    if mixed and losses.row(loss.name).numbered and mixed[0].startswith('augment'):
+        raise InputError(f'config.loss.name: found {loss.name!r} with {mixed[0]}; expected 0 '
+                         'there, as this loss remembers each image.')
     if loss.name == 'ldam' and loss.ldam_margin * loss.ldam_scale > 60:
         raise InputError(f'config.loss.ldam_scale: found {loss.ldam_scale}; expected ldam_scale × '
                          'ldam_margin to be 60 or less.')

@@ -24,6 +24,7 @@ def config_of(**changes):
     ({'averaging.swa_epochs': 2}, 'averaging.swa_epochs: found 2; expected at most epochs, which'),
     ({'augment.mixup': 0.2, 'batch_size': 7}, 'batch_size: found 7 with augment.mixup, which'),
     ({'stages': ({}, {'augment.cutmix': 1.0, 'batch_size': 9})}, 'batch_size: found 9 with a'),
+    ({'loss.name': 'elr', 'augment.mixup': 0.2}, "loss.name: found 'elr' with augment.mixup"),
     ({'optimizer.clip_norm': 1.0, 'optimizer.clip_value': 1.0}, 'optimizer.clip_norm: found 1.0'),
     ({'tta.scales': (20,)}, 'tta.scales: found 20; expected at least image.size, which is 24'),
     ({'steps': 3, 'schedule.warmup_steps': 4}, 'warmup_steps: found 4; expected at most the 3'),

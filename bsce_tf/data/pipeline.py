@@ -17,7 +17,8 @@ _STREAMS = ('crop', 'flip', 'vertical_flip', 'colours', 'policy', 'erasing', 'mi
 
 def training(examples, sampler, *, batch_size, size, scales, flip=False, seed=0, start=0,
              shard=(0, 1), crop='multi_scale', area=(0.08, 1.0), aspect_ratio=(3 / 4, 4 / 3),
-             aspect='squash', antialias=False, augmentation=None, bad=None):
+             aspect='squash', antialias=False, augmentation=None, bad=None,
+             numbered=False):
     """Endless training batches; batch s holds positions s·batch_size … of the run.
 
     The n-th example, its crop, its changes and what it is mixed with depend on seed and n only.
@@ -39,6 +40,8 @@ def training(examples, sampler, *, batch_size, size, scales, flip=False, seed=0,
       antialias: see `crops.resize_box`.
       augmentation: an `augment.Augmentation`; None: no other change than `flip`.
       bad: a `BadImages`, None: a bad image stops the run; put `bad.raising()` around `fit`.
+      numbered: whether batches also give the indices of the images, int64 `[share]`; not with
+        MixUp or CutMix. A bad image keeps its index, though another stands in its place.
 
     Returns:
       Dataset of (uint8 `[share, C, C, channels]`, int32 `[share]`), share = batch_size / workers;
@@ -65,7 +68,8 @@ def training(examples, sampler, *, batch_size, size, scales, flip=False, seed=0,
     def labelled(positions, indices, *data):
         images = make(tf.fill(tf.shape(positions), tf.constant(seed, tf.int64)), positions,
                       indices, *data)
-        return positions, images, tf.gather(labels, indices)
+        found = positions, images, tf.gather(labels, indices)
+        return (*found, indices) if numbered else found
 
     def mixed(positions, images, pair):
         mix_seed = _seeds(tf.constant(seed, tf.int64), positions[0])('mix')

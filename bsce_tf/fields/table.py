@@ -176,6 +176,11 @@ TABLE = {
     'loss.ldam_scale': Field(30.0, number(0, open_low=True), 'ldam: s, scale of the logits.'),
     'loss.nce_alpha': Field(1.0, number(0), 'nce_rce: weight of the normalised cross-entropy.'),
     'loss.rce_beta': Field(1.0, number(0), 'nce_rce: weight of the reverse cross-entropy.'),
+    'loss.elr_strength': Field(3.0, number(0), 'elr: λ, weight of the memory term.'),
+    'loss.elr_memory': Field(0.7, number(0, 1, open_high=True),
+                             'elr: share of an image\'s memory that each new look keeps.'),
+    'loss.elr_kept': Field(10, integer(1),
+                           'elr: largest entries of a memory that are kept; 8 bytes each.'),
     'loss.seesaw_p': Field(0.8, number(0, 100), 'seesaw: exponent of the mitigation factor.'),
     'loss.seesaw_q': Field(2.0, number(0, 100), 'seesaw: exponent of the compensation factor.'),
 

@@ -8,6 +8,7 @@ from bsce_tf import parts
 from bsce_tf.errors import InputError
 from bsce_tf.losses import balance
 from bsce_tf.losses.bsce import BalancedSymmetricCrossEntropy
+from bsce_tf.losses.elr import EarlyLearningLoss
 from bsce_tf.losses.focal import FocalLoss
 from bsce_tf.losses.gce import GeneralisedCrossEntropy
 from bsce_tf.losses.ldam import LDAMLoss
@@ -28,6 +29,7 @@ class Row(NamedTuple):
       counts: which class sizes the class itself takes: '', 'images' of training, or 'drawn' by the
         sampler in an epoch.
       soft: whether it takes soft labels, as MixUp and label smoothing make them.
+      numbered: whether it remembers each image, and so takes the images' numbers.
     """
 
     loss: type
@@ -36,6 +38,7 @@ class Row(NamedTuple):
     fields: dict = {}
     counts: str = ''
     soft: bool = True
+    numbered: bool = False
 
 
 _CE = {'alpha': 1.0, 'beta': 0.0}
@@ -59,6 +62,8 @@ TABLE = {
     'gce': Row(GeneralisedCrossEntropy, fields={'q': 'gce_q'}),
     'nce_rce': Row(NormalisedReverseCrossEntropy, fields={
         'alpha': 'nce_alpha', 'beta': 'rce_beta', 'log_zero': 'log_zero'}),
+    'elr': Row(EarlyLearningLoss, fields={'strength': 'elr_strength', 'memory': 'elr_memory',
+                                          'kept': 'elr_kept'}, counts='images', numbered=True),
 }
 NAMES = tuple(TABLE)
 

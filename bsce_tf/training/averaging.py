@@ -112,12 +112,12 @@ class Statistics:
         """Sets the statistics.
 
         Args:
-          batches: iterable of distributed (images, labels).
+          batches: iterable of distributed (images, labels, …).
           count: how many to take, at least 1.
         """
         if not self._norms:
             return
-        for number, (images, _) in enumerate(batches):
+        for number, (images, *_) in enumerate(batches):
             if number == count:
                 break
             # What is kept of the batches before, so that all weigh the same in the end.

@@ -19,7 +19,7 @@ class Steps:
     Args:
       model: images → logits.
       optimizer: an `optimizers.SGD`, or a LossScaleOptimizer of one.
-      loss: keras Loss whose `call` gives a loss an example.
+      loss: keras Loss whose `call` gives a loss an example; what it remembers is its `state`.
       num_classes: K.
       batch_size: global.
       jit_compile: whether XLA compiles the forward and the backward pass.
@@ -61,13 +61,13 @@ class Steps:
         """All that a step changes, in a fixed order."""
         ema = self.ema.variables if self.ema is not None else []
         return [*self.model.variables, *self.optimizer.variables, *ema, *self.sums,
-                *self.loss_mean.variables, *self.error.variables]
+                *self.loss_mean.variables, *self.error.variables, *getattr(self.loss, 'state', [])]
 
     def train(self, batch, number=0, save=False, stop=False):
         """One step.
 
         Args:
-          batch: images and labels of all replicas.
+          batch: images and labels of all replicas, and their numbers if the loss takes them.
           number: of the step, from 0; tells when gradients that accumulate make an update.
           save, stop: what this worker wants; every worker learns whether one wants it.
 
@@ -109,8 +109,8 @@ class Steps:
         """Sum over the replicas of [loss, *flags]; without `update` gradients are only added up."""
         extended = self.strategy.extended
 
-        def of_replica(images, labels, flags):
-            losses, logits, grads = self._gradients_of(images, labels)
+        def of_replica(flags, images, labels, *numbers):
+            losses, logits, grads = self._gradients_of(images, labels, *numbers)
             grads = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM,
                                                                    grads)
             if update:
@@ -122,7 +122,7 @@ class Steps:
             self.error.update_state(labels, logits)
             return tf.concat([tf.reduce_sum(losses)[None] / self.batch_size, flags], 0), grads
 
-        found, grads = self.strategy.run(of_replica, (*batch, flags))
+        found, grads = self.strategy.run(of_replica, (flags, *batch))
         for part, grad in zip(self.sums, grads, strict=False):
             if update:
                 extended.update(part.value, lambda v: v.assign(tf.zeros_like(v)))
@@ -132,10 +132,10 @@ class Steps:
             self.ema.update()
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, found, axis=None)
 
-    def _gradients(self, images, labels):
+    def _gradients(self, images, labels, *numbers):
         with tf.GradientTape() as tape:
             logits = self.model(images, training=True)
-            losses = self.loss.call(labels, logits)
+            losses = self.loss.call(labels, logits, *numbers)
             total = tf.reduce_sum(losses) / self.batch_size
             if self.model.losses:
                 total += tf.add_n(self.model.losses) / self.strategy.num_replicas_in_sync

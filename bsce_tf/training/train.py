@@ -224,7 +224,8 @@ def _training_batches(config, examples, sampler, seed, start, bad, shard):
         examples, sampler, batch_size=config.batch_size, size=image.size, scales=image.scales,
         seed=seed, start=start, shard=shard, crop=image.crop, area=image.area,
         aspect_ratio=image.aspect_ratio, aspect=image.aspect, antialias=image.antialias,
-        augmentation=augment.Augmentation(**config.augment), bad=bad)
+        augmentation=augment.Augmentation(**config.augment), bad=bad,
+        numbered=losses.row(config.loss.name).numbered)
 
 
 def _schedule(config, epoch_steps):
@@ -274,6 +275,9 @@ def _check(config, devices):
     if config.jit_compile and config.model.sync_batch_norm and devices.num_replicas_in_sync > 1:
         raise InputError('jit_compile: found True with several replicas and model.sync_batch_norm; '
                          'expected one of the two to be False, as XLA cannot cross replicas.')
+    if losses.row(config.loss.name).numbered and devices.num_replicas_in_sync > 1:
+        raise InputError(f'loss.name: found {config.loss.name} with {devices.num_replicas_in_sync} '
+                         'replicas; expected one, which holds the memory of all images.')
 
 
 def _check_stages(parts, data):

@@ -144,6 +144,14 @@ def loss(config, place):
     return train.make_loss(part_of(config), COUNTS).call(LABELS, LOGITS).numpy().tolist()
 
 
+def memory(config, place):
+    """Losses of images that are seen for the second time."""
+    found = train.make_loss(part_of(config), COUNTS)
+    for logits in (LOGITS, -2 * LOGITS):
+        losses = found.call(LABELS, logits, np.arange(len(LABELS)))
+    return losses.numpy().tolist()
+
+
 def network(config, place):
     """Layers, and logits of one picture in training, where dropout counts."""
     train.set_up(config)

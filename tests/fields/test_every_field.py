@@ -103,6 +103,9 @@ ROWS = {
     'loss.ldam_scale': (10.0, probes.loss, {'loss.name': 'ldam'}),
     'loss.nce_alpha': (2.0, probes.loss, {'loss.name': 'nce_rce'}),
     'loss.rce_beta': (2.0, probes.loss, {'loss.name': 'nce_rce'}),
+    'loss.elr_strength': (1.0, probes.memory, {'loss.name': 'elr'}),
+    'loss.elr_memory': (0.5, probes.memory, {'loss.name': 'elr'}),
+    'loss.elr_kept': (2, probes.memory, {'loss.name': 'elr'}),
     'loss.seesaw_p': (0.4, probes.loss, {'loss.name': 'seesaw'}),
     'loss.seesaw_q': (1.0, probes.loss, {'loss.name': 'seesaw'}),
 

@@ -38,7 +38,7 @@ def test_each_name_is_its_formula():
         'cb_focal': effective[4] * reference.focal(4, z, 2),
         'ldam': reference.ldam(4, z, COUNTS, 0.5, 30), 'gce': reference.gce(4, z, 0.7),
         'seesaw': reference.seesaw(4, z, COUNTS, 0.8, 2),
-        'nce_rce': reference.nce_rce(4, z, 1, 1, -4)}
+        'nce_rce': reference.nce_rce(4, z, 1, 1, -4), 'elr': ce}
     assert set(expected) == set(losses.NAMES)
     for name, value in expected.items():
         found, loss = made(**{'loss.name': name})

@@ -205,6 +205,8 @@ def test_a_batch_that_does_not_fit_leaves_no_trace(tmp_path):
         train(smoke(batch_size=7, strategy='mirrored', replicas=2), tmp_path / 'run')
     with pytest.raises(InputError, match='jit_compile: found True with several replicas'):
         train(smoke(jit_compile=True, strategy='mirrored', replicas=2), tmp_path / 'run')
+    with pytest.raises(InputError, match='loss.name: found elr with 2 replicas; expected one'):
+        train(smoke(strategy='mirrored', replicas=2, **{'loss.name': 'elr'}), tmp_path / 'run')
     assert not (tmp_path / 'run').exists()
 
 
