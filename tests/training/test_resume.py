@@ -22,14 +22,13 @@ SERVER.set_forkserver_preload(['bsce_tf.training.train', 'bsce_tf.data.sources.g
 
 
 def config_of(**fields):
-    """Two stages with everything that has a state: dropout, EMA, SWA, momentum, plateaus, ELR."""
+    """Two stages with everything that has a state: dropout, EMA, SWA, momentum, plateaus."""
     config = importlib.import_module('configs.smoke').get_config()
     config.update_from_flattened_dict({
         'epochs': 12, 'batch_size': 24, 'deterministic': True, 'model.dropout': 0.2,
         'averaging.ema': 0.9, 'averaging.swa_epochs': 3, 'averaging.batches': 2,
         'schedule.patience': 1, 'schedule.factor': 0.5, 'checkpoint.steps': 4, **fields})
-    config.stages = ({}, {'epochs': 8, 'loss.name': 'elr', 'optimizer.learning_rate': 0.005,
-                          'sampler.gamma': 1.0,
+    config.stages = ({}, {'epochs': 8, 'sampler.gamma': 1.0, 'optimizer.learning_rate': 0.005,
                           'averaging.statistics': 'estimated'})
     return config
 

@@ -72,6 +72,15 @@ def test_a_finished_run_with_more_epochs_ends_as_one_that_had_them_from_the_star
     assert not (tmp_path / 'whole' / resume.HISTORY).exists()
 
 
+def test_a_loss_s_memory_of_images_is_as_if_the_run_had_not_stopped(tmp_path):
+    for epochs in (1, 2):
+        train(smoke(epochs=epochs, **{'loss.name': 'elr'}), tmp_path / 'run')
+    train(smoke(epochs=2, **{'loss.name': 'elr'}), tmp_path / 'whole')
+    for ours, theirs in zip(arrays_of(tmp_path / 'run'), arrays_of(tmp_path / 'whole'),
+                            strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_a_stage_is_appended_to_a_finished_run(two_epochs, tmp_path):
     folder = shutil.copytree(two_epochs, tmp_path / 'run')
     config = smoke(epochs=2)
