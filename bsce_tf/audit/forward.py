@@ -7,6 +7,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from bsce_tf import files
+from bsce_tf.data import records
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import batches, members
 
@@ -89,7 +90,7 @@ def _check(path, made_of):
     except ValueError as error:
         raise InputError(f'{path}: {error}; expected JSON. Delete {path.parent} to begin '
                          'anew.') from error
-    differing = [name for name in made_of if found.get(name) != made_of[name]]
+    differing = records.differing(found, made_of)
     if differing:
         raise InputError(f'{path}: {", ".join(differing)} differed when it was begun; expected the '
                          f'same as now. Delete {path.parent} to begin anew.')

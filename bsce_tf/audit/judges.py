@@ -151,8 +151,8 @@ def _collect(config, run, folder, examples, compute, title, about):
         member = members.of_run(run, scales)
     with open(run.weights, 'rb') as file:
         weights = hashlib.file_digest(file, 'sha256').hexdigest()
-    made_of = {'images': records.fingerprint(examples), 'weights': weights,
-               'scales': list(scales), **about}
+    made_of = {'images': records.fingerprint(examples), 'contents': records.contents(examples),
+               'weights': weights, 'scales': list(scales), **about}
     bad = workdir.bad_images_of(config, folder.parent)  # not the judging run's own images
     return forward.collect(folder, made_of, member, devices, examples, config.batch_size, bad,
                            compute, title)

@@ -8,7 +8,7 @@ import keras
 
 from bsce_tf import fields, files
 from bsce_tf.audit import audit
-from bsce_tf.data import clean_list
+from bsce_tf.data import clean_list, prepare
 from bsce_tf.evaluation import evaluate
 from bsce_tf.termination import Terminated
 from bsce_tf.training import resume, train, workdir
@@ -53,6 +53,7 @@ def _rounds(config, folder):
     resume.claim(folder, plan)
     clean, rows = config.data.clean, []
     before, _ = clean_list.places(clean)
+    _check_data(config, folder)
     for number in range(config.audit.rounds + 1):
         place = folder / f'round-{number}'
         done = (place / 'train' / workdir.EVALUATION).exists()
@@ -66,6 +67,13 @@ def _rounds(config, folder):
         _write(folder, rows)
     print(_markdown(rows), end='')
     return rows
+
+
+def _check_data(config, folder):
+    """Raises InputError if rounds are to come, and those before them had other images."""
+    first, last = (folder / f'round-{number}' / 'train' for number in (0, config.audit.rounds))
+    if (first / workdir.DATA).exists() and not (last / workdir.EVALUATION).exists():
+        workdir.check_data(first, prepare.load(**config.data, seed=config.seed))
 
 
 def _with(config, clean):

@@ -87,10 +87,7 @@ def _begin(folder, plan):
     for name in ('pack.json', 'plan.json'):
         path = folder / name
         if path.exists():
-            found = _plan(path)
-            # Packs of earlier versions have no 'contents'.
-            differing = [key for key, value in plan.items()
-                         if found.get(key, value if key == 'contents' else None) != value]
+            differing = records.differing(_plan(path), plan)
             if differing:
                 raise InputError(f'{path}: a pack of other data or with other shards ('
                                  f'{", ".join(differing)} differ); expected an empty folder, or '

@@ -149,6 +149,15 @@ def contents(examples):
     return hashlib.sha256(of(examples).facts()).hexdigest()
 
 
+def differing(found, expected):
+    """Names of what differs in two dicts of what a result is made of, in the order of `expected`.
+
+    Results of earlier versions do not tell `contents`: these count as the same.
+    """
+    return [key for key, value in expected.items()
+            if found.get(key, value if key == 'contents' else None) != value]
+
+
 def _spread(count, most):
     """At most `most` of the numbers 0 … count − 1, from end to end."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))

@@ -7,6 +7,7 @@ import os
 import pathlib
 
 from bsce_tf import files
+from bsce_tf.data import records
 from bsce_tf.errors import InputError
 
 _ENCODING = {'encoding': 'utf-8', 'errors': 'surrogateescape'}  # file names may be any bytes
@@ -71,7 +72,7 @@ class Rows:
     def _check(self):
         try:
             found = json.loads(self._about.read_text(encoding='utf-8'))
-            differing = [key for key in self._made_of if found.get(key) != self._made_of[key]]
+            differing = records.differing(found, self._made_of)
         except (OSError, ValueError, AttributeError) as error:
             raise self._refusal(f'{self._about.name} is missing or damaged') from error
         if differing:

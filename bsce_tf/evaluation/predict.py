@@ -73,7 +73,8 @@ def _predict(config, folders, output):
         predictor = predictors.SavedModel(fields.model, fields.top_k)
     columns = _aliproducts if fields.format == 'aliproducts' else _csv
     firsts, header, row = columns([os.fsdecode(name) for name in names.tolist()], predictor)
-    made_of = {'input': _fingerprint(examples, names), 'models': predictor.fingerprints}
+    made_of = {'input': _fingerprint(examples, names), 'contents': records.contents(examples),
+               'models': predictor.fingerprints}
     rows = partial.Rows(output, header, firsts, made_of, config.batch_size)
     _write(rows, firsts, row, len(header), predictor, examples, config.batch_size, bad)
     note = f', {rows.empty:,} of them bad: see {_list_of(output)}'

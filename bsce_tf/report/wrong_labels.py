@@ -58,7 +58,7 @@ def read(folder, name):
     try:
         summary = json.loads((folder / audit.SUMMARY).read_text(encoding='utf-8'))
         config = workdir.config_of(folder)
-        fingerprint = json.loads((folder / workdir.DATA).read_text(encoding='utf-8'))['fingerprint']
+        about = workdir.json_of(folder / workdir.DATA)
         with open(folder / audit.ISSUES, newline='', encoding='utf-8',
                   errors='surrogateescape') as file:
             rows = [row for _, row in zip(range(_SHOWN), csv.DictReader(file), strict=False)]
@@ -69,7 +69,8 @@ def read(folder, name):
     train = scores = note = None
     try:
         train = audit.load(config)[0].train
-        if records.fingerprint(train) != fingerprint:
+        if records.differing(about, {'fingerprint': records.fingerprint(train),
+                                     'contents': records.contents(train)}):
             raise InputError('the training images or labels are others than those of the audit')
         with np.load(folder / audit.SCORES) as arrays:
             scores = dict(arrays)

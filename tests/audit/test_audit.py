@@ -1,6 +1,7 @@
 """Audits and rounds of cleaning on generated images, a third of whose labels are wrong."""
 
 import csv
+import dataclasses
 import importlib
 import json
 import shutil
@@ -252,6 +253,34 @@ def test_a_folder_of_other_images_is_refused_and_stays(cleaned, tmp_path, monkey
                        '6 classes there, 143 of 6 now'):
         audit.audit(settings(), folder)
     assert (folder / 'data.json').read_bytes() == before
+
+
+def _lighter(data):
+    """The same labels and names; the training images have another pixel."""
+    images = data.train.images.copy()
+    images[:, 0, 0] ^= 1
+    return data._replace(train=dataclasses.replace(data.train, images=images))
+
+
+def test_an_image_that_was_replaced_is_noticed(cleaned, tmp_path, monkeypatch):
+    folder = tmp_path / 'rounds'
+    shutil.copytree(cleaned, folder)
+    (folder / 'round-1' / 'train' / workdir.EVALUATION).unlink()
+    load = prepare.load
+    monkeypatch.setattr(prepare, 'load', lambda *args, **fields: _lighter(load(*args, **fields)))
+    _no_training(monkeypatch)
+    with pytest.raises(InputError, match='round-0/train/data.json: begun with other images'):
+        rounds.clean_train(settings(), folder)
+    part = folder / 'round-1' / 'audit'
+    with pytest.raises(InputError, match='audit/data.json: begun with other images'):
+        audit.audit(settings(), part)
+    train_set = _lighter(load('generated', noise=0.3)).train
+    held_out = train_set.subset(np.flatnonzero(judges.fold_of(train_set.labels, 6, 2, 0) == 0))
+    with pytest.raises(InputError, match='held_out/made_of.json: contents differed'):
+        judges._judged(settings(), workdir.read(part / 'fold-0'), part / 'fold-0' / 'held_out',
+                       held_out, '')
+    page = check(report(settings(), part), charts=False)
+    assert 'Images cannot be shown: the training images or labels are others' in page.text
 
 
 def test_bad_images_are_counted_over_all_parts(cleaned, tmp_path, monkeypatch):

@@ -118,8 +118,16 @@ def test_another_partial_file_is_refused(runs, settings, pictures, tmp_path, mon
         predict(settings, both(runs))
     settings.predict.input = str(tmp_path / 'one.txt')
     (tmp_path / 'one.txt').write_text(f'{pictures}/test/{FILES[0]}\n')
-    with pytest.raises(InputError, match=r'p.csv.partial: input differed .* Delete the file'):
+    with pytest.raises(InputError, match=r'partial: input, contents differed .* Delete the file'):
         predict(settings, str(runs[0]))
+    settings.predict.input = str(shutil.copytree(pictures / 'test', tmp_path / 'input'))
+    settings.predict.output = str(tmp_path / 'replaced.csv')
+    with pytest.raises(KilledError):
+        predict(settings, str(runs[0]))
+    shutil.copy(pictures / 'test' / FILES[3], tmp_path / 'input' / FILES[4])
+    with pytest.raises(InputError, match='replaced.csv.partial: contents differed'):
+        predict(settings, str(runs[0]))
+    settings.predict.output = str(tmp_path / 'out' / 'p.csv')
     assert (tmp_path / 'out' / 'p.csv.partial').read_bytes() == before
     (tmp_path / 'out' / 'p.csv.partial.json').unlink()
     with pytest.raises(InputError, match='p.csv.partial.json is missing'):
