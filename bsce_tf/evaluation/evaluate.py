@@ -20,7 +20,7 @@ from bsce_tf.evaluation import (
 )
 from bsce_tf.training import strategy, workdir
 
-ENSEMBLE = 'ensemble.json'
+ENSEMBLE, OTHER_BAD_IMAGES = 'ensemble.json', 'eval_bad_images.csv'
 TTA, VOTE, MEAN = 'tta', 'vote', 'mean'  # rows: all scales; top-1 vote; mean probability
 
 
@@ -49,6 +49,9 @@ def evaluate(config, folder, data=None):
     kind of weights, where there are several. Several runs also write ensemble.json, .md and .csv:
     each with `tta`, their top-1 vote (Table 4) and the mean of their probabilities.
 
+    With other data than the first run's own, bad images are listed in eval_bad_images.csv and not
+    among the run's; eval.json then says under `other_data` in what they differ.
+
     Args:
       config: ConfigDict; data, tta, adjust, batch_size, evaluate, strategy and replicas are used.
         Network, crops and seed are the runs' own.
@@ -71,13 +74,14 @@ def evaluate(config, folder, data=None):
     output = pathlib.Path(config.evaluate.output or runs[0].folder)
     if len(runs) > 1 and output.is_file():
         raise InputError(f'evaluate.output: {output} is a file; expected a folder.')
+    others = [run_data.other(config, run, data) for run in runs]
     data = run_data.load(config, runs, data)
     name, examples = _examples(runs, data)
     taus = adjust.taus(config, runs, devices, data)
     if config.adjust.tau == adjust.AUTO and name == 'validation':
         logging.warning('adjust.tau: chosen on the images that it is evaluated on, as there is no '
                         'test set; the errors are too low.')
-    bad = workdir.bad_images_of(config, runs[0].folder)
+    bad = _bad_images(config, runs[0], others[0])
     with devices.scope():
         views, candidates = _candidates(runs, config.tta.scales, taus)
         with bad.raising():
@@ -85,8 +89,8 @@ def evaluate(config, folder, data=None):
                 devices, lambda crops: _rankings(candidates, crops, voting=len(runs) > 1), views,
                 examples, config.batch_size, bad, 'evaluate')
     errors = found.errors(runs[0].data['counts'])
-    results = [_report(run, name, candidates, errors, tau)
-               for run, tau in zip(runs, taus, strict=True)]
+    results = [_report(run, name, candidates, errors, tau, other)
+               for run, tau, other in zip(runs, taus, others, strict=True)]
     if len(runs) == 1:
         return results[0]
     return _report_ensemble(output, runs, name, errors)
@@ -97,6 +101,13 @@ def _examples(runs, data):
     if data.test is not None and data.test.labelled:
         return 'test', data.test
     return 'validation', run_data.validation(data, runs)
+
+
+def _bad_images(config, run, other):
+    """The `BadImages` of an evaluation; those of other data are no concern of the run's list."""
+    (run.folder / OTHER_BAD_IMAGES).unlink(missing_ok=True)  # of an earlier evaluation
+    return workdir.bad_images_of(config, run.folder,
+                                 OTHER_BAD_IMAGES if other else workdir.BAD_IMAGES)
 
 
 def _candidates(runs, scales, taus):
@@ -146,7 +157,7 @@ def _rankings(candidates, crops, voting):
         yield MEAN, tf.reduce_mean(probabilities, axis=0)
 
 
-def _report(run, split, candidates, errors, tau):
+def _report(run, split, candidates, errors, tau, other):
     """Writes eval.json, .md and .csv of one run; returns what eval.json holds."""
     mine = {place: candidate for place, candidate in enumerate(candidates)
             if candidate.member.run.folder == run.folder}
@@ -158,12 +169,16 @@ def _report(run, split, candidates, errors, tau):
     scales = {str(row): errors[place, row] for row in (*selected.member.scales, TTA)}
     result = {'split': split, **errors[place, scale], 'kind': run.best['kind'],
               'eval_scale': scale, 'adjust_tau': tau, 'scales': scales}
+    if other:
+        result['other_data'] = other
     rows = [((run.best['kind'], row), errors[place, row]) for row in (*selected.scales, TTA)]
     if len(kinds) > 1:
         result['weights'] = kinds
         rows += [((candidate.member.run.best['kind'], *candidate.scales), errors[i, row])
                  for i, candidate in mine.items() for row in candidate.scales if i != place]
-    print(f'{run.folder}: mean top-1 error {result["mean_top1_error"]:.4f} on the {split} set\n'
+    told = ', '.join(f'{name} = {value!r}' for name, value in other.items())
+    print(f'{run.folder}: mean top-1 error {result["mean_top1_error"]:.4f} on the {split} set'
+          f'{f" of other data ({told})" if other else ""}\n'
           f'{tables.markdown(("weights", "scale"), rows)}')
     _write(run.folder, workdir.EVALUATION, result, ('weights', 'scale'), rows)
     return result

@@ -2,7 +2,9 @@
 
 from absl import logging
 
+from bsce_tf import fields
 from bsce_tf.data import label_map, prepare, records
+from bsce_tf.fields import field
 from bsce_tf.training import workdir
 
 
@@ -22,6 +24,25 @@ def load(config, runs, data=None):
     label_map.check(first.class_names, data.train.class_names, first.folder / workdir.CLASSES,
                     data.train.origin)
     return data
+
+
+def other(config, run, data=None):
+    """In what the data that a run is evaluated on are others than its own, {dotted name: value}.
+
+    Empty where they are its own. A root that moved counts as other data.
+
+    Args:
+      config: ConfigDict, whose `data` they are of.
+      run: `workdir.Run`.
+      data: `examples.Splits` that are taken instead, or None.
+    """
+    if data is not None:
+        own = records.fingerprint(data.train) == run.data['fingerprint']
+        return {} if own else {'data.source': 'given'}
+    names = [name.removeprefix('data.') for name, row in fields.TABLE.items()
+             if name.startswith('data.') and row.resume != field.LATER]
+    return {f'data.{name}': config.data[name] for name in names
+            if config.data[name] != run.config.data[name]}
 
 
 def validation(data, runs):

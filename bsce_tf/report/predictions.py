@@ -13,11 +13,11 @@ from tqdm import tqdm
 from bsce_tf import files
 from bsce_tf.data import bad_images, label_map, prepare, records
 from bsce_tf.data.examples import Examples
-from bsce_tf.evaluation import batches, members
+from bsce_tf.evaluation import adjust, batches, members
 from bsce_tf.training import workdir
 
 CACHE = 'report_cache.npz'
-_VERSION = 1  # of what the file holds
+_VERSION = 2  # of what the file holds
 
 
 class Predictions(NamedTuple):
@@ -66,7 +66,7 @@ def load_data(run):
     return 'validation', data.validation, data.train
 
 
-def of_run(run, examples):
+def of_run(run, examples, tau=0.0):
     """The `Predictions` of a run's selected weights at `image.eval_scale`.
 
     Bad images are left out and named in bad_images.csv, whatever `data.on_error` is. The result is
@@ -75,14 +75,15 @@ def of_run(run, examples):
     Args:
       run: a `workdir.Run`.
       examples: a labelled `Examples` of the run's classes.
+      tau: of the logit adjustment, see `adjust`; 0 for none.
 
     Raises:
-      InputError: if the weights do not fit.
+      InputError: if the weights do not fit, or a class without training images has no log π.
     """
-    path, mark = run.folder / CACHE, _mark(run, examples)
+    path, mark = run.folder / CACHE, _mark(run, examples, tau)
     found = _cached(path, mark, len(examples))
     if found is None:
-        found = _predict(run, examples)
+        found = _predict(run, examples, tau)
         try:
             with files.replacing(path) as temporary:
                 np.savez_compressed(temporary, mark=np.array(mark), **found._asdict())
@@ -91,12 +92,13 @@ def of_run(run, examples):
     return found
 
 
-def _mark(run, examples):
+def _mark(run, examples, tau):
     """Hex digest of all that the predictions depend on."""
     digest = hashlib.sha256()
     config = {key: run.config[key] for key in ('image', 'model', 'data', 'precision')}
     data = examples.origin, records.fingerprint(examples), records.contents(examples)
-    digest.update(json.dumps([_VERSION, config, data], sort_keys=True,
+    prior = [tau, run.config.sampler.to_dict(), run.data['counts']] if tau else None
+    digest.update(json.dumps([_VERSION, config, data, prior], sort_keys=True,
                              default=lambda value: value.to_dict()).encode())
     with open(run.weights, 'rb') as file:
         digest.update(hashlib.file_digest(file, 'sha256').digest())
@@ -117,11 +119,11 @@ def _cached(path, mark, images):
     return found if all(len(part) == images for part in found) else None
 
 
-def _predict(run, examples):
+def _predict(run, examples, tau):
     config = run.config
     bad = bad_images.BadImages('skip', 1.0, config.data.max_pixels,
                                run.folder / workdir.BAD_IMAGES, config.seed)
-    member = members.of_run(run, (config.image.eval_scale,))
+    member = adjust.adjusted(members.of_run(run, (config.image.eval_scale,)), tau)
 
     @tf.function(reduce_retracing=True)
     def answer(crops, labels):

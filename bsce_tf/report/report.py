@@ -9,12 +9,12 @@ from absl import logging
 import bsce_tf
 from bsce_tf import files
 from bsce_tf.errors import InputError
-from bsce_tf.evaluation import run_config
+from bsce_tf.evaluation import adjust, run_config
 from bsce_tf.report import details, mistakes, overview, predictions, results, style, wrong_labels
 from bsce_tf.report.details import Detail
 from bsce_tf.report.markup import Markup, element, join, plural
 from bsce_tf.report.thumbnails import Thumbnails
-from bsce_tf.training import workdir
+from bsce_tf.training import strategy, workdir
 
 PAGE = 'report.html'
 _WHOLE = 4  # runs that get as many pictures as config.report says; more share them
@@ -26,10 +26,11 @@ def report(config, folder):
 
     It shows curves, errors, error against size of classes, confused pairs, the worst classes, the
     surest mistakes, bad images and what differs in the configs. For the classes and mistakes each
-    run's model goes once through its test set, or else its validation set; its answers are kept in
-    the run's report_cache.npz. Of a folder with an audit it shows the worst labels beside other
-    images of both classes, and the noise of the worst classes. What cannot be shown, such as images
-    that are gone, is said on the page.
+    run's model goes once through its test set, or else its validation set, with the logit
+    adjustment that it was evaluated with, see `adjust`; its answers are kept in the run's
+    report_cache.npz. Of a folder with an audit it shows the worst labels beside other images of
+    both classes, and the noise of the worst classes. What cannot be shown, such as images that are
+    gone, is said on the page.
 
     Args:
       config: ConfigDict, of which `report` is used; all else is the runs' own.
@@ -85,7 +86,11 @@ def _detail(item, loaded):
         notes.append(f'its data cannot be read, so nothing is shown of its classes and mistakes: '
                      f'{error}')
     else:
-        answers = predictions.Answers(name, examples, train, predictions.of_run(run, examples))
+        tau = _tau(item)
+        if tau:
+            notes.append(f'its answers are adjusted with τ = {tau:g} (adjust.tau).')
+        answers = predictions.Answers(name, examples, train,
+                                      predictions.of_run(run, examples, tau))
         classes = mistakes.by_class(examples.labels, answers.predictions, run.data['counts'])
         mine = mistakes.summary(classes)
         notes += _compare(item, name, mine)
@@ -100,8 +105,21 @@ def _detail(item, loaded):
         element('p', f'{item.name}: {note}', class_='note') for note in notes])
 
 
+def _tau(item):
+    """τ of the logit adjustment: as the run was evaluated, or else as its config says."""
+    config = item.run.config
+    if item.evaluation and 'adjust_tau' in item.evaluation:
+        return item.evaluation['adjust_tau']
+    return adjust.taus(config, [item.run], strategy.of_this_machine('one', 0))[0]
+
+
 def _compare(item, split, mine):
     """A note where eval.json tells other errors than the weights that are there now."""
+    other = (item.evaluation or {}).get('other_data')
+    if other:
+        return [f'{workdir.EVALUATION} is of other data than its own '
+                f'({", ".join(f"{key} = {value!r}" for key, value in other.items())}), on which '
+                'this report looked; --mode=evaluate writes it anew.']
     told = (item.evaluation or {}).get('mean_top1_error')
     found = mine.get('mean_top1_error', np.nan)
     if told is None or np.isnan(found):

@@ -118,6 +118,12 @@ def read_errors(path):
         if name in found and not _is_table(found[name], depth):
             raise InputError(f'{path}: found {found[name]!r:.60} as {name}; expected what '
                              '--mode=evaluate wrote.')
+    if type(found.get('adjust_tau', 0.0)) not in (int, float):
+        raise InputError(f'{path}: found {found["adjust_tau"]!r:.60} as adjust_tau; expected a '
+                         'number.')
+    if type(found.get('other_data', {})) is not dict:
+        raise InputError(f'{path}: found {found["other_data"]!r:.60} as other_data; expected a '
+                         'JSON object.')
     for name, value in _rates(found):
         if value is not None and not (type(value) in (int, float) and 0 <= value <= 1):
             raise InputError(f'{path}: found {value!r} as {name}; expected a number from 0 to 1, '

@@ -160,15 +160,16 @@ def seen(run, examples):
     return np.isin(records.identities(examples), there)
 
 
-def bad_images_of(config, folder):
+def bad_images_of(config, folder, name=BAD_IMAGES):
     """What a run does about images that cannot be read, as `config.data` says.
 
     Args:
       config: ConfigDict.
-      folder: of the run, where they are listed; None: they are named in the log alone.
+      folder: where they are listed; None: they are named in the log alone.
+      name: of the list; that of the run's own images, or another.
     """
     return bad_images.BadImages(config.data.on_error, config.data.max_bad_fraction,
-                                config.data.max_pixels, folder and folder / BAD_IMAGES,
+                                config.data.max_pixels, folder and folder / name,
                                 config.seed)
 
 

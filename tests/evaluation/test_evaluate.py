@@ -108,6 +108,11 @@ def test_files_give_what_the_same_images_in_memory_give(runs, on_files):
     assert_run(result, runs[0], SCALES['a'], 26)
 
 
+def paths_of(path):
+    with open(path, newline='', encoding='utf-8') as file:
+        return [row['path'] for row in csv.DictReader(file)]
+
+
 def test_a_bad_image_is_left_out_or_stops(copies, pictures, on_files, tmp_path):
     shutil.copytree(pictures, tmp_path / 'broken')
     bad = [3, 20, 21, 22, 23, 24]  # 20 to 24 make one batch
@@ -126,9 +131,18 @@ def test_a_bad_image_is_left_out_or_stops(copies, pictures, on_files, tmp_path):
     expected = reference.errors(order[kept], LABELS[kept], [24] * 6)
     assert_errors(result['scales']['tta'], expected)
     assert result['images'] == 42
-    with open(copies[0] / 'bad_images.csv') as file:
-        assert [row['path'] for row in csv.DictReader(file)] == [
-            f'test/{i:02d}.png' for i in bad]
+    listed = [f'test/{i:02d}.png' for i in bad]
+    assert paths_of(copies[0] / 'eval_bad_images.csv') == listed
+    assert not (copies[0] / 'bad_images.csv').exists()  # that is of the run's own images
+    assert result['other_data']['data.test'] == on_files.data.test
+    assert json.loads((copies[0] / 'eval.json').read_text()) == result
+    own = json.loads((copies[0] / 'config.json').read_text())
+    (copies[0] / 'config.json').write_text(json.dumps({**own, 'data': on_files.data.to_dict()}))
+    on_files.data.cache = str(tmp_path / 'cache')  # which are the same images
+    assert evaluate(on_files, copies[0]) == {
+        key: value for key, value in result.items() if key != 'other_data'}
+    assert paths_of(copies[0] / 'bad_images.csv') == listed
+    assert not (copies[0] / 'eval_bad_images.csv').exists()
 
 
 def test_classes_and_folders_must_fit(copies, config, on_files, pictures, tmp_path):

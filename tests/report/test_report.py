@@ -244,6 +244,29 @@ def test_a_stale_eval_json_is_noticed(stages, config):
     assert 'eval.json tells a mean top-1 error of 0.0123, and this report found' in text
 
 
+def test_answers_are_adjusted_as_the_run_was_evaluated(stages, config):
+    data = json.loads((stages / 'data.json').read_text())
+    data['counts'] = [2 ** (12 - k) for k in range(6)]
+    (stages / 'data.json').write_text(json.dumps(data))
+    other = config.copy_and_resolve_references()
+    other.adjust.tau = 1.5
+    evaluate(other, stages)
+    text = check(report(config, stages)).text
+    assert 'adjusted with τ = 1.5' in text
+    assert 'eval.json tells' not in text
+    labels, plain, probabilities = independent_answers(stages)
+    prior = np.log(np.array(data['counts']) / sum(data['counts']))
+    expected = (np.log(probabilities) - 1.5 * prior).argmax(axis=1)
+    with np.load(stages / 'report_cache.npz') as found:
+        np.testing.assert_array_equal(found['predicted'], expected)
+    assert (expected != plain).any()
+    other.update_from_flattened_dict({'adjust.tau': 0.0, 'data.noise': 0.5})
+    evaluate(other, stages)
+    text = check(report(config, stages)).text
+    assert 'eval.json is of other data than its own (data.noise = 0.5)' in text
+    assert 'adjusted with' not in text
+
+
 def test_data_that_is_gone_is_said(hostile, tmp_path, config):
     shutil.copytree(hostile, tmp_path / 'run', ignore=shutil.ignore_patterns('checkpoints'))
     path = tmp_path / 'run' / 'config.json'
@@ -265,6 +288,8 @@ def test_data_that_is_gone_is_said(hostile, tmp_path, config):
     ('metrics.csv', b'\xff\xfe\x00', 'metrics.csv: .*expected a CSV file that a run wrote'),
     ('eval.json', '{', 'eval.json: .*expected JSON that --mode=evaluate wrote'),
     ('eval.json', '[]', 'eval.json: found a list; expected a JSON object'),
+    ('eval.json', '{"adjust_tau": "1"}', "eval.json: found '1' as adjust_tau; expected a number"),
+    ('eval.json', '{"other_data": 1}', 'eval.json: found 1 as other_data; expected a JSON object'),
     ('eval.json', '{"top1_error": 7}', 'eval.json: found 7 as top1_error; expected a number from'),
     ('eval.json', '{"scales": {"24": 3}}', "eval.json: found {'24': 3} as scales"),
     ('bad_images.csv', 'a,b\n1,2\n', 'bad_images.csv: found the columns a, b; expected path and')])
