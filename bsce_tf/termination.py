@@ -11,6 +11,7 @@ from bsce_tf.errors import PreemptedError
 _NAMES = {signal.SIGTERM: 'SIGTERM', signal.SIGINT: 'Ctrl-C'}
 _CTRL_C = 130  # exit status, as shells have it
 _ECHO = 0.2  # seconds in which a second Ctrl-C is the first, handed on by a parent process
+_watched = False  # whether a thread waits for a second Ctrl-C
 
 
 class _Now(BaseException):
@@ -78,14 +79,24 @@ class Terminated:
 
 @contextlib.contextmanager
 def _second_ctrl_c_ends():
-    """Python's handlers wait until the main thread comes back from a step; a thread does not."""
+    """Python's handlers wait until the main thread comes back from a step; a thread does not.
+
+    Of blocks within each other, as a run's in an audit, the outermost watches for all: the second
+    Ctrl-C may come when the inner one is left already.
+    """
+    global _watched
+    if _watched:
+        yield
+        return
     read, write = os.pipe()
     os.set_blocking(write, False)
     before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(read,), daemon=True).start()
+    _watched = True
     try:
         yield
     finally:
+        _watched = False
         signal.set_wakeup_fd(before)
         os.close(write)
 

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1] / 'bsce_tf'
 FREE = {'fields', 'internals', 'parts', 'losses', 'metrics', 'class_weights', 'errors', 'files',
-        'locks', 'termination'}
+        'locks', 'progress', 'termination'}
 # Those of one level do not import each other.
 LEVELS = [('data',), ('catalogue', 'models'), ('training',), ('evaluation',),
           ('audit',), ('report',), ('serving',)]

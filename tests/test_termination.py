@@ -138,6 +138,24 @@ def test_a_second_ctrl_c_ends_a_process_that_is_busy(tmp_path):
         assert time.monotonic() - begin < 2
 
 
+def test_a_second_ctrl_c_counts_for_the_block_around_as_well():
+    code = ('import hashlib, os, signal\n'
+            'from bsce_tf.termination import Terminated\n'
+            'with Terminated():\n'
+            '    with Terminated():\n'  # as a fold's run in an audit
+            '        os.kill(os.getpid(), signal.SIGINT)\n'
+            '    print("left", flush=True)\n'
+            '    hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)\n')
+    with subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == 'left\n'
+        time.sleep(0.5)
+        begin = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        assert time.monotonic() - begin < 2
+
+
 def entered(told, number=None):
     """A block of `at_once` that a signal ends, though all within catches what an Exception is."""
     with told.at_once('here'):

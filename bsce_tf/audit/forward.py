@@ -4,9 +4,8 @@ import json
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
-from bsce_tf import files
+from bsce_tf import files, progress
 from bsce_tf.data import records
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import batches, members
@@ -28,7 +27,7 @@ def collect(folder, made_of, member, devices, examples, batch_size, bad, compute
       bad: a `BadImages`.
       compute: function of (member, features `[n, scales, d]`, labels `[n]`) that gives a dict of
         tensors `[n, …]`.
-      title: of the progress bar.
+      title: of the progress.
 
     Returns:
       dict of NumPy arrays `[N, …]` of what `compute` gives, and `good`, bool: False for bad images.
@@ -39,21 +38,25 @@ def collect(folder, made_of, member, devices, examples, batch_size, bad, compute
     folder.mkdir(parents=True, exist_ok=True)
     _check(folder / _MADE_OF, made_of)
     parts = []
-    with tqdm(total=len(examples), unit='image', desc=title, disable=None) as progress:
+    with progress.Bar(title, len(examples)) as bar:
         for first in range(0, len(examples), _PART):
             path = folder / f'{first // _PART:05d}.npz'
             end = min(first + _PART, len(examples))
-            if not path.exists():
-                found = _arrays(member, devices, examples, first, end, batch_size, bad, compute)
+            if path.exists():
+                bar.update(end - first)
+            else:
+                found = _arrays(member, devices, examples, (first, end), batch_size, bad, compute,
+                                bar)
                 with files.replacing(path) as temporary:
                     np.savez(temporary, **found)
             with np.load(path) as file:
                 parts.append(dict(file))
-            progress.update(end - first)
     return {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])}
 
 
-def _arrays(member, devices, examples, first, end, batch_size, bad, compute):
+def _arrays(member, devices, examples, part, batch_size, bad, compute, bar):
+    """Arrays of the images from part[0] to part[1]."""
+    first, end = part
     dataset = devices.experimental_distribute_dataset(
         batches.batches(examples, [batches.view_of(member)], batch_size, bad, first,
                         full=devices.num_replicas_in_sync > 1, end=end))
@@ -78,6 +81,7 @@ def _arrays(member, devices, examples, first, end, batch_size, bad, compute):
             # Sorted, and each once: the last image may come again to fill a batch.
             _, order = np.unique(joined(indices), return_index=True)
             found.append({name: joined(value)[order] for name, value in values.items()})
+            bar.update(len(order))
     return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
 
 

@@ -6,12 +6,12 @@ import os
 import pathlib
 
 import numpy as np
-from tqdm import tqdm
 
 from bsce_tf import class_weights, files
 from bsce_tf.catalogue import histogram
 from bsce_tf.data import clean_list, label_map, records, sources
 from bsce_tf.errors import InputError
+from bsce_tf.progress import Bar
 
 _CHUNK = 64  # images of a task
 _SHOWN = 10  # names in the report of each kind of trouble
@@ -48,8 +48,8 @@ def digests(examples, title='', progress=True):
 
     Args:
       examples: an `Examples` of any kind.
-      title: of the progress bar.
-      progress: whether to show it.
+      title: of the progress.
+      progress: whether to show how far it is.
 
     Returns:
       uint64 `[N, 2]`, and a list of [name, reason] of the images that could not be read; their
@@ -74,8 +74,7 @@ def digests(examples, title='', progress=True):
 
     starts = range(0, len(examples), _CHUNK)
     with (concurrent.futures.ThreadPoolExecutor(2 * os.cpu_count()) as pool,
-          tqdm(total=len(examples), desc=f'hash {title}', unit='image',
-               disable=not progress) as bar):
+          Bar(f'hash {title}', len(examples), shown=progress) as bar):
         for first, failed in zip(starts, pool.map(judge, starts), strict=True):
             unreadable += failed
             bar.update(min(_CHUNK, len(examples) - first))

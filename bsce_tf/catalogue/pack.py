@@ -14,12 +14,12 @@ import zlib
 
 import numpy as np
 from absl import logging
-from tqdm import tqdm
 
 from bsce_tf import fields, files, locks
 from bsce_tf.data import label_map, records, sources
 from bsce_tf.data.sources import packed
 from bsce_tf.errors import InputError
+from bsce_tf.progress import Bar
 from bsce_tf.termination import Terminated
 
 _BATCH = 64  # images read at once
@@ -48,7 +48,7 @@ def pack(examples, folder, shard_images=4096, progress=True):
       examples: an `Examples` with paths or records.
       folder: where to write; made if it is missing.
       shard_images: images in a shard, at least 1.
-      progress: whether to show a progress bar.
+      progress: whether to show how far it is.
 
     Raises:
       InputError: if the folder holds a pack of other data (see `records.contents` for what is
@@ -71,13 +71,11 @@ def _pack(examples, folder, shard_images, progress):
         return
     names = packed.shard_names(len(examples), shard_images)
     parts = []
-    with tqdm(total=len(examples), desc=f'pack {folder.name}', unit='image',
-              disable=not progress) as bar:
+    with Bar(f'pack {folder.name}', len(examples), shown=progress) as bar:
         for number, name in enumerate(names):
             first = number * shard_images
             chosen = np.arange(first, min(first + shard_images, len(examples)))
-            parts.append(_shard(folder / name, reader, examples.labels, chosen))
-            bar.update(len(chosen))
+            parts.append(_shard(folder / name, reader, examples.labels, chosen, bar))
     _finish(folder, examples, plan, np.concatenate(parts))
 
 
@@ -110,7 +108,7 @@ def _plan(path):
     return found
 
 
-def _shard(path, reader, labels, chosen):
+def _shard(path, reader, labels, chosen, bar):
     """Writes one shard unless it is there; its facts, `[n]` of `_FACTS`."""
     side = path.with_suffix('.npy')
     if path.exists() and side.exists():
@@ -120,6 +118,7 @@ def _shard(path, reader, labels, chosen):
             raise InputError(f'{side}: damaged ({error}); expected an empty folder to pack '
                              'into.') from error
         if len(facts) == len(chosen) and (facts['label'] == labels[chosen]).all():
+            bar.update(len(chosen))
             return facts
         raise InputError(f'{side}: does not belong to this data; expected an empty folder.')
     facts = np.zeros(len(chosen), _FACTS)
@@ -133,6 +132,7 @@ def _shard(path, reader, labels, chosen):
                 for i, image in enumerate(images, first):
                     facts['size'][i], facts['checksum'][i] = len(image), zlib.crc32(image)
                     writer.write(image)
+                bar.update(len(images))
         finally:
             writer.close()
         _check(path, temporary, facts)

@@ -18,11 +18,11 @@ import tempfile
 
 import numpy as np
 from absl import logging
-from tqdm import tqdm
 
 from bsce_tf import files
 from bsce_tf.data import clean_list, records, sources
 from bsce_tf.errors import InputError
+from bsce_tf.progress import Bar
 
 _CHUNK = 32  # images in a task
 _CRASH = 'decoder crashed: its process was killed'
@@ -45,7 +45,7 @@ def run(config, workdir):
         reader = records.of(examples)
         limit = config.data.max_pixels
         journals.append(_journal(workdir, split, examples, limit))
-        verdicts, warnings, endings = verify(reader, limit, journals[-1], title=split)
+        verdicts, warnings, endings = verify(reader, limit, journals[-1], f'verify {split}')
         if config.data.warned == 'bad':
             verdicts |= {i: f'decoder warned: {text}' for i, text in warnings.items()}
             warnings = {}
@@ -81,9 +81,9 @@ def verify(reader, max_pixels, journal, title='verify', processes=None, progress
       reader: a `records.Records`.
       max_pixels: the most pixels of an image; 0 for no limit.
       journal: file of verdicts so far; verdicts are added, and those in it are not made again.
-      title: of the progress bar.
+      title: of the progress.
       processes: worker processes; None: one for each core.
-      progress: whether to show a progress bar with an estimate of the time left.
+      progress: whether to show how far it is.
 
     Returns:
       Dict of index → reason of the bad images; dict of index → warning of those that are not bad,
@@ -95,8 +95,7 @@ def verify(reader, max_pixels, journal, title='verify', processes=None, progress
               if (numbers := [i for i in range(first, min(first + _CHUNK, len(reader)))
                               if not done[i]]))
     with (open(journal, 'a', encoding='utf-8') as log,
-          tqdm(total=len(reader), initial=int(done.sum()), desc=title, unit='image',
-               smoothing=0.05, disable=not progress) as bar):
+          Bar(title, len(reader), done=int(done.sum()), shown=progress) as bar):
         for numbers, found in _judge_all(reader, chunks, max_pixels, processes or os.cpu_count()):
             judged = list(zip(numbers, found, strict=True))
             entry = {'first': numbers[0], 'last': numbers[-1],
@@ -109,8 +108,7 @@ def verify(reader, max_pixels, journal, title='verify', processes=None, progress
             bad.update(entry['bad'])
             warned.update(entry['warned'])
             endings += entry['endings']
-            bar.update(len(numbers))
-            bar.set_postfix(bad=len(bad))
+            bar.update(len(numbers), lambda: f'{len(bad)} bad')
     return bad, warned, endings
 
 

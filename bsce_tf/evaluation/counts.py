@@ -4,9 +4,8 @@ import math
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
-from bsce_tf import metrics
+from bsce_tf import metrics, progress
 from bsce_tf.errors import RunError
 from bsce_tf.evaluation import batches
 
@@ -77,7 +76,7 @@ def count(devices, rankings, views, examples, batch_size, bad, title):
       examples: labelled `Examples`.
       batch_size: global.
       bad: `bad_images.BadImages`.
-      title: of the progress bar.
+      title: of the progress.
 
     Raises:
       InputError: if an image is bad and bad images are to stop the run.
@@ -98,13 +97,13 @@ def count(devices, rankings, views, examples, batch_size, bad, title):
         return devices.run(replica, args=(batch,)), batch.labels, batch.weights
 
     found = None
-    with tqdm(total=len(examples), unit='image', desc=title, disable=None) as progress:
+    with progress.Bar(title, len(examples)) as bar:
         for batch in dataset:
             parts = [devices.experimental_local_results(part) for part in step(batch)]
             found = found or Counts(names, examples.num_classes)
             for hit, labels, weights in zip(*parts, strict=True):
                 found.update(hit.numpy(), labels.numpy(), weights.numpy())
-                progress.update(min(len(labels), progress.total - progress.n))
+                bar.update(min(len(labels), bar.total - bar.done))
     if not found.images:
         raise RunError(f'{examples.origin}: none of the {len(examples)} images is good; expected '
                        'some to evaluate.')

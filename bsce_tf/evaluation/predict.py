@@ -5,9 +5,8 @@ import os
 import pathlib
 
 import numpy as np
-from tqdm import tqdm
 
-from bsce_tf import locks
+from bsce_tf import locks, progress
 from bsce_tf.data import bad_images, records
 from bsce_tf.data.images import check
 from bsce_tf.errors import InputError
@@ -109,15 +108,14 @@ def _bad_images(config, output, examples):
 def _write(rows, firsts, row, width, predictor, examples, batch_size, bad):
     """Adds the rows that lack, which stay if an error ends it."""
     try:
-        with tqdm(total=len(examples), initial=rows.done, unit='image', desc='predict',
-                  disable=None) as progress:
+        with progress.Bar('predict', len(examples), done=rows.done) as bar:
             if rows.done < len(examples):
                 for found in predictor.answers(examples, batch_size, bad, rows.done):
                     batch = firsts[rows.done:rows.done + len(found.good)]
                     rows.append([[first, *(row(found, i) if good else [''] * (width - 1))]
                                  for i, (first, good) in enumerate(
                                      zip(batch, found.good, strict=True))])
-                    progress.update(len(batch))
+                    bar.update(len(batch))
     except BaseException:
         rows.close()
         raise

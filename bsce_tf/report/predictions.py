@@ -8,9 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 from absl import logging
-from tqdm import tqdm
 
-from bsce_tf import files
+from bsce_tf import files, progress
 from bsce_tf.data import bad_images, label_map, prepare, records
 from bsce_tf.data.examples import Examples
 from bsce_tf.evaluation import adjust, batches, members
@@ -134,10 +133,9 @@ def _predict(run, examples, tau):
                 tf.gather(probabilities, labels, batch_dims=1))
 
     parts = []
-    with bad.raising(), tqdm(total=len(examples), unit='image', desc=str(run.folder),
-                             disable=None) as progress:
+    with bad.raising(), progress.Bar(f'report: {run.folder}', len(examples)) as bar:
         for batch in batches.batches(examples, [batches.view_of(member)], config.batch_size, bad):
             found = answer(*batch.crops, batch.labels)
             parts.append((*(part.numpy() for part in found), batch.weights.numpy() > 0))
-            progress.update(len(batch.labels))
+            bar.update(len(batch.labels))
     return Predictions(*(np.concatenate(column) for column in zip(*parts, strict=True)))

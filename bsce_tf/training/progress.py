@@ -4,17 +4,18 @@ import time
 
 from tqdm import tqdm
 
+from bsce_tf import progress
 from bsce_tf.training.observer import Observer
 
 _FIRST = 100  # steps after which the time of an epoch can be told
-_EVERY = 30  # seconds between lines where there is no terminal
 
 
 class Progress(Observer):
     """Bars for the steps of an epoch and for validation, and a line for each epoch.
 
     The bar shows the mean loss, images a second and the share of time in which the device waited
-    for data. Where the output is no terminal, a line stands for it every 30 seconds.
+    for data. Where the output is no terminal, a line stands for it every 30 seconds, see
+    `bsce_tf.progress`.
 
     Args:
       epochs: of the stage.
@@ -34,7 +35,7 @@ class Progress(Observer):
 
     def on_step(self, state, loss, images, waited):
         if not self._training:
-            self._open(f'epoch {state.epoch + 1}/{self.epochs}', 'step', self.epoch_steps,
+            self._open(f'epoch {state.epoch + 1}/{self.epochs}', self.epoch_steps, 'step',
                        state.step - 1)
             self._training = True
             self._begin, self._steps, self._waited, self._losses = time.perf_counter(), 0, 0., 0.
@@ -44,7 +45,8 @@ class Progress(Observer):
             self._waited += waited
         self._losses += loss
         self._now = time.perf_counter()
-        self._advance(lambda: f'loss {self._losses / (self._steps + 1):.3f}, {self._speed()}')
+        self._bar.update(
+            text=lambda: f'loss {self._losses / (self._steps + 1):.3f}, {self._speed()}')
         if self._steps == _FIRST and not self._told:
             self._told = True
             minutes = self._seconds() / self._steps * self.epoch_steps / 60
@@ -54,8 +56,8 @@ class Progress(Observer):
 
     def on_evaluated_batch(self, number):
         if number == 1:
-            self._open('validation', 'batch', self._validation_batches)
-        self._advance(str)
+            self._open('validation', self._validation_batches, 'batch')
+        self._bar.update()
 
     def on_epoch(self, row, correct, total):
         self.close()
@@ -73,23 +75,9 @@ class Progress(Observer):
             self._bar.close()
             self._bar = None
 
-    def _open(self, title, unit, total, done=0):
+    def _open(self, *place):
         self.close()
-        self._bar = tqdm(total=total, initial=done, unit=unit, desc=title, leave=False,
-                         disable=None)
-        self._place, self._line = (title, unit, total, done), time.perf_counter()
-
-    def _advance(self, text):
-        """Moves the bar on, or prints a line where there is none; `text` gives what follows."""
-        title, unit, total, done = self._place
-        self._place = title, unit, total, done + 1
-        self._bar.update()
-        if not self._bar.disable:
-            self._bar.set_postfix_str(text(), refresh=False)
-        elif time.perf_counter() - self._line >= _EVERY:
-            self._line = time.perf_counter()
-            print(', '.join(filter(None, (f'{title}: {unit} {done + 1} of {total}', text()))),
-                  flush=True)
+        self._bar = progress.Bar(*place, brief=True)
 
     def _seconds(self):
         return max(self._now - self._begin, 1e-9)

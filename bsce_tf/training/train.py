@@ -42,8 +42,8 @@ def train(config, folder, data=None, watch=None, callbacks=()):
     """Trains what `config` describes into `folder`; a run that was stopped goes on.
 
     Every stage of `config.stages` begins with the best weights of those before it and a fresh
-    optimizer. With several workers, all call this, and the chief alone writes; the folder must be
-    one that all of them see.
+    optimizer. With several workers, all call this, and the chief alone writes, but for bad images,
+    which each adds to the list; the folder must be one that all of them see.
 
     Args:
       config: ConfigDict with the fields of configs/default.py, checked.
@@ -79,7 +79,6 @@ def _train(config, folder, data, beside, terminated):
                              'only the chief could call them.')
         set_up(config)
         if data is None:
-            print(f'{folder}: reading what images there are ({config.data.source})', flush=True)
             data = prepare.load(**config.data, seed=config.seed)
         workdir.check_data(folder, data)
         _check_stages(parts[checkpoint.newest_state(folder / workdir.CHECKPOINTS).stage:], data)
@@ -147,10 +146,11 @@ def evaluation_batches(config, examples, bad, shard=(0, 1), full=False):
 
 def _train_stage(plan, config, folder, data, state, arrays, devices, terminated, beside):
     """Trains one stage, whose config is `config`, from `state` and the arrays saved with it."""
-    bad = bad_images_of(config, folder if strategy.workers_of(devices)[0] == 0 else None)
+    bad = bad_images_of(config, folder)
     with terminated.at_once(_before_a_step(folder)):
         loop, arguments = _prepared(plan, config, folder, data, state, arrays, devices, terminated,
                                     beside, bad)
+    strategy.from_chief(devices, lambda: 0)  # the folder is there: other workers may write, too
     with bad.raising(), contextlib.ExitStack() as stack:
         for observer in loop.observers:
             stack.push(observer.close)

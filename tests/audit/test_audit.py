@@ -4,7 +4,10 @@ import csv
 import dataclasses
 import importlib
 import json
+import os
 import shutil
+import signal
+import time
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ from bsce_tf.audit import audit, forward, judges, rounds
 from bsce_tf.data import prepare, records, sources
 from bsce_tf.data.bad_images import BadImages
 from bsce_tf.data.examples import Examples
-from bsce_tf.errors import InputError
+from bsce_tf.errors import InputError, PreemptedError
 from bsce_tf.evaluation import members
 from bsce_tf.models import classifier
 from bsce_tf.report.report import report
@@ -281,6 +284,51 @@ def test_an_image_that_was_replaced_is_noticed(cleaned, tmp_path, monkeypatch):
                        held_out, '')
     page = check(report(settings(), part), charts=False)
     assert 'Images cannot be shown: the training images or labels are others' in page.text
+
+
+def _interrupted(audited):
+    """The message of an audit that Ctrl-C stops, and how long it took."""
+    begin = time.monotonic()
+    with pytest.raises(PreemptedError) as error:
+        audit.audit(settings(), audited)
+    assert error.value.status == 130
+    return str(error.value), time.monotonic() - begin
+
+
+def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(cleaned, tmp_path, monkeypatch):
+    whole, folder = cleaned / 'round-1' / 'audit', tmp_path / 'audit'
+    shutil.copytree(whole, folder)
+    wanted = {name: (whole / name).read_bytes() for name in (
+        audit.ISSUES, audit.CLEANED, audit.SUMMARY)}
+    for path in (*(folder / name for name in (*wanted, audit.SCORES)),):
+        path.unlink()
+    shutil.rmtree(folder / 'fold-1' / 'held_out')
+    sent = []
+
+    def interrupt():
+        sent.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    joined = forward.members.features_of
+    with monkeypatch.context() as patch:  # while the second network judges
+        patch.setattr(forward.members, 'features_of', lambda *arguments: (
+            interrupt(), joined(*arguments))[1])
+        told, _ = _interrupted(folder)
+    assert time.monotonic() - sent[0] < 2
+    assert told == (f'{folder}: told to stop; networks and probabilities that are done stay, and '
+                    'the same command goes on (Ctrl-C)')
+    assert (folder / 'fold-0' / 'held_out' / '00000.npz').exists()
+    assert not (folder / 'fold-1' / 'held_out' / '00000.npz').exists()
+    with monkeypatch.context() as patch:  # before the network of a fold goes on
+        patch.setattr(train.keras.utils, 'set_random_seed', lambda _: interrupt())
+        told, _ = _interrupted(folder)
+    assert told.startswith(f'{folder / "fold-0"}: told to stop before a step was done')
+    assert not list(folder.rglob('.*'))
+    trained = [(path, path.stat()) for path in folder.rglob('*.weights.h5')]
+    assert len(trained) == 2
+    audit.audit(settings(), folder)
+    assert all(path.stat().st_mtime_ns == before.st_mtime_ns for path, before in trained)
+    assert {name: (folder / name).read_bytes() for name in wanted} == wanted
 
 
 def test_bad_images_are_counted_over_all_parts(cleaned, tmp_path, monkeypatch):

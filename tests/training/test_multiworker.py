@@ -13,6 +13,7 @@ import time
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 from bsce_tf.errors import RunError
 from bsce_tf.training import checkpoint
@@ -119,6 +120,25 @@ def test_a_lost_worker_ends_the_others_and_the_run_goes_on(one, tmp_path):
     assert 'another worker stopped answering' in folder.with_suffix('.0').read_text()
     assert finish(start(folder, 2)) == [0, 0]
     assert_alike(one, folder)
+
+
+def test_bad_images_of_all_workers_are_listed(tmp_path):
+    for i in range(40):  # two batches: the last ten of each are the second worker's
+        Image.fromarray(np.full((30, 30, 3), 6 * i, np.uint8)).save(tmp_path / f'{i}.png')
+    bad = ['5.png', '35.png']
+    for name in bad:
+        (tmp_path / name).write_text('no image')
+    for name, first in (('train', 6), ('validation', 0)):
+        rows = ''.join(f'{i}.png,{i % 2}\n' for i in range(first, 40) if first == 0 or i != 35)
+        (tmp_path / f'{name}.csv').write_text(f'image,label\n{rows}')
+    folder = tmp_path / 'run'
+    assert finish(start(folder, 2, **{
+        'epochs': 1, 'averaging.swa_epochs': 0, 'averaging.ema': 0.0, 'data.source': 'csv',
+        'data.root': str(tmp_path), 'data.train': str(tmp_path / 'train.csv'),
+        'data.validation': str(tmp_path / 'validation.csv'), 'data.cache': 'off',
+        'data.on_error': 'skip', 'data.max_bad_fraction': 0.1})) == [0, 0]
+    with open(folder / 'bad_images.csv', newline='') as file:
+        assert sorted(row['path'] for row in csv.DictReader(file)) == sorted(bad)
 
 
 @pytest.mark.large

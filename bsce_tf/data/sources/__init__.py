@@ -64,6 +64,7 @@ def load(name, *, clean='', **fields):
             raise InputError(f'data.{field}: found {value!r}, which data.source {name} does not '
                              f'take; expected {TABLE[f"data.{field}"].default!r}, as it takes '
                              f'{taken or "no such field"}.')
+    print(f'reading what images there are ({name})', flush=True)  # of millions it takes a while
     splits = loader(**{field: value for field, value in fields.items() if field in known})
     for group in label_map.alike(splits.train.class_names):
         logging.warning('%s: the classes %s differ only by spaces or by Unicode form, and are '
