@@ -24,9 +24,10 @@ def check(config, mode='train'):
     for name in fields.TABLE.keys() - found.keys():
         raise InputError(f'config.{name}: missing; expected {fields.TABLE[name].rule.expected}.')
     parts = stages.resolve(config)
-    for stage in parts:
+    for number, stage in enumerate(parts):
         for name, value in _flat(stage):
-            fields.check(name, value, 'config.')
+            if name not in found or found[name] != value:
+                fields.check(name, value, f'config.stages[{number}].')
     field_pairs.check(parts)
     if mode in _TRAIN:
         field_pairs.warn(config, parts)

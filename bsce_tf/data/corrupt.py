@@ -10,7 +10,7 @@ from bsce_tf.errors import InputError
 PAIRS = {'fashion_mnist': ((0, 6), (2, 4), (7, 9))}
 
 
-def long_tail(labels, num_classes, imbalance, seed=0):
+def long_tail(labels, num_classes, imbalance, seed=0, class_names=()):
     """Chooses images so that class sizes fall geometrically from class 0 to class K−1.
 
     Class k keeps n_max · imbalance^(−k / (K−1)) of its images, the usual long-tailed benchmark (Cui
@@ -21,6 +21,7 @@ def long_tail(labels, num_classes, imbalance, seed=0):
       num_classes: K.
       imbalance: largest class / smallest, ≥ 1; 1 keeps everything.
       seed: of the choice.
+      class_names: K names, for messages; none: the ids.
 
     Returns:
       int64 array: the indices kept, ascending.
@@ -37,8 +38,12 @@ def long_tail(labels, num_classes, imbalance, seed=0):
     largest = (counts / fall).min()
     wanted = np.round(largest * fall).astype(int)
     if wanted[-1] < 1:
-        raise InputError(f'data.imbalance: found {imbalance}, which leaves class {num_classes - 1} '
-                         'without images; expected a smaller number.')
+        fewest = int((counts / fall).argmin())  # which bounds the sizes of all
+        last, scarce = (f"'{class_names[k]}'" if len(class_names) else f'{k}'
+                        for k in (num_classes - 1, fewest))
+        raise InputError(f'data.imbalance: found {imbalance}, which leaves class {last} without '
+                         f'images, as class {scarce} has {counts[fewest]}; expected '
+                         f'{"a smaller number" if counts[fewest] else "images of every class"}.')
     order = np.random.default_rng(seed).permutation(len(labels))
     kept = [order[labels[order] == k][:wanted[k]] for k in range(num_classes)]
     return np.sort(np.concatenate(kept))

@@ -61,7 +61,8 @@ def of(splits, source='', *, validation_fraction=0.1, imbalance=1.0, noise=0.0,
         if other is not None:
             label_map.check(train.class_names, other.class_names, train.origin, other.origin)
     if imbalance != 1:
-        train = train.subset(corrupt.long_tail(train.labels, train.num_classes, imbalance, seed))
+        train = train.subset(corrupt.long_tail(train.labels, train.num_classes, imbalance, seed,
+                                               train.class_names))
     if noise:
         pairs = corrupt.PAIRS.get(source, ())
         train, validation = (_noisy(part, noise, noise_kind, pairs, seed)

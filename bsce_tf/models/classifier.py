@@ -11,9 +11,10 @@ from keras import layers
 
 from bsce_tf import fields, internals
 from bsce_tf.errors import InputError
-from bsce_tf.models import backbones, convert_timm, heads
+from bsce_tf.models import backbones, convert_timm, heads, weight_sizes
 
 _LISTED = 12  # layer names in a message
+_HEADS = {heads.TauHead: 'tau_head', heads.CosineHead: 'cosine_head'}  # names in a file of weights
 
 
 def build(name, num_classes, weights=None, *, image_size=None, channels=3, pooling='avg',
@@ -177,10 +178,13 @@ def load_weights(model, path, *, new_head=False, modules=None):
         return
     # The state of dropout's random numbers belongs to the run that saved it, not to the network.
     left_out = [layer for layer in model.layers if isinstance(layer, layers.Dropout)]
+    unread = ()
     try:
         if new_head and (message := _other_head(model, path)):
             left_out.append(model.get_layer('head'))
+            unread = [f'layers/{kind}/' for kind in _HEADS.values()]
             logging.warning(message)
+        weight_sizes.check_h5(path, model.weights, unread)
         model.load_weights(path, objects_to_skip=left_out)
     except (OSError, ValueError, KeyError) as error:
         first = str(error).strip().splitlines()[0]
@@ -194,13 +198,12 @@ def _other_head(model, path):
         group = file.get(f'layers/{kind}/vars', {})
         return [group[key].shape for key in sorted(group)]
 
-    kinds = {heads.TauHead: 'tau_head', heads.CosineHead: 'cosine_head'}
-    if type(model.get_layer('head')) not in kinds:  # somebody's own: it fits, or loading says so
+    if type(model.get_layer('head')) not in _HEADS:  # somebody's own: it fits, or loading says so
         return ''
     ours = [tuple(v.shape) for v in model.get_layer('head').weights]
     with h5py.File(path, 'r') as file:
-        there = {kind: found for kind in kinds.values() if (found := shapes(kind, file))}
-    if not there or there.get(kinds[type(model.get_layer('head'))]) == ours:
+        there = {kind: found for kind in _HEADS.values() if (found := shapes(kind, file))}
+    if not there or there.get(_HEADS[type(model.get_layer('head'))]) == ours:
         return ''
     (found,) = there.values()
     return (f'{path}: has a head of {found[0][-1]} classes and shapes {found}; the head of '

@@ -82,7 +82,7 @@ def convert(model, state, source, *, modules=None):
     """
     state = {key: value for key, value in state.items() if not _is_count(key)}
     head, state = _split_head(state)
-    backbone = {name: v for name, v in _variables(model).items() if not _is_head(name)}
+    backbone = {name: v for name, v in variables_of(model).items() if not _is_head(name)}
     keys = {name: _key(name, modules or {}) for name in backbone}
     missing = [key for key in keys.values() if key not in state]
     unused = sorted(set(state) - set(keys.values()))
@@ -116,7 +116,7 @@ def assign(model, arrays, source):
     Raises:
         InputError: a variable missing, one left over, a wrong shape, but for the head's.
     """
-    variables = _variables(model)
+    variables = variables_of(model)
     head, message = _compare_heads(variables, arrays, source)
     if head != 'converted':
         variables = {name: v for name, v in variables.items() if not _is_head(name)}
@@ -138,7 +138,7 @@ def assign(model, arrays, source):
     return Report(len(variables), head, message)
 
 
-def _variables(model):
+def variables_of(model):
     """{'layer/variable': variable} of all layers, nested ones too."""
     variables = {}
     for variable in model.weights:

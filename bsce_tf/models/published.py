@@ -12,10 +12,11 @@ import urllib.request
 import zipfile
 
 import numpy as np
+from absl import logging
 
 from bsce_tf import files
 from bsce_tf.errors import InputError
-from bsce_tf.models import convert_timm, weight_files
+from bsce_tf.models import convert_timm, weight_files, weight_sizes
 
 _TIMEOUT = 30  # seconds without an answer
 _SHA256 = re.compile('[0-9a-f]{64}')
@@ -38,11 +39,13 @@ def load(model, weights, *, modules=None, fetch=None):
         InputError: the file is not in its place and cannot be fetched, its sha256 is not the
             published one, or it does not fit the model.
     """
-    folder = files.cache_folder() / re.sub(r'^https?://', '', weights.repository).replace('/', '--')
+    name = re.sub(r'^https?://', '', weights.repository) + f'@{weights.revision}' * bool(
+        weights.revision)
+    folder = files.cache_folder() / name.replace('/', '--')
     published = folder / weights.filename
     converted = published.with_suffix('.npz')
     if converted.exists():
-        return convert_timm.assign(model, _read_converted(converted), str(converted))
+        return convert_timm.assign(model, _read_converted(converted, model), str(converted))
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         path = published
@@ -99,10 +102,14 @@ def _fetch_address(weights, path):
 
 
 def _fetch_from_hub(weights, path):
-    """The hub's etag of a large file is its sha256; the download itself checks the size only."""
+    """The hub's etag of a large file is its sha256; the download itself checks the size only.
+
+    Where the table knows the digest, that counts, and where it names a revision, that is taken.
+    """
     import huggingface_hub  # an extra: only who wants published weights needs it
 
-    url = huggingface_hub.hf_hub_url(weights.repository, weights.filename)
+    url = huggingface_hub.hf_hub_url(weights.repository, weights.filename,
+                                     revision=weights.revision)
     metadata = huggingface_hub.get_hf_file_metadata(url, timeout=_TIMEOUT)
     if not _SHA256.fullmatch(metadata.etag or ''):
         raise ValueError(f'the hub gives no sha256 but {metadata.etag!r}')
@@ -112,7 +119,9 @@ def _fetch_from_hub(weights, path):
         revision=metadata.commit_hash,
         local_dir=path.parent,
     )
-    return metadata.etag
+    logging.info('%s of %s: revision %s, sha256 %s', weights.filename, _address(weights),
+                 metadata.commit_hash, metadata.etag)
+    return weights.sha256 or metadata.etag
 
 
 def _address(weights):
@@ -121,10 +130,10 @@ def _address(weights):
     return f'https://huggingface.co/{weights.repository}'
 
 
-def _read_converted(path):
+def _read_converted(path, model):
+    shapes = {name: tuple(v.shape) for name, v in convert_timm.variables_of(model).items()}
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
+        return weight_sizes.read_npz(path, shapes)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f'{path}: damaged ({reason}): remove it, it is then made again') from error

@@ -14,6 +14,7 @@ class Weights:
         repository: 'owner/name' on the Hugging Face hub, or the address of the folder that holds
             the file where it is published elsewhere.
         filename: the file in that place.
+        revision: of the repository on the hub, a commit or a tag; None for its newest.
         mean, std: of each channel, for images in [0, 1]: the network wants (x - mean) / std.
         size: native height and width in pixels.
         interpolation: of the resize before the centre crop, 'bilinear' or 'bicubic'.
@@ -21,8 +22,9 @@ class Weights:
         licence: SPDX identifier of the weights' licence, lower case; None where not stated.
         top1: published ImageNet top-1 accuracy in percent, None where no source was found.
         source: where `top1` was read.
-        sha256: hexadecimal digest of the file, or its first digits; None where the hub
-            gives it with the file.
+        sha256: hexadecimal digest of the file, or its first digits; None where it is not known
+            here: then what the hub says of the file is checked, which guards against damage, and
+            not against another file in its place.
     """
 
     repository: str
@@ -36,3 +38,4 @@ class Weights:
     top1: float | None = None
     source: str | None = None
     sha256: str | None = None
+    revision: str | None = None

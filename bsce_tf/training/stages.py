@@ -1,6 +1,7 @@
 """config.stages → the config of each stage."""
 
-from bsce_tf.errors import InputError
+from bsce_tf import fields
+from bsce_tf.errors import InputError, alike
 
 # What a stage may change: fields, or groups of them. Data, classes and network are the run's.
 FIELDS = ('epochs', 'steps', 'batch_size', 'image', 'augment', 'sampler', 'loss', 'optimizer',
@@ -46,18 +47,23 @@ def check_length(config, epoch_steps):
 def _stage(config, number, changes):
     stage = config.copy_and_resolve_references()
     for name, value in changes.items():
-        if not any(name == field or name.startswith((field + '.', field + '_'))
-                   for field in FIELDS):
-            raise InputError(f"config.stages[{number}]: found '{name}'; expected fields of "
+        if not _may_change(name):
+            known = '' if name in fields.TABLE else alike(name, filter(_may_change, fields.TABLE))
+            raise InputError(f"config.stages[{number}]: found '{name}'{known}; expected fields of "
                              f'{", ".join(FIELDS)}.')
         try:
             with stage.ignore_type():
                 stage.update_from_flattened_dict({name: value})
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"config.stages[{number}]: found '{name}' = {value!r}, which is no "
-                             'field; expected fields of configs/default.py.') from error
+                             f'field{alike(name, filter(_may_change, fields.TABLE))}; expected '
+                             'fields of configs/default.py.') from error
     _set_scales(stage.image)
     return stage
+
+
+def _may_change(name):
+    return any(name == field or name.startswith((field + '.', field + '_')) for field in FIELDS)
 
 
 def _set_scales(image):

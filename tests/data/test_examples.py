@@ -64,6 +64,19 @@ def test_fashion_mnist_reads_idx_files(tmp_path):
         fashion_mnist.load(root=str(tmp_path), train='list.csv')
 
 
+def test_fashion_mnist_that_is_nowhere_is_said_to_be_where(tmp_path, monkeypatch):
+    def offline():
+        raise OSError('no network')
+
+    monkeypatch.setattr(fashion_mnist, '_DEBIAN', 'no/such/package')
+    monkeypatch.setattr('keras.datasets.fashion_mnist.load_data', offline)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=rf'not in /no/such/package, {tmp_path}/.data/no/such/'
+                       r'package, \S+/.data/no/such/package and could not be downloaded '
+                       r'\(no network\)'):
+        fashion_mnist.load()
+
+
 @pytest.mark.parametrize('kind', ['symmetric', 'proportional'])
 def test_prepare_puts_tail_and_noise_on_training_only(tmp_path, kind):
     _, labels = write_idx(tmp_path, 'train', 2000)

@@ -1,5 +1,6 @@
 """Conversion is strict both ways, changes nothing when it fails, and says what it found."""
 
+import dataclasses
 import hashlib
 import pathlib
 import sys
@@ -242,10 +243,19 @@ def test_the_hub_is_asked_for_the_digest_and_that_very_commit(path, cache, monke
         asked.append((repository, filename, revision))
         (pathlib.Path(local_dir) / filename).write_bytes(content)
 
-    monkeypatch.setattr(huggingface_hub, 'get_hf_file_metadata', lambda url, timeout: metadata)
+    urls = []
+    monkeypatch.setattr(huggingface_hub, 'get_hf_file_metadata',
+                        lambda url, timeout: urls.append(url) or metadata)
     monkeypatch.setattr(huggingface_hub, 'hf_hub_download', download)
     assert published.load(network(), WEIGHTS).head == 'converted'
     assert asked == [('timm/little', 'little.safetensors', 'abc123')]
+    pinned = dataclasses.replace(WEIGHTS, revision='v1', sha256=metadata.etag[:8])
+    assert published.load(network(), pinned).head == 'converted'
+    assert urls[-1].endswith('/timm/little/resolve/v1/little.safetensors')
+    assert (cache / 'timm--little@v1' / 'little.npz').exists()  # not that of another revision
+    (cache / 'timm--little@v1' / 'little.npz').unlink()
+    with pytest.raises(InputError, match='the published file 00ff'):
+        published.load(network(), dataclasses.replace(pinned, sha256='00ff'))
     metadata.etag = 'f' * 40
     (cache / 'timm--little' / 'little.npz').unlink()
     with pytest.raises(InputError, match='the hub gives no sha256'):

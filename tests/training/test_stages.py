@@ -28,9 +28,14 @@ def test_a_stage_is_the_run_with_what_it_changes():
     ((), r'config.stages: found \(\); expected at least one stage'),
     (({'data.noise': 0.1},), r"stages\[0\]: found 'data.noise'; expected fields of epochs"),
     (({}, {'model.backbone': 'resnet50'}), r"stages\[1\]: found 'model.backbone'"),
-    (({'loss.alhpa': 1.0},), 'config.loss.alhpa: unknown field .*; expected one of loss.name'),
+    (({}, {'loss.alhpa': 1.0}), r'config.stages\[1\].loss.alhpa: unknown field \(did you mean '
+     r'loss.alpha\?\); expected one of loss.name'),
+    (({'loss': {'alhpa': 1.0}},), r'config.stages\[0\].loss.alhpa: .*did you mean loss.alpha'),
     (({'loss.name.x': 1.0},), r"stages\[0\]: found 'loss.name.x' = 1.0, which is no field"),
-    (({'epochs': 0},), 'config.epochs: found 0'),
+    (({'epoch': 3},), r"stages\[0\]: found 'epoch' \(did you mean epochs\?\); expected fields of"),
+    (({'losses.alpha': 3},), r"stages\[0\]: found 'losses.alpha' \(did you mean loss.alpha\?\)"),
+    (({}, {'loss.name': 'bse'}), r"config.stages\[1\].loss.name: found 'bse' \(did you mean bsce"),
+    (({}, {'epochs': 0}), r'config.stages\[1\].epochs: found 0'),
     (({'image.size': 64},), r'image.scales: found 24; expected at least image.size, which is 64'),
     (({'optimizer.learning_rate': 'fast'},), "found 'fast'")])
 def test_what_a_stage_may_not_be(changes, message):

@@ -20,7 +20,8 @@ def load(root='', train='', validation='', test=''):
 
     Args:
       root: folder with the four `.gz` files in MNIST's IDX format; empty: the folder of Debian's
-        package, or else a download by `keras.datasets`.
+        package, in / or in .data of the working folder or of this program's, or else a download by
+        `keras.datasets`.
       train: must be empty, as `validation` and `test`.
 
     Raises:
@@ -30,8 +31,7 @@ def load(root='', train='', validation='', test=''):
         if value:
             raise InputError(f"data.{key}: found '{value}'; expected nothing: fashion_mnist has "
                              'its own splits.')
-    folders = [pathlib.Path(root)] if root else [pathlib.Path('/', _DEBIAN),
-                                                 pathlib.Path('.data', _DEBIAN)]
+    folders = [pathlib.Path(root)] if root else _usual_folders()
     for folder in folders:
         if (folder / 'train-labels-idx1-ubyte.gz').exists():
             arrays = [_idx(folder / f'{part}-{kind}-ubyte.gz') for part in ('train', 't10k')
@@ -40,19 +40,25 @@ def load(root='', train='', validation='', test=''):
     if root:
         raise InputError(f'data.root: {root} has no train-labels-idx1-ubyte.gz; expected the four '
                          'files of Fashion-MNIST.')
-    return _splits(*_download())
+    return _splits(*_download(folders))
 
 
-def _download():
+def _usual_folders():
+    here, ours = pathlib.Path.cwd(), pathlib.Path(__file__).resolve().parents[3]
+    return list(dict.fromkeys(top / _DEBIAN for top in (
+        pathlib.Path('/'), here / '.data', ours / '.data')))
+
+
+def _download(folders):
     import keras
     try:
         (train_images, train_labels), (test_images, test_labels) = (
             keras.datasets.fashion_mnist.load_data())
     except Exception as error:
         raise InputError(
-            'data.root: Fashion-MNIST is not on this machine and could not be downloaded '
-            f'({error}); expected the Debian package dataset-fashion-mnist, a network, or '
-            'data.root with its four files.') from error
+            f'data.root: Fashion-MNIST is not in {", ".join(map(str, folders))} and could not be '
+            f'downloaded ({error}); expected the Debian package dataset-fashion-mnist, a network, '
+            'or data.root with its four files.') from error
     return train_images, train_labels, test_images, test_labels
 
 

@@ -35,6 +35,7 @@ def load(root=''):
     """
     folder = pathlib.Path(root or FOLDER)
     if not arrays.exists(folder, 'train'):
-        raise InputError(f'data.root: {folder} has no drawings of syllables; expected a folder '
-                         'that tools/get_hangul_fonts.sh and python -m experiments.hangul made.')
+        raise InputError(f'data.root: {folder.absolute()} has no drawings of syllables; expected a '
+                         'folder that tools/get_hangul_fonts.sh and python -m experiments.hangul '
+                         'made.')
     return arrays.load(root=folder)
