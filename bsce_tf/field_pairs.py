@@ -32,8 +32,11 @@ EFFECTS = (
      'a loss or loss.balance of effective numbers'),
     ('loss.tau', lambda c: _balance(c) == 'logit_adjustment',
      'a loss or loss.balance of logit_adjustment'),
-    ('loss.reverse_on', lambda c: _balance(c) == 'logit_adjustment' and c.loss.beta > 0
-     and 'reverse_on' in losses.row(c.loss.name).fields, 'a reverse term and a prior'),
+    ('loss.reverse_on', lambda c: c.loss.beta > 0
+     and 'reverse_on' in losses.row(c.loss.name).fields
+     and (_balance(c) == 'logit_adjustment'
+          or c.loss.reverse_on == 'weighted' and _balance(c) != 'none'),
+     'a reverse term and a prior; weighted with class weights, too'),
     *((f'loss.{field}', lambda c, field=field: field in losses.row(c.loss.name).fields.values(),
        'loss.name ' + ', '.join(name for name, row in losses.TABLE.items()
                                 if field in row.fields.values()))

@@ -157,9 +157,10 @@ TABLE = {
     'loss.logit_bias': Field('by_name', number_or(('auto', 'by_name'), -20, 20),
         'ε of the reverse cross-entropy. auto: ln((K−1)/9). by_name: auto for bsce_many, 0 for '
         'sce and bsce.'),
-    'loss.reverse_on': Field('raw', one_of('raw', 'adjusted'),
-        'Whether the reverse cross-entropy sees the logits as they are (raw) or with the prior '
-        'added (adjusted).'),
+    'loss.reverse_on': Field('by_name', one_of('by_name', 'raw', 'adjusted', 'weighted'),
+        'The reverse cross-entropy is of the logits as they are (raw), of logits with the prior '
+        'added (adjusted), or of the logits as they are and times class weights (weighted). '
+        'by_name: weighted for bsce_many, raw for sce and bsce.'),
     'loss.label_smoothing': Field(0.0, number(0, 1, open_high=True),
         'Share of each label that is spread over all classes.'),
     'loss.balance': Field('by_name',

@@ -16,6 +16,7 @@ from keras import ops
 from bsce_tf.losses import balance, cross_entropy, labels
 from bsce_tf.losses.base import ClassLoss, check, finite
 
+REVERSE_ON = ('raw', 'adjusted', 'weighted')
 LARGEST_BIAS = 20.0  # ln K of 485 million classes
 
 
@@ -29,20 +30,24 @@ class _Terms(NamedTuple):
     log_prior: object  # array `[K]` or None
     logit_bias: float
     adjusted: bool  # whether the reverse term sees the prior
+    reverse_weights: object  # tensor `[K]` or None
 
 
 def bsce(y_true, y_pred, alpha=0.4, beta=0.7, class_weights=None, log_zero=-4.0,
-         from_logits=True, label_smoothing=0.0, log_prior=None, logit_bias=0.0, reverse_on='raw'):
+         from_logits=True, label_smoothing=0.0, log_prior=None, logit_bias=0.0, reverse_on='raw',
+         reverse_weights=None):
     """α·BCE + β·RCE of each example.
 
     With labels q, predictions p and class weights w: BCE = −Σ w q log p, RCE = −Σ p log q, where
     log q is not below A = `log_zero`. For a hard label y this is α·w(y)·ce − β·A·(1 − p(y)) with
     ce = −log p(y), which needs neither one-hot labels nor a second softmax.
 
-    Two corrections for many classes, off by default. A prior: BCE is taken of p ∝ exp(z + log π).
-    A bias ε: in RCE alone the logit of the true class is raised by ε (by ε·q(k) / max q for a soft
-    label). With m = 1 − p(y) that is m / (m + e^(ε−ce)) in place of m; without it RCE and its
-    gradient, p(1 − p), say nothing at p = 1/K.
+    Three corrections for many classes, off by default. A prior: BCE is taken of
+    p ∝ exp(z + log π). Weights v of RCE: without them large classes, which hold most images, have
+    most of its pull, and it undoes what the balance of BCE does for small ones. A bias ε: in RCE
+    alone the logit of the true class is raised by ε (by ε·q(k) / max q for a soft label). With
+    m = 1 − p(y) that is m / (m + e^(ε−ce)) in place of m; without it RCE and its gradient,
+    p(1 − p), say nothing at p = 1/K.
 
     Args:
       y_true: hard labels, integers 0 … K−1 of shape `[...]` or `[..., 1]`, or one-hot or soft
@@ -60,6 +65,8 @@ def bsce(y_true, y_pred, alpha=0.4, beta=0.7, class_weights=None, log_zero=-4.0,
       log_prior: array `[K]` that is added to the logits in BCE, as from `balance.log_prior`.
       logit_bias: ε, −20 to 20; or 'auto', ln((K−1)/9), with which any K starts as 10 classes do.
       reverse_on: 'raw': RCE is of p ∝ exp(z); 'adjusted': it is of p ∝ exp(z + log π), too.
+      reverse_weights: v, `[K]`, or None for v = 1: RCE is multiplied with v(y), with Σ q(k)·v(k)
+        for a soft label.
 
     Returns:
       `[...]` losses in the dtype of `y_pred`.
@@ -69,13 +76,11 @@ def bsce(y_true, y_pred, alpha=0.4, beta=0.7, class_weights=None, log_zero=-4.0,
     """
     y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
     classes = labels.classes_of(y_pred)
-    if class_weights is not None:
-        class_weights = ops.convert_to_tensor(class_weights, dtype=y_pred.dtype)
-        if tuple(class_weights.shape) != (classes,):
-            raise ValueError(f'class_weights: found shape {tuple(class_weights.shape)}; expected '
-                             f'({classes},), one weight for each class of y_pred.')
+    class_weights = _weights('class_weights', class_weights, y_pred)
+    reverse_weights = _weights('reverse_weights', reverse_weights, y_pred)
     bias = balance.start_bias(classes) if logit_bias == 'auto' else logit_bias
-    terms = _Terms(alpha, beta, class_weights, log_zero, log_prior, bias, reverse_on == 'adjusted')
+    terms = _Terms(alpha, beta, class_weights, log_zero, log_prior, bias, reverse_on == 'adjusted',
+                   reverse_weights)
     if not from_logits and (bias or log_prior is not None):
         y_pred, from_logits = labels.logits_of(y_pred, False), True
 
@@ -90,6 +95,16 @@ def bsce(y_true, y_pred, alpha=0.4, beta=0.7, class_weights=None, log_zero=-4.0,
     return labels.by_kind(y_true, y_pred, of_ids, of_shares)
 
 
+def _weights(name, weights, y_pred):
+    if weights is None:
+        return None
+    weights, classes = ops.convert_to_tensor(weights, dtype=y_pred.dtype), y_pred.shape[-1]
+    if tuple(weights.shape) != (classes,):
+        raise ValueError(f'{name}: found shape {tuple(weights.shape)}; expected ({classes},), one '
+                         'weight for each class of y_pred.')
+    return weights
+
+
 def _hard(ids, y_pred, terms, from_logits):
     ce, of_reverse = _cross_entropies(ids, y_pred, terms, from_logits)
     weight = terms.alpha
@@ -101,6 +116,8 @@ def _hard(ids, y_pred, terms, from_logits):
     missed = -ops.expm1(-of_reverse)  # 1 − p(y), exact where p(y) is near 1
     if terms.logit_bias:
         missed = missed / (missed + ops.exp(terms.logit_bias - of_reverse))
+    if terms.reverse_weights is not None:
+        missed = missed * ops.take(terms.reverse_weights, ids, axis=0)
     return balanced + (-terms.beta * terms.log_zero) * missed
 
 
@@ -132,7 +149,10 @@ def _soft(q, y_pred, terms, from_logits):
         logits = _moved(y_pred, terms) if terms.adjusted else y_pred
         p = ops.softmax(logits + terms.logit_bias * q / ops.max(q, axis=-1, keepdims=True))
     log_q = ops.log(ops.maximum(q, math.exp(terms.log_zero)))
-    return balanced - terms.beta * ops.sum(p * log_q, axis=-1)
+    reverse = ops.sum(p * log_q, axis=-1)
+    if terms.reverse_weights is not None:
+        reverse = reverse * ops.sum(q * terms.reverse_weights, axis=-1)
+    return balanced - terms.beta * reverse
 
 
 def _moved(logits, terms):
@@ -146,7 +166,7 @@ class BalancedSymmetricCrossEntropy(ClassLoss):
     """α·BCE + β·RCE as a Keras loss; see `bsce` for the formula and the shapes.
 
     CE is alpha=1, beta=0; BCE adds class weights; SCE has a β and no class weights. For many
-    classes, give `prior` in place of class weights, and logit_bias='auto'.
+    classes, give `prior` in place of class weights, logit_bias='auto' and reverse_on='weighted'.
 
     Args:
       alpha: α ≥ 0, weight of the (balanced) cross-entropy. Paper: 0.4.
@@ -164,7 +184,10 @@ class BalancedSymmetricCrossEntropy(ClassLoss):
         of equally frequent classes, and need no prior when the model is used.
       tau: τ, 0 to 10.
       logit_bias: ε of the reverse term, −20 to 20, or 'auto' for ln((K−1)/9).
-      reverse_on: 'raw' or 'adjusted': whether the reverse term sees the prior, too.
+      reverse_on: 'raw', the paper's: the reverse term is of softmax(z), and all images weigh the
+        same in it; 'adjusted': of softmax(z + τ·log π); 'weighted': of softmax(z), times
+        1 / (K·π(y)), which is the paper's w(y) where π are class sizes; without a prior times
+        `class_weights`.
 
     Raises:
       InputError: (a ValueError) if a number is out of its range.
@@ -173,9 +196,10 @@ class BalancedSymmetricCrossEntropy(ClassLoss):
       >>> loss = BalancedSymmetricCrossEntropy(class_weights=[0.5, 2.0])
       >>> loss([1], [[0.0, 0.0]])  # 0.4·2·log 2 + 0.7·4·0.5
       1.9545178
-      >>> many = BalancedSymmetricCrossEntropy(prior=[3, 1], logit_bias=1.0986123)  # ln 3
-      >>> many([1], [[0.0, 0.0]])  # 0.4·log 4 + 0.7·4·0.5 / (0.5 + 3·0.5)
-      1.2545178
+      >>> many = BalancedSymmetricCrossEntropy(prior=[3, 1], logit_bias=1.0986123,  # ln 3
+      ...                                      reverse_on='weighted')
+      >>> many([1], [[0.0, 0.0]])  # 0.4·log 4 + 2·0.7·4·0.5 / (0.5 + 3·0.5)
+      1.9545178
     """
 
     def __init__(self, alpha=0.4, beta=0.7, class_weights=None, log_zero=-4.0, from_logits=True,
@@ -191,10 +215,16 @@ class BalancedSymmetricCrossEntropy(ClassLoss):
               logit_bias == 'auto' or (not isinstance(logit_bias, str)
                                        and finite(logit_bias, -LARGEST_BIAS, LARGEST_BIAS)),
               f"a number from -{LARGEST_BIAS:g} to {LARGEST_BIAS:g}, or 'auto'")
-        check('reverse_on', reverse_on, reverse_on in ('raw', 'adjusted'), 'raw or adjusted')
+        check('reverse_on', reverse_on, reverse_on in REVERSE_ON, ' or '.join(REVERSE_ON))
+        check('reverse_on', reverse_on, reverse_on != 'weighted'
+              or class_weights is not None or prior is not None,
+              'class weights or a prior with it (loss.balance), or raw')
         self.alpha, self.beta, self.log_zero = float(alpha), float(beta), float(log_zero)
         self.logit_bias = logit_bias if logit_bias == 'auto' else float(logit_bias)
-        self.reverse_on = reverse_on
+        self.reverse_on, self.reverse_weights = reverse_on, None
+        if reverse_on == 'weighted':
+            self.reverse_weights = (self.class_weights if prior is None
+                                    else 1 / (len(self.prior) * self.prior))
 
     def call(self, y_true, y_pred):
         """See `bsce`."""
@@ -203,7 +233,7 @@ class BalancedSymmetricCrossEntropy(ClassLoss):
         self.check_width(labels.classes_of(y_pred))
         return bsce(y_true, y_pred, self.alpha, self.beta, self.class_weights, self.log_zero,
                     self.from_logits, self.label_smoothing, self.log_prior, self.logit_bias,
-                    self.reverse_on)
+                    self.reverse_on, self.reverse_weights)
 
     def get_config(self):
         """See Keras."""

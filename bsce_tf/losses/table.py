@@ -42,7 +42,7 @@ class Row(NamedTuple):
 
 
 _CE = {'alpha': 1.0, 'beta': 0.0}
-_PAPER = {'logit_bias': 0.0}
+_PAPER = {'logit_bias': 0.0, 'reverse_on': 'raw'}
 _REVERSE = {name: name for name in ('alpha', 'beta', 'log_zero', 'logit_bias', 'reverse_on')}
 
 TABLE = {
@@ -51,8 +51,8 @@ TABLE = {
     'sce': Row(BalancedSymmetricCrossEntropy, 'none', _PAPER, _REVERSE),
     'bsce': Row(BalancedSymmetricCrossEntropy, 'weights', _PAPER, _REVERSE),
     'logit_adjustment': Row(BalancedSymmetricCrossEntropy, 'logit_adjustment', _CE),
-    'bsce_many': Row(BalancedSymmetricCrossEntropy, 'logit_adjustment', {'logit_bias': 'auto'},
-                     _REVERSE),
+    'bsce_many': Row(BalancedSymmetricCrossEntropy, 'logit_adjustment',
+                     {'logit_bias': 'auto', 'reverse_on': 'weighted'}, _REVERSE),
     'focal': Row(FocalLoss, fields={'gamma': 'focal_gamma'}),
     'cb_focal': Row(FocalLoss, 'effective', fields={'gamma': 'focal_gamma'}),
     'ldam': Row(LDAMLoss, fields={'margin': 'ldam_margin', 'scale': 'ldam_scale'},

@@ -35,13 +35,15 @@ def cross_entropy(y, z):
     return -log_softmax(z)[y]
 
 
-def many(y, z, prior, tau=1.0, bias=None, alpha=0.4, beta=0.7, log_zero=-4.0, adjusted=False):
+def many(y, z, prior, tau=1.0, bias=None, alpha=0.4, beta=0.7, log_zero=-4.0, adjusted=False,
+         weighted=False):
     """Logit adjustment (Menon et al. 2021) and a biased reverse term (Staats et al. 2025)."""
     moved = z + tau * np.log(prior / np.sum(prior))
     raised = np.array(moved if adjusted else z)
     raised[y] += np.log((len(z) - 1) / 9) if bias is None else bias
+    weight = np.sum(prior) / (len(prior) * prior[y]) if weighted else 1
     return (alpha * cross_entropy(y, moved)
-            - beta * log_zero * (1 - np.exp(log_softmax(raised))[y]))
+            - beta * log_zero * weight * (1 - np.exp(log_softmax(raised))[y]))
 
 
 def focal(y, z, gamma):

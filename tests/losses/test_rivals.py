@@ -19,6 +19,10 @@ CASES = {
                          lambda y, z: reference.many(y, z, COUNTS, alpha=1, beta=0)),
     'many': (losses.BalancedSymmetricCrossEntropy, {**MANY, 'logit_bias': 'auto'},
              lambda y, z: reference.many(y, z, COUNTS)),
+    'many, weighted': (
+        losses.BalancedSymmetricCrossEntropy,
+        {**MANY, 'logit_bias': 'auto', 'reverse_on': 'weighted'},
+        lambda y, z: reference.many(y, z, COUNTS, weighted=True)),
     'many, adjusted': (
         losses.BalancedSymmetricCrossEntropy,
         {**MANY, 'tau': 0.5, 'logit_bias': 2.0, 'reverse_on': 'adjusted'},
@@ -125,7 +129,7 @@ def test_mixed_labels_are_charged_as_mixup_does(name):
                        for k, row in zip(y, exact, strict=True)], rtol=1e-4)
 
 
-@pytest.mark.parametrize('reverse_on', ['raw', 'adjusted'])
+@pytest.mark.parametrize('reverse_on', ['raw', 'adjusted', 'weighted'])
 def test_mixed_labels_raise_the_logits_by_their_share_of_the_largest(reverse_on):
     _, z = problem()
     q = np.zeros((N, K))
@@ -136,8 +140,10 @@ def test_mixed_labels_raise_the_logits_by_their_share_of_the_largest(reverse_on)
     log_prior = np.log(COUNTS / COUNTS.sum())
     raised = exact + 1.5 * q / 0.6 + (log_prior if reverse_on == 'adjusted' else 0)
     p_hat = np.exp(reference.log_softmax(raised))
+    weights = COUNTS.sum() / (K * COUNTS)
+    weight = 0.6 * weights[1] + 0.4 * weights[4] if reverse_on == 'weighted' else 1
     expected = (-0.4 * (q * reference.log_softmax(exact + log_prior)).sum(-1)
-                - 0.7 * (p_hat * np.log(np.maximum(q, np.exp(-4)))).sum(-1))
+                - 0.7 * weight * (p_hat * np.log(np.maximum(q, np.exp(-4)))).sum(-1))
     np.testing.assert_allclose(loss(q, z), expected, rtol=1e-5)
 
 
@@ -207,6 +213,7 @@ def test_a_model_trains_and_the_loss_comes_back_from_its_config(name, policy):
     (losses.BalancedSymmetricCrossEntropy, {'prior': [1, 1], 'tau': 11}, 'tau: found 11'),
     (losses.BalancedSymmetricCrossEntropy, {'logit_bias': 21}, 'loss.logit_bias: found 21'),
     (losses.BalancedSymmetricCrossEntropy, {'logit_bias': 'on'}, 'loss.logit_bias: found on'),
+    (losses.BalancedSymmetricCrossEntropy, {'reverse_on': 'weighted'}, 'found weighted; expect'),
     (losses.BalancedSymmetricCrossEntropy, {'reverse_on': 'both'}, 'loss.reverse_on: found both')])
 def test_bad_settings_are_named(make, arguments, message):
     with pytest.raises(InputError, match=message) as error:
