@@ -35,6 +35,9 @@ ARMS = {
     'seesaw': {'loss.name': 'seesaw'},
     'gce': {'loss.name': 'gce'},
     'nce_rce': {'loss.name': 'nce_rce'},
+    'elr': {'loss.name': 'elr'},
+    # What the weights of the recommended loss's reverse term are worth:
+    'unweighted': {'loss.name': 'bsce_many', 'loss.reverse_on': 'raw'},
 }
 MAIN = ['ce', 'bsce', 'logit_adjustment', 'recommended']
 _SIZES = {'fashion': (28, (28, 30, 32), 30), 'drawings': (36, (38, 40, 42), 40),

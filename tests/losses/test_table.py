@@ -55,7 +55,8 @@ def test_each_name_is_its_formula():
      lambda z: reference.many(4, z, COUNTS, 1, 0, beta=0.1, log_zero=-9, weighted=True)),
     ({'loss.name': 'bsce_many', 'loss.reverse_on': 'raw'},
      lambda z: reference.many(4, z, COUNTS)),
-    ({'loss.name': 'bsce', 'loss.reverse_on': 'weighted'}, lambda z: COUNTS.sum() / (7 * COUNTS[4]) * (
+    ({'loss.name': 'bsce', 'loss.reverse_on': 'weighted'},
+     lambda z: COUNTS.sum() / (7 * COUNTS[4]) * (
         0.4 * reference.cross_entropy(4, z) + 2.8 * (1 - np.exp(-reference.cross_entropy(4, z))))),
     ({'loss.name': 'bsce_many', 'sampler.gamma': 0.5},
      lambda z: reference.many(4, z, COUNTS ** 0.5, weighted=True)),
