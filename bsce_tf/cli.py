@@ -13,7 +13,7 @@ from typing import NamedTuple
 from absl import flags
 from ml_collections import config_flags
 
-from bsce_tf import fields, files, recipes
+from bsce_tf import decoder_messages, fields, files, recipes
 from bsce_tf.errors import InputError, RunError, alike
 from bsce_tf.fields import rules
 
@@ -86,7 +86,9 @@ def run():
     """The program: runs what the command line says, and ends with its exit status."""
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')  # else off on CPUs without AVX-512
-    sys.exit(main(sys.argv))
+    with decoder_messages.left_out():
+        status = main(sys.argv)
+    sys.exit(status)
 
 
 def main(arguments):

@@ -1,0 +1,108 @@
+"""Keeps what libjpeg writes about damaged images, without their names, out of standard error.
+
+TensorFlow's JPEG decoder prints its warnings itself, on the file descriptor 2, from many threads,
+so none can be put to its image. Within the block a process of its own stands at that descriptor: it
+drops exactly these lines, hands on all others, and says once how many there were. It is a process
+and not a thread, so that the last words of a program that crashes are not lost.
+"""
+
+import contextlib
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+
+# Of libjpeg-turbo's table of messages, jerror.h: those that its decoder writes.
+_LINE = re.compile(
+    rb'Corrupt JPEG data: .*|Invalid JPEG file structure: .*|Premature end of JPEG file|'
+    rb'Invalid SOS parameters for sequential JPEG|JPEG datastream contains no image|'
+    rb'Inconsistent progression sequence for component \d+ coefficient \d+|'
+    rb'Improper call to JPEG library in state \d+|Not a JPEG file: starts with 0x\w+ 0x\w+|'
+    rb'Unsupported (marker type|JPEG process: SOF type) 0x\w+|Empty input file|'
+    rb'Bogus (marker length|Huffman table definition|sampling factors|JPEG colorspace)|'
+    rb'Bogus D(QT|HT|AC) (index|value) \w+|Empty JPEG image \(DNL not supported\)|'
+    rb'(Quantization|Huffman|Arithmetic) table 0x\w+ was not defined|'
+    rb'Unknown Adobe color transform code \d+|Warning: unknown JFIF revision number \d+\.\d+')
+_END = b'\0end of the block\0'  # a line that asks for the number
+_PATIENCE = 5  # seconds to wait for it
+_PAUSE = 0.2  # seconds after which a line without an end is handed on
+
+
+@contextlib.contextmanager
+def left_out():
+    """Within the block libjpeg's messages are left out; at its end their number is told."""
+    try:
+        real = os.dup(2)
+    except OSError:  # there is no standard error
+        yield
+        return
+    try:
+        # A session of its own: Ctrl-C is for the program alone.
+        process = subprocess.Popen(
+            [sys.executable, '-I', '-S', __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=real, start_new_session=True)
+    except OSError:  # then they are not
+        os.close(real)
+        yield
+        return
+    os.dup2(process.stdin.fileno(), 2)
+    process.stdin.close()
+    own = sys.stderr
+    # What Python prints goes straight to where it went, so that a terminal stays one.
+    sys.stderr = open(real, 'w', buffering=1, encoding=own.encoding, errors=own.errors)  # noqa: SIM115
+    try:
+        yield
+    finally:
+        own.flush()
+        with contextlib.suppress(OSError):  # it may have been killed
+            os.write(2, _END + b'\n')
+            select.select([process.stdout], [], [], _PATIENCE)
+        sys.stderr.flush()
+        os.dup2(real, 2)
+        sys.stderr = own  # whose descriptor is 2
+        process.stdout.close()
+
+
+def _filter():
+    """What the process does: from descriptor 0 to descriptor 2."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # it ends with the program, and not before
+    rest, dropped, told = b'', 0, False
+    while True:
+        ready, _, _ = select.select([0], [], [], _PAUSE if rest else None)
+        read = os.read(0, 2**16) if ready else b''
+        *lines, rest = (rest + read).split(b'\n')
+        end = bool(ready) and not read
+        for line in lines:
+            if line == _END:
+                _tell(dropped)
+                told = True
+                os.close(1)
+            elif _LINE.fullmatch(line):
+                dropped += 1
+            else:
+                _write(line + b'\n')
+        if rest and (end or not ready):
+            _write(rest)
+            rest = b''
+        if end:
+            if not told:
+                _tell(dropped)
+            return
+
+
+def _tell(dropped):
+    if dropped:
+        _write(f'{dropped:,} message{"s" if dropped > 1 else ""} of the JPEG decoder on damaged '
+               'images left out; --mode=verify names the images\n'.encode())
+
+
+def _write(data):
+    while data:
+        data = data[os.write(2, data):]
+
+
+if __name__ == '__main__':
+    _filter()
