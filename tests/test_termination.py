@@ -156,6 +156,18 @@ def test_a_second_ctrl_c_counts_for_the_block_around_as_well():
         assert time.monotonic() - begin < 2
 
 
+@pytest.mark.parametrize(('status', 'cleared'), [(0, True), (2, True), (75, False), (130, False)])
+def test_a_program_that_was_told_to_stop_does_not_wait_for_tensorflow(status, cleared):
+    code = ('import atexit, sys\n'
+            'from bsce_tf import cli\n'
+            'atexit.register(print, "cleared")\n'
+            f'cli.main = lambda arguments: print("said") or {status}\n'
+            'cli.run()\n')
+    found = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert found.returncode == status
+    assert found.stdout == 'said\n' + 'cleared\n' * cleared
+
+
 def entered(told, number=None):
     """A block of `at_once` that a signal ends, though all within catches what an Exception is."""
     with told.at_once('here'):
