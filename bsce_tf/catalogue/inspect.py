@@ -8,7 +8,7 @@ import pathlib
 import numpy as np
 
 from bsce_tf import class_weights, files
-from bsce_tf.catalogue import histogram
+from bsce_tf.catalogue import histogram, recipe
 from bsce_tf.data import clean_list, label_map, records, sources
 from bsce_tf.errors import InputError
 from bsce_tf.progress import Bar
@@ -142,6 +142,7 @@ def report(splits, groups, unreadable):
                                     for k in np.flatnonzero((tested > 0) & (counts == 0))]
         found['not_validated'] = int(((tested == 0) & (counts > 0)).sum())
     found['duplicates'] = _summary(splits, groups)
+    found['recommended'] = [advice._asdict() for advice in recipe.recommend(found)]
     return found
 
 
@@ -195,10 +196,12 @@ def lines(found):
                  for group in facts['first'] if kind != 'within_class']
     text.append(f'class weights w(k): {weights["smallest"]:.4g} to {weights["largest"]:.4g}')
     text.append(
-        f'suggested --config.loss.weight_cap: {weights["suggested_cap"]:g}' + (
+        f'for loss.name bce, bsce: --config.loss.weight_cap={weights["suggested_cap"]:g}' + (
             f' (an image counts as at most {_CAP:g} mean ones; changes '
             f'{weights["classes_above_cap"]} classes, {weights["images_above_cap"]} images)'
             if weights['suggested_cap'] else ' (none needed)'))
+    text += [f'recommended: {advice["flags"]}: {advice["reason"]}'
+             for advice in found['recommended']]
     return text
 
 

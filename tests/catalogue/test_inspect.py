@@ -5,8 +5,10 @@ import xml.etree.ElementTree
 import ml_collections
 import numpy as np
 
-from bsce_tf.catalogue import histogram, inspect
+from bsce_tf import config_check, recipes
+from bsce_tf.catalogue import histogram, inspect, recipe
 from bsce_tf.data.examples import Examples
+from bsce_tf.training import train
 
 
 def _tree(root):
@@ -41,7 +43,11 @@ def test_the_report_tells_what_is_in_the_data(tmp_path, capsys):
     assert found['weights']['classes_above_cap'] == found['weights']['images_above_cap'] == 1
     text = capsys.readouterr().out
     assert 'classes in validation but not in training: 1: new' in text
-    assert 'suggested --config.loss.weight_cap: 10' in text
+    assert 'for loss.name bce, bsce: --config.loss.weight_cap=10' in text
+    assert 'recommended: --config.loss.name=bsce_many: the largest class has 40 times' in text
+    assert [advice['flags'] for advice in found['recommended']] == [
+        '--config.loss.name=bsce_many', '--mode=audit, then --config.data.clean_list=…',
+        'see duplicates.csv']
 
 
 def test_equal_files_are_found_across_splits_and_classes_and_within(tmp_path):
@@ -94,7 +100,7 @@ def test_a_balanced_set_needs_no_cap():
     found = inspect.report({'train': examples}, [], {'train': []})
     assert found['weights'] == {'smallest': 1.0, 'largest': 1.0, 'suggested_cap': 0.0,
                                 'classes_above_cap': 0, 'images_above_cap': 0}
-    assert 'none needed' in inspect.lines(found)[-1]
+    assert any('none needed' in line for line in inspect.lines(found))
 
 
 def test_the_picture_has_a_bar_for_every_bin(tmp_path):
@@ -113,3 +119,26 @@ def test_the_picture_has_a_bar_for_every_bin(tmp_path):
     texts = [part.text for part in picture.iter() if part.text]
     assert 'shoes & <bags>' in texts
     assert '4096–8191' in texts
+
+
+def test_classes_of_equal_size_need_no_balance(tmp_path):
+    for split, number in (('train', 3), ('val', 1)):
+        for name in ('a', 'b'):
+            (tmp_path / split / name).mkdir(parents=True)
+            for i in range(number):
+                (tmp_path / split / name / f'{i}.jpg').write_bytes(f'{split} {name} {i}'.encode())
+    advice, = _run(tmp_path, tmp_path / 'run')['recommended']
+    assert advice['flags'] == '--config.loss.name=sce --config.loss.logit_bias=auto'
+
+
+def test_what_is_recommended_can_be_trained():
+    found = {'classes': 3, 'imbalance': 1.0, 'duplicates': dict.fromkeys(
+        ('across_classes', 'across_splits'), {'groups': 0, 'images': 0})}
+    for imbalance in (1.0, 50.0):
+        advice, = recipe.recommend({**found, 'imbalance': imbalance})
+        config = recipes.defaults()
+        recipes.change(config, dict(
+            flag.removeprefix('--config.').split('=') for flag in advice.flags.split()))
+        config_check.check(config)
+        assert np.isfinite(float(train.make_loss(config, np.array([50, 9, 1]))(
+            [1], np.zeros((1, 3), np.float32))))
