@@ -24,6 +24,7 @@ EFFECTS = (
      'augment.policy = randaugment'),
     ('augment.autoaugment_policy', lambda c: c.augment.policy == 'autoaugment',
      'augment.policy = autoaugment'),
+    ('model.features', lambda c: c.model.embedding, 'model.embedding'),
     ('model.head_scale model.head_learn_scale', lambda c: c.model.head == 'cosine',
      'model.head = cosine'),
     ('model.head_tau', lambda c: c.model.head == 'tau', 'model.head = tau'),

@@ -65,7 +65,7 @@ def of_run(run, scales=(), policy=None):
         raise InputError(f'tta.scales: found {min(scales)}; expected at least image.size of '
                          f'{run.folder}, which is {image.size}.')
     with precision(policy or run.config.precision):
-        body, head = split(model_of(run))
+        body, head = split(model_of(run), run.config.model.features)
     return Member(run.folder.name, body, head, scales, image.size, image.aspect, image.antialias,
                   run.data['channels'], run)
 
@@ -88,12 +88,20 @@ def precision(policy):
         keras.mixed_precision.set_dtype_policy(before)
 
 
-def split(model):
-    """(images → features, features → logits) of a classifier; they share its variables."""
-    features = model.get_layer('features').output
-    inputs = keras.Input(features.shape[1:], dtype=features.dtype, name='features')
-    return (keras.Model(model.input, features, name='body'),
-            keras.Model(inputs, model.get_layer('head')(inputs), name='head'))
+def split(model, at='backbone'):
+    """(images → features, features → logits) of a classifier; they share its variables.
+
+    Args:
+      model: as `classifier.build` makes it.
+      at: what features are: of the 'backbone', pooled, or the 'embedding', if there is one.
+    """
+    names = [layer.name for layer in model.layers]
+    last = 'embedding_bn' if at == 'embedding' and 'embedding_bn' in names else 'features'
+    features = model.get_layer(last).output
+    x = inputs = keras.Input(features.shape[1:], dtype=features.dtype, name='features')
+    for layer in model.layers[names.index(last) + 1:]:
+        x = layer(x)  # dropout among them does nothing here
+    return (keras.Model(model.input, features, name='body'), keras.Model(inputs, x, name='head'))
 
 
 def check_runs(runs):

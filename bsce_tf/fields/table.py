@@ -127,6 +127,13 @@ TABLE = {
     'model.weights': Field('', TEXT, 'Weights to begin with: empty (random), imagenet, or a file.'),
     'model.pooling': Field('avg', one_of('avg', 'max', 'gem'), 'Pooling of the last feature map.'),
     'model.dropout': Field(0.0, number(0, 1, open_high=True), 'Dropout before the head.'),
+    'model.embedding': Field(0, integer(0),
+        'Width of a linear layer with BatchNorm between the pooled features and the head: the '
+        'head has this many numbers a class. 0: none.'),
+    'model.features': Field('backbone', one_of('backbone', 'embedding'),
+        'What the crops of test time are averaged of, what an export gives as features and what '
+        'an audit compares: the pooled features (backbone, the paper), or the embedding. The '
+        'classes are the same, as the layer between them is linear.', AUDIT),
     'model.head': Field('linear', one_of('linear', 'cosine', 'tau', own=True),
         'linear; cosine (of angles between features and classes); tau (linear, with class '
         'vectors / length^τ).'),

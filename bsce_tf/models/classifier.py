@@ -15,10 +15,11 @@ from bsce_tf.models import backbones, convert_timm, heads, weight_sizes
 
 _LISTED = 12  # layer names in a message
 _HEADS = {heads.TauHead: 'tau_head', heads.CosineHead: 'cosine_head'}  # names in a file of weights
+_EMBEDDING = ('dense', 'batch_normalization')  # of its two layers
 
 
 def build(name, num_classes, weights=None, *, image_size=None, channels=3, pooling='avg',
-          dropout=0.0, head='linear', freeze=(), **options):
+          embedding=0, dropout=0.0, head='linear', freeze=(), **options):
     """A classifier whose input normalisation is part of the model.
 
     Args:
@@ -27,10 +28,12 @@ def build(name, num_classes, weights=None, *, image_size=None, channels=3, pooli
       weights: None for random ones; 'imagenet' for the backbone's published ones, see
         `published.load`; a `.weights.h5` file of the same classifier; or a checkpoint of timm for
         the backbone, `.safetensors` or `.pth`, see `convert_timm.load`. Where a file's head is of
-        another kind or class count the head stays as made new, and a warning says so.
+        another kind or class count, or its embedding of another width, they stay as made new, and
+        a warning says so.
       image_size: side of the images in pixels; None: the backbone's native size.
       channels: of the images: 1 or 3; grey images are repeated to the three a backbone takes.
       pooling: of the last feature map, one of `heads.POOLINGS`.
+      embedding: width of a linear layer before the head, see `heads.embedding`; 0: none.
       dropout: rate before the head, 0 to below 1.
       head: one of `heads.HEADS`.
       freeze: layers that do not train; see `freeze_layers`.
@@ -38,7 +41,8 @@ def build(name, num_classes, weights=None, *, image_size=None, channels=3, pooli
 
     Returns:
       Model: images `[n, size, size, channels]`, values 0 … 255 → logits `[n, K]`, float32 under
-      every dtype policy. Its layer 'features' gives the pooled features `[n, feature_dim]`.
+      every dtype policy. Its layer 'features' gives the pooled features `[n, feature_dim]`, its
+      layer 'embedding_bn' the embedding, if it has one.
 
     Raises:
       InputError: if a name is unknown, a number is out of its range, or the weights do not fit.
@@ -66,6 +70,8 @@ def build(name, num_classes, weights=None, *, image_size=None, channels=3, pooli
         row.load_imagenet(backbone)
     x = backbone(x)
     x = heads.pooling(pooling)(x)
+    for layer in heads.embedding(embedding) if embedding else ():
+        x = layer(x)
     if dropout:
         x = layers.Dropout(dropout, name='dropout')(x)
     logits = heads.head(head, num_classes, **options)(x)
@@ -89,7 +95,8 @@ def make_model(config, num_classes, channels, weights=None):
     model = build(
         config.model.backbone, num_classes, weights,
         image_size=config.image.size, channels=channels, pooling=config.model.pooling,
-        dropout=config.model.dropout, head=config.model.head, freeze=config.model.freeze,
+        embedding=config.model.embedding, dropout=config.model.dropout, head=config.model.head,
+        freeze=config.model.freeze,
         scale=config.model.head_scale, learn_scale=config.model.head_learn_scale,
         tau=config.model.head_tau)
     if config.model.batch_norm_momentum:
@@ -181,8 +188,8 @@ def load_weights(model, path, *, new_head=False, modules=None):
     unread = ()
     try:
         if new_head and (message := _other_head(model, path)):
-            left_out.append(model.get_layer('head'))
-            unread = [f'layers/{kind}/' for kind in _HEADS.values()]
+            left_out += [layer for layer in model.layers if layer.name in convert_timm.OURS]
+            unread = [f'layers/{kind}/' for kind in (*_HEADS.values(), *_EMBEDDING)]
             logging.warning(message)
         weight_sizes.check_h5(path, model.weights, unread)
         model.load_weights(path, objects_to_skip=left_out)
@@ -193,7 +200,7 @@ def load_weights(model, path, *, new_head=False, modules=None):
 
 
 def _other_head(model, path):
-    """Why the head in a `.weights.h5` file is not the model's; '' where it is."""
+    """Why the head in a `.weights.h5` file, or its embedding, is not the model's; '' if it is."""
     def shapes(kind, file):
         group = file.get(f'layers/{kind}/vars', {})
         return [group[key].shape for key in sorted(group)]
@@ -201,8 +208,13 @@ def _other_head(model, path):
     if type(model.get_layer('head')) not in _HEADS:  # somebody's own: it fits, or loading says so
         return ''
     ours = [tuple(v.shape) for v in model.get_layer('head').weights]
+    embedding = [tuple(layer.kernel.shape) for layer in model.layers if layer.name == 'embedding']
     with h5py.File(path, 'r') as file:
         there = {kind: found for kind in _HEADS.values() if (found := shapes(kind, file))}
+        embedded = shapes(_EMBEDDING[0], file)
+    if there and embedded != embedding:
+        return (f'{path}: has an embedding of shapes {embedded}, and the model {embedding}; '
+                'embedding and head are made new')
     if not there or there.get(_HEADS[type(model.get_layer('head'))]) == ours:
         return ''
     (found,) = there.values()

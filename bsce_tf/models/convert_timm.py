@@ -14,6 +14,7 @@ from bsce_tf.errors import InputError
 from bsce_tf.models import weight_files
 
 HEAD = 'head'  # our classifier's layer
+OURS = (HEAD, 'embedding', 'embedding_bn')  # layers that no checkpoint of timm has as we have them
 HEAD_MODULES = ('last_linear', 'fc', '_fc', 'classifier', 'head.fc', 'head')  # theirs, by network
 _LISTED = 5  # names in a message before "and n more"
 
@@ -154,7 +155,7 @@ def _is_count(key):
 
 
 def _is_head(name):
-    return name.split('/')[0] == HEAD
+    return name.split('/')[0] in OURS
 
 
 def _key(name, modules):
@@ -202,7 +203,8 @@ def _compare_heads(variables, arrays, source):
     if not ours:
         return 'absent', f'{source}: its classifier is left out, the model has no layer {HEAD!r}'
     found = f'a classifier of {theirs[f"{HEAD}/bias"][0]} classes' if theirs else 'no classifier'
-    wanted = ', '.join(f'{name.split("/")[1]} {list(shape)}' for name, shape in ours.items())
+    wanted = ', '.join(f'{name.removeprefix("head/")} {list(shape)}'
+                       for name, shape in ours.items())
     return 'new', f'{source}: has {found}; the layer {HEAD!r} ({wanted}) is left as made new'
 
 

@@ -140,6 +140,21 @@ def pooling(name):
     return kinds[name](name='features')
 
 
+def embedding(width):
+    """The layers 'embedding' and 'embedding_bn': features `[n, c]` → `[n, width]`, linear.
+
+    A head on them has width·K numbers instead of c·K. BatchNorm takes the place of a bias and gives
+    all coordinates one scale, as before the heads of face recognition (Deng et al. 2019, "ArcFace",
+    section 3.1). When the model is used both are linear, so the embedding of averaged features is
+    the average of the embeddings.
+
+    Args:
+      width: of the embedding, 1 or more.
+    """
+    return (layers.Dense(width, use_bias=False, name='embedding'),
+            layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name='embedding_bn'))
+
+
 def head(name, num_classes, *, scale=10.0, learn_scale=True, tau=1.0):
     """The layer 'head' of one of `HEADS`, float32 under every policy: `[n, features]` → `[n, K]`.
 

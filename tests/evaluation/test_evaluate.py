@@ -8,7 +8,9 @@ import pytest
 from bsce_tf.data import prepare
 from bsce_tf.data.sources import generated
 from bsce_tf.errors import InputError, RunError
+from bsce_tf.evaluation import members
 from bsce_tf.evaluation.evaluate import evaluate
+from bsce_tf.models import classifier
 from bsce_tf.training import workdir
 from tests.evaluation import reference
 
@@ -37,6 +39,19 @@ def assert_run(result, folder, scales, eval_scale):
 def probabilities(runs):
     return np.stack([reference.softmax(reference.logits(folder, SCALES[folder.name]))
                      for folder in runs])
+
+
+def test_averaged_embeddings_give_the_logits_of_averaged_features():
+    model = classifier.build('small_resnet', 5, image_size=24, embedding=8, dropout=0.3)
+    for variable in model.get_layer('embedding_bn').weights:
+        variable.assign(np.random.default_rng(0).uniform(0.5, 1.5, variable.shape))
+    crops = np.random.default_rng(1).integers(0, 255, (3, 24, 24, 3)).astype('float32')
+    logits = []
+    for at, width in (('backbone', 64), ('embedding', 8)):
+        body, head = members.split(model, at)
+        assert body.output.shape == (None, width)
+        logits.append(head(np.mean(body(crops), axis=0, keepdims=True)))
+    np.testing.assert_allclose(*logits, rtol=1e-4, atol=1e-5)
 
 
 @pytest.fixture

@@ -165,6 +165,12 @@ def network(config, place):
             np.asarray(model(pixels, training=True)).tolist())
 
 
+def features(config, place):
+    """Shapes of what is averaged at test time."""
+    body, head = members.split(train.make_model(part_of(config), 3, 3), config.model.features)
+    return body.output.shape, head.output.shape
+
+
 def determinism(config, place):
     tf_config.disable_op_determinism()
     train.set_up(config)

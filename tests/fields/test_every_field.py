@@ -78,6 +78,8 @@ ROWS = {
     'model.weights': ('/none/such.weights.h5', probes.weights, {}),
     'model.pooling': ('max', probes.network, {}),
     'model.dropout': (0.5, probes.network, {}),
+    'model.embedding': (4, probes.network, {}),
+    'model.features': ('embedding', probes.features, {'model.embedding': 4}),
     'model.head': ('cosine', probes.network, {}),
     'model.head_scale': (3.0, probes.network, {'model.head': 'cosine'}),
     'model.head_learn_scale': (False, probes.network, {'model.head': 'cosine'}),

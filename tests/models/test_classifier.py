@@ -86,6 +86,32 @@ def test_another_head_is_made_new_and_said_so(change, tmp_path, said):
         classifier.load_weights(build(**change), path)
 
 
+@pytest.mark.parametrize(('there', 'here'), [(0, 64), (64, 0), (16, 8)])
+def test_another_embedding_and_its_head_are_made_new_and_said_so(there, here, tmp_path, said):
+    model = build(embedding=there)
+    path = saved(model, tmp_path)
+    other = build(embedding=here, weights=path)
+    assert 'embedding and head are made new' in said.text
+    np.testing.assert_array_equal(other.get_layer('small_resnet').get_weights()[0],
+                                  model.get_layer('small_resnet').get_weights()[0])
+    assert not np.array_equal(other.get_layer('head').get_weights()[0],
+                              model.get_layer('head').get_weights()[0])
+
+
+def test_the_head_sees_the_embedding():
+    model = build(embedding=16, dropout=0.2)
+    assert model.get_layer('head').kernel.shape == (16, 5)
+    for variable in model.get_layer('embedding_bn').weights:
+        variable.assign(np.random.default_rng(0).uniform(0.5, 1.5, variable.shape))
+    features = keras.Model(model.input, model.get_layer('features').output)(IMAGES).numpy()
+    norm = {v.name: v.numpy() for v in model.get_layer('embedding_bn').weights}
+    embedding = features @ model.get_layer('embedding').kernel.numpy()
+    embedding = ((embedding - norm['moving_mean']) / np.sqrt(norm['moving_variance'] + 1e-5)
+                 * norm['gamma'] + norm['beta'])
+    np.testing.assert_allclose(model(IMAGES), embedding @ model.get_layer('head').kernel.numpy(),
+                               rtol=1e-4, atol=1e-4)
+
+
 def test_a_file_of_another_network_or_none(tmp_path):
     other = heads.head('linear', 5)
     path = saved(keras.Sequential([keras.Input((64,)), other]), tmp_path)
