@@ -22,8 +22,8 @@ from PIL import Image  # noqa: E402
 
 from benchmarks import measure  # noqa: E402
 from bsce_tf.data.images import crops, decode  # noqa: E402
-from bsce_tf.evaluation import members  # noqa: E402
-from bsce_tf.models import backbones, classifier  # noqa: E402
+from bsce_tf.data.view import View  # noqa: E402
+from bsce_tf.models import backbones, classifier, network  # noqa: E402
 from bsce_tf.serving import fold, graph  # noqa: E402
 
 SIDE, SIZE, SCALES = 800, 331, (384, 412, 424, 436, 464)
@@ -58,12 +58,12 @@ def time_crops(options):
 
 
 def time_forward(backbone, options):
-    member = made(backbone, options.classes, SCALES[:1])
-    model = classifier_of(member)
-    size = member.size
+    plain = made(backbone, options.classes, SCALES[:1])
+    model = classifier_of(plain)
+    size = plain.view.size
     batch = np.random.default_rng(0).integers(
         0, 256, (options.batch, 1, size, size, 3)).astype(np.uint8)
-    folded = member._replace(body=fold.fold_batch_norms(member.body)[0])
+    folded = plain._replace(body=fold.fold_batch_norms(plain.body)[0])
     export = forward_session(folded, batch)
     own = model.predict(batch[:, 0], options.batch, verbose=0)
     difference = np.abs(export() - own).max() / np.abs(own).max()
@@ -82,9 +82,9 @@ def time_tta(backbone, options):
     data = [photograph()]
 
     def way(scales):
-        member = made(backbone, options.classes, scales)
-        member = member._replace(body=fold.fold_batch_norms(member.body)[0])
-        module = graph.Graph([graph.Part(member)], [str(k) for k in range(options.classes)])
+        plain = made(backbone, options.classes, scales)
+        folded = plain._replace(body=fold.fold_batch_norms(plain.body)[0])
+        module = graph.Graph([graph.Member(folded)], [str(k) for k in range(options.classes)])
         return functools.partial(session(module, module.signatures()), image_bytes=data)
 
     together, single = way(SCALES), [way((scale,)) for scale in SCALES]
@@ -107,7 +107,7 @@ def photograph():
 
 
 def made(backbone, classes, scales):
-    """A `Member` with random weights; scales in proportion to the backbone's native size."""
+    """A `Network` with random weights; scales in proportion to the backbone's native size."""
     size = backbones.get(backbone).weights.size
     model = classifier.build(backbone, classes, image_size=size)
     rng = np.random.default_rng(0)
@@ -117,23 +117,22 @@ def made(backbone, classes, scales):
             weight.assign(rng.normal(0, 0.1, weight.shape))
         elif name in ('moving_variance', 'gamma'):
             weight.assign(rng.uniform(0.8, 1.25, weight.shape))
-    body, head = members.split(model)
     scales = tuple(round(scale * size / SIZE) for scale in scales)
-    return members.Member(backbone, body, head, scales, size, 'squash', False, 3, None)
+    return network.of(model, View(size, scales))
 
 
-def classifier_of(member):
+def classifier_of(made):
     import keras
-    return keras.Model(member.body.input, member.head(member.body.output))
+    return keras.Model(made.body.input, made.head(made.body.output))
 
 
-def forward_session(member, batch):
+def forward_session(made, batch):
     """Function that gives the logits of crops, from an export of nothing else."""
     module = tf.Module()
-    module.part = graph.Part(member)
+    module.member = graph.Member(made)
     forward = tf.function(
-        lambda crops: {'logits': module.part.logits(module.part.features(crops))},
-        input_signature=[tf.TensorSpec([None, *module.part.shape], tf.uint8, name='crops')],
+        lambda crops: {'logits': made.logits(made.features(crops))},
+        input_signature=[tf.TensorSpec([None, *made.view.shape], tf.uint8, name='crops')],
         autograph=False)
     run = session(module, {'serving_default': forward})
     return lambda: run(crops=batch)['logits']

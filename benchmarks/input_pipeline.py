@@ -34,6 +34,7 @@ from bsce_tf.data.bad_images import BadImages  # noqa: E402
 from bsce_tf.data.examples import Examples  # noqa: E402
 from bsce_tf.data.images import augment
 from bsce_tf.data.sampler import Sampler  # noqa: E402
+from bsce_tf.data.view import View  # noqa: E402
 
 SIDE, SIZE, SCALE, BATCH = 800, 331, 436, 64
 SCALES = (384, 412, 424, 436, 464)
@@ -108,9 +109,9 @@ def ours(folder, files, policy='none'):
     labels = np.array([int(name.split(b'/')[0]) for name in names])
     examples = Examples(labels, range(labels.max() + 1), paths=names, root=str(folder))
     bad = BadImages('skip', max_pixels=10**8)
-    return pipeline.training(examples, Sampler(labels, examples.num_classes), batch_size=BATCH,
-                             size=SIZE, scales=SCALES, flip=True, bad=bad,
-                             augmentation=augment.Augmentation(policy=policy))
+    return pipeline.training(examples, Sampler(labels, examples.num_classes),
+                             View(SIZE, SCALES, 'multi_scale'), batch_size=BATCH, bad=bad,
+                             augmentation=augment.Augmentation(flip=True, policy=policy))
 
 
 def usual(files, change=lambda image: image):
@@ -172,8 +173,9 @@ def large(folder, steps):
     examples = Examples(labels, range(CLASSES), paths=paths, root=str(folder))
     begin = time.perf_counter()
     batches = iter(pipeline.training(
-        examples, Sampler(labels, CLASSES, gamma=0.5), batch_size=8, size=32, scales=(36, 40),
-        flip=True, bad=BadImages('skip', max_pixels=10**8)))
+        examples, Sampler(labels, CLASSES, gamma=0.5), View(32, (36, 40), 'multi_scale'),
+        batch_size=8, augmentation=augment.Augmentation(flip=True),
+        bad=BadImages('skip', max_pixels=10**8)))
     next(batches)
     print(f'{PATHS:,} paths, {CLASSES:,} classes: first batch after '
           f'{time.perf_counter() - begin:.1f} s (sampler, tracing and all)')

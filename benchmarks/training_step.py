@@ -26,6 +26,7 @@ import tensorflow as tf  # noqa: E402
 from benchmarks import measure  # noqa: E402
 from bsce_tf import class_weights, losses, metrics  # noqa: E402
 from bsce_tf.data import loading  # noqa: E402
+from bsce_tf.data.view import View  # noqa: E402
 from bsce_tf.models import classifier, heads  # noqa: E402
 from bsce_tf.training import checkpoint, optimizers, strategy  # noqa: E402
 from bsce_tf.training.state import State  # noqa: E402
@@ -126,7 +127,8 @@ def steps_of(options):
     model = build(options)
     classifier.synchronise_batch_norm(model)
     counts = np.random.default_rng(0).integers(5, 8000, 1000)
-    return Steps(model, optimizers.make(model, 'sgd'),
+    view = View(options.size, (options.size,))
+    return Steps(model, view, optimizers.make(model, 'sgd'),
                  losses.by_name('bsce', class_weights.balanced(counts)), 1000,
                  options.batch)
 

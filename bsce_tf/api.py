@@ -20,7 +20,7 @@ import numpy as np
 
 from bsce_tf import config_check, recipes
 from bsce_tf.data import bad_images, given, prepare
-from bsce_tf.evaluation import adjust, evaluate, members, predictors, run_config
+from bsce_tf.evaluation import adjust, evaluate, networks, predictors, run_config
 from bsce_tf.serving import export
 from bsce_tf.training import strategy, workdir
 from bsce_tf.training import train as training
@@ -80,7 +80,7 @@ class Run:
           Model: images `[n, size, size, channels]`, values 0 … 255 → logits `[n, K]`. Save it as
           `.keras`; it loads again after `import bsce_tf`.
         """
-        return members.model_of(self._run)
+        return networks.model_of(self._run)
 
     def predict(self, images, top_k=5, batch_size=64):
         """Classes of images, with the features of all test scales averaged.

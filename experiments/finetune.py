@@ -18,8 +18,10 @@ from absl import app, flags
 
 from bsce_tf import files, losses, metrics
 from bsce_tf.data import pipeline, split
+from bsce_tf.data.images.augment import Augmentation
 from bsce_tf.data.sampler import Sampler
 from bsce_tf.data.sources import fashion_mnist
+from bsce_tf.data.view import View
 from bsce_tf.models import classifier
 from bsce_tf.training import averaging
 from experiments.provenance import provenance
@@ -52,8 +54,8 @@ def train(arm, rate, seed, images):
         metrics=[metrics.MeanTop1Error(images.num_classes)])
     sampler = Sampler(images.labels, images.num_classes, seed)
     batches = pipeline.training(
-        images, sampler, batch_size=BATCH.value, size=SIZE.value,
-        scales=(SIZE.value, SIZE.value + 8), flip=True, seed=seed)
+        images, sampler, View(SIZE.value, (SIZE.value, SIZE.value + 8), 'multi_scale', channels=1),
+        batch_size=BATCH.value, augmentation=Augmentation(flip=True), seed=seed)
     start = time.perf_counter()
     model.fit(batches, epochs=1, steps_per_epoch=steps, shuffle=False, verbose=0)
     averaging.Statistics(model).estimate(batches, math.ceil(len(images) / BATCH.value))
@@ -62,8 +64,9 @@ def train(arm, rate, seed, images):
 
 def error(model, images):
     """Mean top-1 error of a compiled classifier."""
-    batches = pipeline.evaluation(images, batch_size=BATCH.value, size=SIZE.value,
-                                  scale=SIZE.value)
+    view = View(SIZE.value, (SIZE.value,), channels=1)
+    batches = pipeline.evaluation(images, [view], BATCH.value).map(
+        lambda batch: (batch.crops[0][:, 0], batch.labels))
     return model.evaluate(batches, verbose=0, return_dict=True)['mean_top1_error']
 
 

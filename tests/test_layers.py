@@ -62,7 +62,7 @@ def needed(path, found):
                     needed(place, found)
 
 
-@pytest.mark.parametrize('name', ['serving/export', 'evaluation/predict', 'evaluation/members'])
+@pytest.mark.parametrize('name', ['serving/export', 'evaluation/predict', 'evaluation/networks'])
 def test_serving_and_prediction_need_no_trainer(name):
     found = set()
     needed(ROOT / f'{name}.py', found)

@@ -5,9 +5,10 @@ import pytest
 import tensorflow as tf
 
 from bsce_tf import losses
+from bsce_tf.data.pipeline import Batch
 from bsce_tf.data.sampler import Sampler
-from bsce_tf.evaluation import members
-from bsce_tf.models import classifier
+from bsce_tf.data.view import View
+from bsce_tf.models import classifier, network
 from bsce_tf.serving import graph
 from bsce_tf.training import optimizers
 from bsce_tf.training.steps import Steps
@@ -59,14 +60,15 @@ def model():
 
 
 def test_an_epoch_retraces_a_step_once_for_its_short_last_batch(model):
-    made = Steps(model, optimizers.make(model, 'sgd'), losses.by_name('ce', None), 5, 4)
+    made = Steps(model, View(24, (24,)), optimizers.make(model, 'sgd'),
+                 losses.by_name('ce', None), 5, 4)
     images, labels = np.zeros((4, 24, 24, 3), np.uint8), np.arange(4, dtype=np.int32)
     for _ in range(2):  # epochs
         made.reset()
         for size in (4, 4, 4, 1):
             made.train((tf.constant(images[:size]), tf.constant(labels[:size])))
-        made.evaluate([(tf.constant(images[:size]), tf.constant(labels[:size]))
-                       for size in (4, 4, 3, 2)])
+        made.evaluate([Batch((tf.constant(images[:size, None]),), tf.constant(labels[:size]),
+                             tf.ones(size), tf.range(size)) for size in (4, 4, 3, 2)])
     assert made._step.experimental_get_tracing_count() == 2
     assert made._test.experimental_get_tracing_count() == 2
 
@@ -74,9 +76,7 @@ def test_an_epoch_retraces_a_step_once_for_its_short_last_batch(model):
 def test_more_scales_decode_no_image_again(model):
     found = {}
     for scales in ((26,), (24, 26, 28, 30, 32)):
-        body, head = members.split(model)
-        member = members.Member('small_resnet', body, head, scales, 24, 'squash', False, 3, None)
-        module = graph.Graph([graph.Part(member)], list('abcde'))
+        module = graph.Graph([graph.Member(network.of(model, View(24, scales)))], list('abcde'))
         traced = module.signatures()['serving_default'].get_concrete_function()
         found[scales] = [node.op for node in operations(traced)]
     one, five = (sorted(op for op in ops if op.startswith('Decode')) for ops in found.values())

@@ -7,10 +7,10 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from bsce_tf.audit import duplicates, forward, top_probabilities
+from bsce_tf.audit import collect, duplicates, top_probabilities
 from bsce_tf.data import label_map, records
 from bsce_tf.errors import InputError
-from bsce_tf.evaluation import members
+from bsce_tf.evaluation import networks
 from bsce_tf.training import strategy, train, workdir
 
 HELD_OUT, FEATURES = 'held_out', 'features'  # folders of what the networks gave
@@ -119,7 +119,7 @@ def features(config, folder, train):
     """
     run = workdir.read(config.audit.model or folder / 'fold-0')
     found = _collect(config, run, folder / FEATURES, train,
-                     lambda member, features, labels: {'features': duplicates.projected(features)},
+                     lambda features, *_: {'features': duplicates.projected(features)},
                      'features', {'width': duplicates.WIDTH})
     return found['features'], found['good']
 
@@ -133,8 +133,8 @@ def _judged(config, run, folder, examples, title):
     size = len(run.class_names)
     top_k = min(config.audit.top_k, size)
 
-    def compute(member, features, labels):
-        probabilities = tf.nn.softmax(members.logits_of(member, features))
+    def compute(_, logits, labels):
+        probabilities = tf.nn.softmax(logits)
         best, classes = tf.math.top_k(probabilities, top_k)
         return {'classes': classes, 'probabilities': best,
                 'given': tf.gather(probabilities, labels, batch_dims=1)}
@@ -145,14 +145,17 @@ def _judged(config, run, folder, examples, title):
 
 
 def _collect(config, run, folder, examples, compute, title, about):
+    """Arrays of `compute`, a function of the features, logits and labels of a batch."""
     devices = strategy.of_this_machine(config.strategy, config.replicas)
     scales = tuple(config.tta.scales) or (run.config.image.eval_scale,)
     with devices.scope():
-        member = members.of_run(run, scales)
+        network = networks.of_run(run, scales)
     with open(run.weights, 'rb') as file:
         weights = hashlib.file_digest(file, 'sha256').hexdigest()
     made_of = {'images': records.fingerprint(examples), 'contents': records.contents(examples),
                'weights': weights, 'scales': list(scales), **about}
     bad = workdir.bad_images_of(config, folder.parent)  # not the judging run's own images
-    return forward.collect(folder, made_of, member, devices, examples, config.batch_size, bad,
-                           compute, title)
+    return collect.arrays(
+        folder, made_of, examples, [network.view],
+        lambda batch: compute(*network.outputs(batch.crops[0]), batch.labels), devices,
+        config.batch_size, bad, title)

@@ -5,79 +5,45 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from bsce_tf.data.images import decode
 from bsce_tf.errors import InputError
 
 MOST = 64  # images that share the cost of catching errors, at most
 
 
-def evaluation_images(examples, centre, size, bad):
-    """Function of indices `[n]`, and of encoded images where they are read already.
-
-    Args:
-      examples: an `Examples`.
-      centre: function of a decoded image that gives uint8 `[size, size, channels]`.
-      size: of what it gives.
-      bad: a `BadImages`.
-
-    Returns:
-      Function that gives uint8 `[n, size, size, channels]`, float32 `[n]`: 1, or 0 for a bad image.
-    """
-    if examples.images is not None:
-        images = tf.constant(examples.images)
-        return lambda indices: (
-            tf.map_fn(lambda index: centre(images[index]), indices, fn_output_signature=tf.uint8),
-            tf.ones(tf.shape(indices)))
-    read = reader(examples)
-
-    def first(index, *data):
-        return centre(decode.decode(read(index, *data), bad.max_pixels))
-
-    def second(index, *data):
-        good = tf.numpy_function(lambda i: bad.leave_out(examples, i), [index], tf.bool)
-        with tf.control_dependencies([tf.debugging.Assert(~good, ['failed once; try again'])]):
-            return tf.zeros([size, size, 3], tf.uint8)
-
-    def make(indices, *data):
-        images, good = attempt(first, second, (indices, *data), size)
-        return images, tf.cast(good, tf.float32)
-
-    return make
-
-
-def attempt(first, second, parts, size):
-    """`first` of every element, or `second` where an op of it fails: a `try` within a graph.
+def with_fallback(make, fallback, parts, shapes):
+    """`make` of every element, or `fallback` where an op of it fails: a `try` within a graph.
 
     tf.data passes over elements that fail; each bears its place, so the missing ones are found.
     Setting that up takes as long as a quarter of an 800 × 800 JPEG; so a chunk shares it.
 
     Args:
-      first, second: functions of an element's parts that give uint8 `[size, size, 3]`.
-      parts: tensors `[n, …]`.
-      size: of the images.
+      make, fallback: functions of an element's parts that give a tuple of uint8 tensors.
+      parts: tensors `[n, …]`, n ≤ `MOST`.
+      shapes: of what the functions give.
 
     Returns:
-      uint8 `[n, size, size, 3]`; bool `[n]`, whether `first` went well.
+      Tuple of uint8 `[n, *shape]`; bool `[n]`, whether `make` went well.
     """
     places = tf.range(tf.shape(parts[0])[0])
     # One more at the end, so that there is a batch even where all fail.
-    last = tf.data.Dataset.from_tensors((tf.constant(-1), tf.zeros([size, size, 3], tf.uint8)))
+    last = tf.data.Dataset.from_tensors(
+        (tf.constant(-1), *(tf.zeros(shape, tf.uint8) for shape in shapes)))
     tried = tf.data.Dataset.from_tensor_slices((places, *parts)).map(
-        lambda place, *rest: (place, first(*rest))).ignore_errors().concatenate(last)
-    found, images = tried.batch(MOST + 1).get_single_element()
-    found, images = found[:-1], images[:-1]
+        lambda place, *rest: (place, *make(*rest))).ignore_errors().concatenate(last)
+    found, *made = (part[:-1] for part in tried.batch(MOST + 1).get_single_element())
     good = tf.scatter_nd(found[:, None], tf.ones_like(found), tf.shape(places)[:1]) > 0
 
     def filled():
         missing = tf.where(tf.logical_not(good))[:, 0]
         others = tf.map_fn(
-            lambda rest: second(*rest), tuple(tf.gather(part, missing) for part in parts),
-            fn_output_signature=tf.TensorSpec([size, size, 3], tf.uint8))
+            lambda rest: tuple(fallback(*rest)), tuple(tf.gather(part, missing) for part in parts),
+            fn_output_signature=tuple(tf.TensorSpec(shape, tf.uint8) for shape in shapes))
         order = tf.argsort(tf.concat([found, tf.cast(missing, tf.int32)], 0))
-        return tf.gather(tf.concat([images, others], 0), order)
+        return [tf.gather(tf.concat(both, 0), order) for both in zip(made, others, strict=True)]
 
-    images = tf.cond(tf.reduce_all(good), lambda: images, filled)
-    return tf.ensure_shape(images, [None, size, size, 3]), good
+    made = tf.cond(tf.reduce_all(good), lambda: made, filled)
+    return tuple(tf.ensure_shape(part, [parts[0].shape[0], *shape])
+                 for part, shape in zip(made, shapes, strict=True)), good
 
 
 def reader(examples):
@@ -107,8 +73,8 @@ def read_records(numbers, examples):
 
 
 def chunk(size, most=MOST):
-    """The largest divisor of `size` that is at most `most`: images that are made together."""
-    return max(n for n in range(1, most + 1) if size % n == 0)
+    """Images that are made together: the largest divisor of `size` up to `most` and `MOST`."""
+    return max(n for n in range(1, min(most, MOST) + 1) if size % n == 0)
 
 
 def parallel(dataset, function):

@@ -1,24 +1,42 @@
 """Examples → batches, by tf.data: positions → sampler → load → crop → augment → batch."""
 
-import dataclasses
+import math
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from bsce_tf import fields
 from bsce_tf.data import loading
 from bsce_tf.data.bad_images import BadImages
-from bsce_tf.data.images import augment, crops, mixing
+from bsce_tf.data.images import augment, crops, decode, mixing
 from bsce_tf.errors import InputError
 
 # Streams of random numbers, one for each use; a new use goes to the end, so that old runs stay.
 _MOST_STREAMS = 16
 _STREAMS = ('crop', 'flip', 'vertical_flip', 'colours', 'policy', 'erasing', 'mix')
 
+_CHUNK_BYTES = 32 * 2**20  # crops of test time that a thread makes at once
 
-def training(examples, sampler, *, batch_size, size, scales, flip=False, seed=0, start=0,
-             shard=(0, 1), crop='multi_scale', area=(0.08, 1.0), aspect_ratio=(3 / 4, 4 / 3),
-             aspect='squash', antialias=False, augmentation=None, bad=None,
-             numbered=False):
+
+class Batch(NamedTuple):
+    """What `evaluation` yields.
+
+    Attributes:
+      crops: tuple, for each view uint8 `[n, scales, C, C, channels]`.
+      labels: int32 `[n]`; −1 where they are not known.
+      weights: float32 `[n]`: 1, or 0 for an image that does not count: a bad one, whose crops are
+        black, or one that only fills the batch up.
+      indices: int64 `[n]`, places in the examples.
+    """
+
+    crops: tuple
+    labels: tf.Tensor
+    weights: tf.Tensor
+    indices: tf.Tensor
+
+
+def training(examples, sampler, view, *, batch_size, augmentation=None, seed=0, start=0,
+             shard=(0, 1), bad=None, numbered=False):
     """Endless training batches; batch s holds positions s·batch_size … of the run.
 
     The n-th example, its crop, its changes and what it is mixed with depend on seed and n only.
@@ -26,19 +44,12 @@ def training(examples, sampler, *, batch_size, size, scales, flip=False, seed=0,
     Args:
       examples: a labelled `Examples`.
       sampler: maps int64 positions `[n]` to indices `[n]`; see `sampler.Sampler`.
+      view: a `View` whose crop is of training.
       batch_size: global batch, over all workers.
-      size: C, side of the crop in pixels.
-      scales: sizes that the image is resized to before the crop, each ≥ `size`.
-      flip: whether to mirror half of the images; the same as `augmentation.flip`.
+      augmentation: an `augment.Augmentation`; None: none.
       seed: of crops and augmentation.
       start: step to begin with.
       shard: (worker, workers); every worker makes its slice of each global batch.
-      crop: multi_scale, or random_resized, which takes `area` and `aspect_ratio` for `scales`.
-      area: range of the crop's share of the image; see `crops.random_resized`.
-      aspect_ratio: range of the crop's width / height.
-      aspect: squash or keep; see `crops.multi_scale`.
-      antialias: see `crops.resize_box`.
-      augmentation: an `augment.Augmentation`; None: no other change than `flip`.
       bad: a `BadImages`, None: a bad image stops the run; put `bad.raising()` around `fit`.
       numbered: whether batches also give the indices of the images, int64 `[share]`; not with
         MixUp or CutMix. A bad image keeps its index, though another stands in its place.
@@ -51,15 +62,11 @@ def training(examples, sampler, *, batch_size, size, scales, flip=False, seed=0,
       InputError: if an argument is out of range.
     """
     worker, workers = shard
-    if batch_size < 1 or batch_size % workers:
-        raise InputError(f'batch_size: found {batch_size}; expected a multiple of {workers}.')
-    share = batch_size // workers
+    share = _share(batch_size, workers)
+    fields.check('image.crop', view.crop)
     augmentation = augmentation or augment.Augmentation()
-    augmentation = dataclasses.replace(augmentation, flip=bool(flip or augmentation.flip))
     _check_augmentation(augmentation, examples, share)
-    choose = _choose(crop, scales, size, area, aspect_ratio, aspect)
-    change = augment.build(augmentation)
-    make = _training_images(examples, choose, change, size, antialias, bad or BadImages())
+    make = _training_images(examples, view, augment.build(augmentation), bad or BadImages())
     labels = tf.constant(examples.labels)
 
     def positions_of(step):
@@ -88,65 +95,57 @@ def training(examples, sampler, *, batch_size, size, scales, flip=False, seed=0,
         images, mixing.soft_labels(labels, part, examples.num_classes))))
 
 
-def evaluation(examples, *, batch_size, size, scale, aspect='squash', antialias=False,
-               shard=(0, 1), full=False, bad=None):
-    """Every image once, in order, centre-cropped; the last batch may be short.
-
-    With several workers each makes its slice of each global batch.
+def evaluation(examples, views, batch_size, bad=None, *, start=0, end=None, shard=(0, 1),
+               full=False):
+    """Every image from `start` to `end` once, in order, read and decoded once for all views.
 
     Args:
-      examples: an `Examples`; labels are −1 where they are not known.
-      batch_size: images in a batch.
-      size: C, side of the crop in pixels.
-      scale: S ≥ C, the size that the image is resized to before the crop.
-      aspect: squash or keep; see `crops.centre_crops`.
-      antialias: see `crops.centre_crops`.
-      shard: (worker, workers).
+      examples: an `Examples`.
+      views: list of `View`, at least one.
+      batch_size: global; the last batch may be short.
+      bad: as in `training`, with `bad.raising()` around what runs it.
+      start: first image, a multiple of `batch_size`; so batches are the same whatever it is.
+      end: the image after the last one; None: all.
+      shard: (worker, workers); every worker makes its slice of each global batch.
       full: whether all batches are full: where the images end, the last one comes again with weight
         0. Needed with several workers, who must have equally many batches, and with several
         replicas, of which none may get an empty part.
-      bad: as in `training`, with `bad.raising()` around what runs it.
 
     Returns:
-      Dataset of (uint8 `[n, C, C, channels]`, int32 `[n]`), n ≤ batch_size / workers. If bad images
-      are to be skipped or batches are full, it also gives weights, float32 `[n]`: 1, or 0 for an
-      image that does not count; a bad one is black.
+      Dataset of `Batch`.
 
     Raises:
-      InputError: if an argument is out of range.
+      InputError: if the workers cannot share a batch.
     """
-    crops.check(size, (scale,), aspect)
-    bad = bad or BadImages()
     worker, workers = shard
-    if batch_size % workers:
-        raise InputError(f'batch_size: found {batch_size}; expected a multiple of {workers}.')
-    share = batch_size // workers
-    weighted = full or (examples.images is None and bad.on_error == 'skip')
+    share = _share(batch_size, workers)
+    end = len(examples) if end is None else end
+    make = _centres(examples, views, bad or BadImages())
     labels = tf.constant(examples.labels)
 
-    def centre(image):
-        return crops.to_uint8(crops.centre_crops(image, (scale,), size, aspect, antialias)[0])
+    def made(counts, indices, *data):
+        crops, good = make(indices, *data)
+        return Batch(crops, tf.gather(labels, indices), tf.cast(good, tf.float32) * counts, indices)
 
-    make = loading.evaluation_images(examples, centre, size, bad)
-
-    def labelled(counts, indices, *data):
-        images, weights = make(indices, *data)
-        parts = images, tf.gather(labels, indices), weights * counts
-        return parts if weighted else parts[:2]
-
-    chunk = loading.chunk(share)
-    whole = -(-len(examples) // batch_size)  # told, since TensorFlow cannot count packed images
-    places = tf.data.Dataset.range(len(examples))
+    whole = -(-(end - start) // batch_size)
+    places = tf.data.Dataset.range(start, end)
     if full:
         places = tf.data.Dataset.range(whole).map(
-            lambda step: step * batch_size + worker * share + tf.range(share, dtype=tf.int64)
-        ).unbatch()
-    last = len(examples) - 1
-    numbers = places.batch(chunk).map(
-        lambda i: (tf.cast(i <= last, tf.float32), tf.minimum(i, last)))
-    chunks = loading.parallel(loading.read_records(numbers, examples), labelled)
+            lambda step: start + step * batch_size + worker * share + tf.range(
+                share, dtype=tf.int64)).unbatch()
+    chunk = loading.chunk(share, max(_CHUNK_BYTES // sum(math.prod(v.shape) for v in views), 1))
+    numbers = places.batch(chunk, drop_remainder=full).map(
+        lambda i: (tf.cast(i < end, tf.float32), tf.minimum(i, end - 1)))
+    chunks = loading.parallel(loading.read_records(numbers, examples), made)
     return loading.batches(chunks, share, chunk, drop_remainder=full).apply(
-        tf.data.experimental.assert_cardinality(whole))
+        tf.data.experimental.assert_cardinality(whole))  # TensorFlow cannot count what is packed
+
+
+def _share(batch_size, workers):
+    """Images of a batch that a worker makes."""
+    if batch_size < 1 or batch_size % workers:
+        raise InputError(f'batch_size: found {batch_size}; expected a multiple of {workers}.')
+    return batch_size // workers
 
 
 def _check_augmentation(augmentation, examples, share):
@@ -158,26 +157,16 @@ def _check_augmentation(augmentation, examples, share):
                          'for colour jitter and policies.')
 
 
-def _choose(crop, scales, size, area, aspect_ratio, aspect):
-    """(shape of the image, seed) → box."""
-    fields.check('image.crop', crop)
-    if crop == 'multi_scale':
-        crops.check(size, scales, aspect)
-        return lambda shape, seed: crops.multi_scale(shape, scales, size, seed, aspect)
-    crops.check_ranges(area, aspect_ratio)
-    return lambda shape, seed: crops.random_resized(shape, area, aspect_ratio, seed)
-
-
-def _training_images(examples, choose, change, size, antialias, bad):
+def _training_images(examples, view, change, bad):
     """(run's seeds, positions, indices, encoded images if read already) → uint8 images."""
     if examples.images is not None:
         images = tf.constant(examples.images)
 
         def crop_decoded(seed, position, index):
             seeds = _seeds(seed, position)
-            box = choose(tf.shape(images)[1:3], seeds('crop'))
-            image = crops.to_uint8(crops.resize_box(images[index], box, size, antialias))
-            return change(image, seeds)
+            box = view.box(tf.shape(images)[1:3], seeds('crop'))
+            image = crops.resize_box(images[index], box, view.size, view.antialias)
+            return change(crops.to_uint8(image), seeds)
 
         return lambda *parts: tf.map_fn(lambda part: crop_decoded(*part), parts,
                                         fn_output_signature=tf.uint8)
@@ -186,19 +175,43 @@ def _training_images(examples, choose, change, size, antialias, bad):
     @tf.function(autograph=False)  # traced once for both uses
     def crop(encoded, seed, position):
         seeds = _seeds(seed, position)
-        image = crops.to_uint8(crops.crop_encoded(
-            encoded, lambda shape: choose(shape, seeds('crop')), size, antialias, bad.max_pixels))
-        return change(image, seeds)
+        image = crops.crop_encoded(encoded, lambda shape: view.box(shape, seeds('crop')),
+                                   view.size, view.antialias, bad.max_pixels)
+        return change(crops.to_uint8(image), seeds)
 
-    def first(seed, position, index, *data):
-        return crop(read(index, *data), seed, position)
+    def own(seed, position, index, *data):
+        return [crop(read(index, *data), seed, position)]
 
-    def second(seed, position, index, *data):
-        other = tf.numpy_function(lambda i, p: bad.replacement(examples, i, p), [index, position],
-                                  tf.string)
-        return crop(tf.ensure_shape(other, []), seed, position)
+    def other(seed, position, index, *data):
+        encoded = tf.numpy_function(lambda i, p: bad.replacement(examples, i, p),
+                                    [index, position], tf.string)
+        return [crop(tf.ensure_shape(encoded, []), seed, position)]
 
-    return lambda *parts: loading.attempt(first, second, parts, size)[0]
+    shapes = [(view.size, view.size, 3)]
+    return lambda *parts: loading.with_fallback(own, other, parts, shapes)[0][0]
+
+
+def _centres(examples, views, bad):
+    """(indices, encoded images if read already) → (tuple of crops, bool: which are good)."""
+    if examples.images is not None:
+        images = tf.constant(examples.images)
+        return lambda indices: (
+            tf.map_fn(lambda index: tuple(view.centre(images[index]) for view in views), indices,
+                      fn_output_signature=(tf.uint8,) * len(views)),
+            tf.ones(tf.shape(indices), bool))
+    read = loading.reader(examples)
+
+    def decoded(index, *data):
+        image = decode.decode(read(index, *data), bad.max_pixels)
+        return [view.centre(image) for view in views]
+
+    def black(index, *data):
+        good = tf.numpy_function(lambda i: bad.leave_out(examples, i), [index], tf.bool)
+        with tf.control_dependencies([tf.debugging.Assert(~good, ['failed once; try again'])]):
+            return [tf.zeros(view.shape, tf.uint8) for view in views]
+
+    shapes = [view.shape for view in views]
+    return lambda *parts: loading.with_fallback(decoded, black, parts, shapes)
 
 
 def _seeds(seed, position):

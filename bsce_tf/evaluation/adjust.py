@@ -10,7 +10,7 @@ import numpy as np
 
 from bsce_tf.data.sampler import drawn
 from bsce_tf.errors import InputError
-from bsce_tf.evaluation import batches, counts, members, run_data
+from bsce_tf.evaluation import counts, networks, run_data
 from bsce_tf.losses import balance
 from bsce_tf.training import workdir
 
@@ -43,16 +43,15 @@ def taus(config, runs, devices, data=None):
     found = []
     for run in runs:
         with devices.scope():
-            member = members.of_run(run, config.tta.scales)
+            network = networks.of_run(run, config.tta.scales)
         prior = log_prior(run)
 
-        def rankings(crops, member=member, prior=prior):
-            logits = members.logits_of_crops(member, crops[0])
+        def rankings(crops, network=network, prior=prior):
+            _, logits = network.outputs(crops[0])
             return [(tau, logits - tau * prior) for tau in GRID]
 
-        with devices.scope(), bad.raising():
-            errors = counts.count(devices, rankings, [batches.view_of(member)], examples,
-                                  config.batch_size, bad, 'adjust').errors(run.data['counts'])
+        errors = counts.count(examples, [network.view], rankings, devices, config.batch_size, bad,
+                              'adjust').errors(run.data['counts'])
         errors = {tau: error['mean_top1_error'] for tau, error in errors.items()}
         found.append(min(GRID, key=errors.get))
         print(f'{run.folder}: adjust.tau {found[-1]:g} has the smallest validation error, '
@@ -74,6 +73,6 @@ def log_prior(run):
         raise InputError(f'adjust.tau: {run.folder}: {error}') from error
 
 
-def adjusted(member, tau):
-    """A `members.Member` whose logits come without τ·log π."""
-    return member._replace(shift=tau * log_prior(member.run)) if tau else member
+def adjusted(network, run, tau):
+    """A run's `Network`, whose logits come without τ·log π."""
+    return network._replace(shift=tau * log_prior(run)) if tau else network

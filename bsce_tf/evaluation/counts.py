@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from bsce_tf import metrics, progress
 from bsce_tf.errors import RunError
-from bsce_tf.evaluation import batches
+from bsce_tf.evaluation import forward
 
 
 def hits(ranking, labels):
@@ -65,17 +65,15 @@ class Counts:
         return found
 
 
-def count(devices, rankings, views, examples, batch_size, bad, title):
+def count(examples, views, rankings, devices, batch_size, bad, title):
     """`Counts` of several rankings over all images.
 
     Args:
-      devices: tf.distribute.Strategy, in whose scope this is called.
+      examples: labelled `Examples`.
+      views: list of `View`.
       rankings: function of the crops of a batch, a list with those of each view, that gives pairs
         of a name and a ranking `[n, K]`.
-      views: list of `batches.View`.
-      examples: labelled `Examples`.
-      batch_size: global.
-      bad: `bad_images.BadImages`.
+      devices, batch_size, bad: see `forward.over`.
       title: of the progress.
 
     Raises:
@@ -84,26 +82,18 @@ def count(devices, rankings, views, examples, batch_size, bad, title):
     """
     names = []
 
-    def replica(batch):
+    def compute(batch):
         found = dict(rankings(batch.crops))
         names[:] = found
-        return tf.stack([hits(ranking, batch.labels) for ranking in found.values()], axis=1)
-
-    dataset = devices.experimental_distribute_dataset(
-        batches.batches(examples, views, batch_size, bad, full=devices.num_replicas_in_sync > 1))
-
-    @tf.function(input_signature=[dataset.element_spec], autograph=False)
-    def step(batch):
-        return devices.run(replica, args=(batch,)), batch.labels, batch.weights
+        return {'hits': tf.stack([hits(ranking, batch.labels) for ranking in found.values()], 1),
+                'labels': batch.labels}
 
     found = None
     with progress.Bar(title, len(examples)) as bar:
-        for batch in dataset:
-            parts = [devices.experimental_local_results(part) for part in step(batch)]
+        for part in forward.over(examples, views, compute, devices, batch_size, bad):
             found = found or Counts(names, examples.num_classes)
-            for hit, labels, weights in zip(*parts, strict=True):
-                found.update(hit.numpy(), labels.numpy(), weights.numpy())
-                bar.update(min(len(labels), bar.total - bar.done))
+            found.update(part['hits'], part['labels'], part['good'])
+            bar.update(len(part['good']))
     if not found.images:
         raise RunError(f'{examples.origin}: none of the {len(examples)} images is good; expected '
                        'some to evaluate.')

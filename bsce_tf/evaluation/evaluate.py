@@ -7,17 +7,18 @@ import tensorflow as tf
 from absl import logging
 
 from bsce_tf import files
+from bsce_tf.data.view import View
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import (
     adjust,
-    batches,
     counts,
     ensemble,
-    members,
+    networks,
     run_config,
     run_data,
     tables,
 )
+from bsce_tf.models.network import Network
 from bsce_tf.training import strategy, workdir
 
 ENSEMBLE, OTHER_BAD_IMAGES = 'ensemble.json', 'eval_bad_images.csv'
@@ -28,15 +29,17 @@ class Candidate(NamedTuple):
     """A set of weights to evaluate.
 
     Attributes:
-      member: the `members.Member`.
-      view: number of its crops among the views.
-      scales: {scale: place among the view's scales} that get a row each.
-      tta: whether all of `member.scales`, which come first in the view, get a row together.
+      run: the `workdir.Run`.
+      network: its `Network`.
+      view: the `View` whose crops it takes, which others may share.
+      scales: those of the view that get a row each.
+      tta: whether all scales of the network, the first of `scales`, get a row together.
     """
 
-    member: members.Member
-    view: int
-    scales: dict
+    run: workdir.Run
+    network: Network
+    view: View
+    scales: tuple
     tta: bool
 
 
@@ -70,7 +73,7 @@ def evaluate(config, folder, data=None):
         return None  # the chief does it, on its own devices
     devices = strategy.of_this_machine(config.strategy, config.replicas)
     runs = [workdir.read(path) for path in run_config.folders(folder)]
-    members.check_runs(runs)
+    networks.check_classes(runs)
     output = pathlib.Path(config.evaluate.output or runs[0].folder)
     if len(runs) > 1 and output.is_file():
         raise InputError(f'evaluate.output: {output} is a file; expected a folder.')
@@ -83,11 +86,12 @@ def evaluate(config, folder, data=None):
                         'test set; the errors are too low.')
     bad = _bad_images(config, runs[0], others[0])
     with devices.scope():
-        views, candidates = _candidates(runs, config.tta.scales, taus)
-        with bad.raising():
-            found = counts.count(
-                devices, lambda crops: _rankings(candidates, crops, voting=len(runs) > 1), views,
-                examples, config.batch_size, bad, 'evaluate')
+        candidates = _candidates(runs, config.tta.scales, taus)
+    views = list(dict.fromkeys(candidate.view for candidate in candidates))
+    found = counts.count(
+        examples, views,
+        lambda crops: _rankings(candidates, dict(zip(views, crops, strict=True)), len(runs) > 1),
+        devices, config.batch_size, bad, 'evaluate')
     errors = found.errors(runs[0].data['counts'])
     results = [_report(run, name, candidates, errors, tau, other)
                for run, tau, other in zip(runs, taus, others, strict=True)]
@@ -111,44 +115,33 @@ def _bad_images(config, run, other):
 
 
 def _candidates(runs, scales, taus):
-    """(views, candidates): those of each run's selected weights first, then all other kinds."""
-    views, candidates, others = [], [], []
+    """Those of each run's selected weights first, then all other kinds."""
+    candidates, others = [], []
     for run, tau in zip(runs, taus, strict=True):
-        member = adjust.adjusted(members.of_run(run, scales), tau)
-        wanted = tuple(dict.fromkeys((*member.scales, run.config.image.eval_scale)))
-        candidates.append(Candidate(member, _place(views, batches.view_of(member, wanted)),
-                                    {scale: i for i, scale in enumerate(wanted)}, True))
+        network = adjust.adjusted(networks.of_run(run, scales), run, tau)
+        wanted = tuple(dict.fromkeys((*network.view.scales, run.config.image.eval_scale)))
+        candidates.append(Candidate(run, network, network.view.at(wanted), wanted, True))
         others += [(other, tau) for kind, other in workdir.kinds(run.folder).items()
                    if kind != run.best['kind']]
     for run, tau in others:
         scale = run.config.image.eval_scale
-        member = adjust.adjusted(members.of_run(run, (scale,)), tau)
-        fitting = [i for i, view in enumerate(views)
-                   if scale in view.scales and view == batches.view_of(member, view.scales)]
-        place = fitting[0] if fitting else _place(views, batches.view_of(member))
-        candidates.append(Candidate(member, place, {scale: views[place].scales.index(scale)},
-                                    False))
-    return views, candidates
-
-
-def _place(views, view):
-    if view not in views:
-        views.append(view)
-    return views.index(view)
+        network = adjust.adjusted(networks.of_run(run, (scale,)), run, tau)
+        fitting = [view for *_, view, _, _ in candidates
+                   if scale in view.scales and view == network.view.at(view.scales)]
+        candidates.append(Candidate(run, network, (fitting or [network.view])[0], (scale,), False))
+    return candidates
 
 
 def _rankings(candidates, crops, voting):
     """Yields (row, ranking `[n, K]`); a row is (place of a candidate, scale or TTA), or a name."""
     probabilities = []
-    for i, (member, view, scales, tta) in enumerate(candidates):
-        # Scale by scale, so that no more images are in the network at once than in training.
-        features = {place: members.features_of(member, crops[view][:, place:place + 1])
-                    for place in scales.values()}
-        for scale, place in scales.items():
-            yield (i, scale), members.logits_of(member, features[place])
+    for i, (_, network, view, scales, tta) in enumerate(candidates):
+        places = [view.scales.index(scale) for scale in scales]
+        features, _ = network.outputs(tf.gather(crops[view], places, axis=1))
+        for place, scale in enumerate(scales):
+            yield (i, scale), network.logits(features[:, place:place + 1])
         if tta:
-            every = tf.concat([features[scales[scale]] for scale in member.scales], axis=1)
-            logits = members.logits_of(member, every)
+            logits = network.logits(features[:, :len(network.view.scales)])
             probabilities.append(tf.nn.softmax(logits))
             yield (i, TTA), logits
     if voting:
@@ -160,13 +153,12 @@ def _rankings(candidates, crops, voting):
 def _report(run, split, candidates, errors, tau, other):
     """Writes eval.json, .md and .csv of one run; returns what eval.json holds."""
     mine = {place: candidate for place, candidate in enumerate(candidates)
-            if candidate.member.run.folder == run.folder}
+            if candidate.run.folder == run.folder}
     scale = run.config.image.eval_scale
     place, selected = next(iter(mine.items()))
-    kinds = {candidate.member.run.best['kind']:
-             errors[place, candidate.member.run.config.image.eval_scale]
+    kinds = {candidate.run.best['kind']: errors[place, candidate.run.config.image.eval_scale]
              for place, candidate in mine.items()}
-    scales = {str(row): errors[place, row] for row in (*selected.member.scales, TTA)}
+    scales = {str(row): errors[place, row] for row in (*selected.network.view.scales, TTA)}
     result = {'split': split, **errors[place, scale], 'kind': run.best['kind'],
               'eval_scale': scale, 'adjust_tau': tau, 'scales': scales}
     if other:
@@ -174,7 +166,7 @@ def _report(run, split, candidates, errors, tau, other):
     rows = [((run.best['kind'], row), errors[place, row]) for row in (*selected.scales, TTA)]
     if len(kinds) > 1:
         result['weights'] = kinds
-        rows += [((candidate.member.run.best['kind'], *candidate.scales), errors[i, row])
+        rows += [((candidate.run.best['kind'], *candidate.scales), errors[i, row])
                  for i, candidate in mine.items() for row in candidate.scales if i != place]
     told = ', '.join(f'{name} = {value!r}' for name, value in other.items())
     print(f'{run.folder}: mean top-1 error {result["mean_top1_error"]:.4f} on the {split} set'

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from bsce_tf.data import given, loading, records
 from bsce_tf.errors import InputError, RunError
-from bsce_tf.evaluation import adjust, batches, ensemble, members
+from bsce_tf.evaluation import adjust, ensemble, forward, networks
 from bsce_tf.training import workdir
 
 _OUTPUTS = ('class_names', 'class_ids', 'scores')
@@ -37,7 +37,7 @@ class Runs:
 
     Args:
       runs: list of `workdir.Run`, of the same classes.
-      scales: of test time, see `members.load`.
+      scales: of test time, see `networks.of_run`.
       top_k: classes of an answer; fewer where there are not so many.
       devices: tf.distribute.Strategy.
       taus: τ of each run, see `adjust`; None: 0.
@@ -52,47 +52,35 @@ class Runs:
     """
 
     def __init__(self, runs, scales, top_k, devices, taus=None):
-        members.check_runs(runs)
+        networks.check_classes(runs)
         self._devices, taus = devices, taus or [0.0] * len(runs)
         with devices.scope():
-            self._members = [adjust.adjusted(members.of_run(run, scales), tau)
-                             for run, tau in zip(runs, taus, strict=True)]
-        wanted = [batches.view_of(member) for member in self._members]
-        self._views = list(dict.fromkeys(wanted))
-        self._places = [self._views.index(view) for view in wanted]
+            self._networks = [adjust.adjusted(networks.of_run(run, scales), run, tau)
+                              for run, tau in zip(runs, taus, strict=True)]
+        self._views = list(dict.fromkeys(network.view for network in self._networks))
         self._names = np.array(runs[0].class_names, object)
         self.top_k = min(top_k, len(self._names))
         self.voting = len(runs) > 1
         self.fingerprints = [
-            f'{_digest([run.folder / workdir.CONFIG, run.weights])} {member.scales} {tau:g}'
-            for run, member, tau in zip(runs, self._members, taus, strict=True)]
+            f'{_digest([run.folder / workdir.CONFIG, run.weights])} {network.view.scales} {tau:g}'
+            for run, network, tau in zip(runs, self._networks, taus, strict=True)]
 
     def answers(self, examples, batch_size, bad, start=0):
-        """Yields `Answers` for every image from `start` on, in order; see `batches.batches`."""
-        dataset = self._devices.experimental_distribute_dataset(
-            batches.batches(examples, self._views, batch_size, bad, start,
-                            full=self._devices.num_replicas_in_sync > 1))
-        step = tf.function(lambda batch: self._devices.run(self._replica, args=(batch,)),
-                           [dataset.element_spec], autograph=False)
-        with bad.raising():
-            for batch in dataset:
-                parts = [np.concatenate([part.numpy() for part in
-                                         self._devices.experimental_local_results(value)])
-                         for value in step(batch)]
-                _, order = np.unique(parts[0], return_index=True)  # sorted, and each once
-                _, weights, ids, scores, votes = (part[order] for part in parts)
-                yield Answers(weights > 0, self._names[ids], scores,
-                              votes if self.voting else None)
+        """Yields `Answers` for every image from `start` on, in order; see `forward.over`."""
+        for found in forward.over(examples, self._views, self._best, self._devices, batch_size, bad,
+                                  start):
+            yield Answers(found['good'], self._names[found['ids']], found['scores'],
+                          found['votes'] if self.voting else None)
 
-    def _replica(self, batch):
-        """(indices, weights, ids, scores, votes) of a `batches.Batch`, the last three `[n, k]`."""
-        probabilities = tf.stack([tf.nn.softmax(members.logits_of_crops(member, batch.crops[place]))
-                                  for member, place in zip(self._members, self._places,
-                                                           strict=True)])
+    def _best(self, batch):
+        """{'ids', 'scores', 'votes'} of a `pipeline.Batch`, `[n, k]` each."""
+        probabilities = tf.stack([
+            tf.nn.softmax(network.outputs(batch.crops[self._views.index(network.view)])[1])
+            for network in self._networks])
         ids = tf.math.top_k(ensemble.ranking(probabilities), self.top_k).indices
         mean = tf.reduce_mean(probabilities, axis=0)
-        return (batch.indices, batch.weights, ids, tf.gather(mean, ids, batch_dims=1),
-                tf.gather(ensemble.votes(probabilities), ids, batch_dims=1))
+        return {'ids': ids, 'scores': tf.gather(mean, ids, batch_dims=1),
+                'votes': tf.gather(ensemble.votes(probabilities), ids, batch_dims=1)}
 
 
 class SavedModel:

@@ -89,14 +89,20 @@ def _sequence(accepts, text):
     return Rule(lambda v: type(v) in (tuple, list) and accepts(v), text)
 
 
+def interval(high=math.inf):
+    """Two numbers above 0 and up to `high`, the smaller first."""
+    return _sequence(lambda v: len(v) == 2 and all(_is_number(x, numbers.Real) for x in v)
+                     and 0 < v[0] <= v[1] <= high and math.isfinite(v[1]),
+                     f'two numbers above 0{f" and ≤ {high:g}" if high < math.inf else ""}, the '
+                     'smaller first')
+
+
 def _sizes(values):
     return len(values) > 0 and all(type(s) is int and s >= 8 for s in values)
 
 
 BOOLEAN = Rule(lambda v: type(v) is bool, 'True or False')
 TEXT = Rule(lambda v: type(v) is str, 'a string')
-RANGE = _sequence(lambda v: len(v) == 2 and all(type(x) in (int, float) for x in v)
-                  and 0 < v[0] <= v[1], 'two numbers above 0, the smaller first')
 MAYBE_SIZES = _sequence(lambda v: not v or _sizes(v), 'whole numbers ≥ 8, or ()')
 EPOCHS = _sequence(lambda v: all(type(s) is int and s > 0 for s in v),
                    'whole numbers ≥ 1 in brackets')

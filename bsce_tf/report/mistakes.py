@@ -14,12 +14,14 @@ class Classes(NamedTuple):
 
     Attributes:
       error: top-1 error, 0 … 1; NaN where no image of the class was evaluated.
+      right: evaluated images that were given their class.
       images: evaluated images.
       train: training images.
       group: place in `GROUPS`; −1 for a class without training images.
     """
 
     error: np.ndarray
+    right: np.ndarray
     images: np.ndarray
     train: np.ndarray
     group: np.ndarray
@@ -57,15 +59,14 @@ def by_class(labels, predictions, train_counts):
     for i, ids in enumerate(metrics.class_groups(train_counts).values()):
         group[ids] = i
     with np.errstate(invalid='ignore', divide='ignore'):
-        return Classes(1.0 - right / images, images, train_counts, group)
+        return Classes(1.0 - right / images, right, images, train_counts, group)
 
 
 def summary(classes):
     """Errors of the whole set, as `metrics.summary`; NaN where there is no image."""
-    right = np.where(classes.images > 0, (1 - np.nan_to_num(classes.error)) * classes.images, 0)
     if not classes.images.sum():
         return {}
-    return metrics.summary(right, classes.images, classes.train)
+    return metrics.summary(classes.right, classes.images, classes.train)
 
 
 def pairs(labels, predictions, num_classes, most):

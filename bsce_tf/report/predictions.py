@@ -12,7 +12,7 @@ from absl import logging
 from bsce_tf import files, progress
 from bsce_tf.data import bad_images, label_map, prepare, records
 from bsce_tf.data.examples import Examples
-from bsce_tf.evaluation import adjust, batches, members
+from bsce_tf.evaluation import adjust, forward, networks
 from bsce_tf.training import workdir
 
 CACHE = 'report_cache.npz'
@@ -65,7 +65,7 @@ def load_data(run):
     return 'validation', data.validation, data.train
 
 
-def of_run(run, examples, tau=0.0):
+def of_run(run, examples, devices, tau=0.0):
     """The `Predictions` of a run's selected weights at `image.eval_scale`.
 
     Bad images are left out and named in bad_images.csv, whatever `data.on_error` is. The result is
@@ -74,6 +74,7 @@ def of_run(run, examples, tau=0.0):
     Args:
       run: a `workdir.Run`.
       examples: a labelled `Examples` of the run's classes.
+      devices: tf.distribute.Strategy of this machine.
       tau: of the logit adjustment, see `adjust`; 0 for none.
 
     Raises:
@@ -82,7 +83,7 @@ def of_run(run, examples, tau=0.0):
     path, mark = run.folder / CACHE, _mark(run, examples, tau)
     found = _cached(path, mark, len(examples))
     if found is None:
-        found = _predict(run, examples, tau)
+        found = _predict(run, examples, devices, tau)
         try:
             with files.replacing(path) as temporary:
                 np.savez_compressed(temporary, mark=np.array(mark), **found._asdict())
@@ -118,24 +119,28 @@ def _cached(path, mark, images):
     return found if all(len(part) == images for part in found) else None
 
 
-def _predict(run, examples, tau):
+def _predict(run, examples, devices, tau):
     config = run.config
     bad = bad_images.BadImages('skip', 1.0, config.data.max_pixels,
                                run.folder / workdir.BAD_IMAGES, config.seed)
-    member = adjust.adjusted(members.of_run(run, (config.image.eval_scale,)), tau)
+    with devices.scope():
+        network = networks.of_run(run, (config.image.eval_scale,))
+    network = adjust.adjusted(network, run, tau)
 
-    @tf.function(reduce_retracing=True)
-    def answer(crops, labels):
-        probabilities = tf.nn.softmax(members.logits_of(member, members.features_of(member, crops)))
+    def compute(batch):
+        _, logits = network.outputs(batch.crops[0])
+        probabilities = tf.nn.softmax(logits)
         finite = tf.reduce_all(tf.math.is_finite(probabilities), axis=-1)
-        first = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
-        return (tf.where(finite, first, -1), tf.reduce_max(probabilities, axis=-1),
-                tf.gather(probabilities, labels, batch_dims=1))
+        first = tf.argmax(logits, axis=-1, output_type=tf.int32)
+        return {'predicted': tf.where(finite, first, -1),
+                'probability': tf.gather(probabilities, first, batch_dims=1),
+                'given': tf.gather(probabilities, batch.labels, batch_dims=1)}
 
     parts = []
-    with bad.raising(), progress.Bar(f'report: {run.folder}', len(examples)) as bar:
-        for batch in batches.batches(examples, [batches.view_of(member)], config.batch_size, bad):
-            found = answer(*batch.crops, batch.labels)
-            parts.append((*(part.numpy() for part in found), batch.weights.numpy() > 0))
-            bar.update(len(batch.labels))
-    return Predictions(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    with progress.Bar(f'report: {run.folder}', len(examples)) as bar:
+        for found in forward.over(examples, [network.view], compute, devices, config.batch_size,
+                                  bad):
+            parts.append(found)
+            bar.update(len(found['good']))
+    return Predictions(*(np.concatenate([part[name] for part in parts])
+                         for name in Predictions._fields))

@@ -1,6 +1,7 @@
 """report(config, workdir): report.html of one or several trained runs or audits."""
 
 import json
+import math
 import pathlib
 
 import numpy as np
@@ -18,7 +19,6 @@ from bsce_tf.training import strategy, workdir
 
 PAGE = 'report.html'
 _WHOLE = 4  # runs that get as many pictures as config.report says; more share them
-_CLOSE = 0.0005  # two errors that are one, but for rounding of the network
 
 
 def report(config, folder):
@@ -33,7 +33,8 @@ def report(config, folder):
     gone, is said on the page.
 
     Args:
-      config: ConfigDict, of which `report` is used; all else is the runs' own.
+      config: ConfigDict, of which report, strategy and replicas are used; all else is
+        the runs' own.
       folder: of a run or an audit, or a string of folders with commas between.
 
     Returns:
@@ -52,8 +53,9 @@ def report(config, folder):
     found = [results.read(path, name) for path, name in named
              if (path / workdir.BEST).exists() or not wrong_labels.present(path)]
     ensemble = results.read_errors(folders[0] / results.ENSEMBLE)
-    loaded = {}
-    page = _page([_detail(item, loaded) for item in found], audits, ensemble, config.report)
+    loaded, devices = {}, strategy.of_this_machine(config.strategy, config.replicas)
+    shown = [_detail(item, loaded, devices) for item in found]
+    page = _page(shown, audits, ensemble, config.report)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         files.write_text(output, page)
@@ -71,7 +73,7 @@ def _names(folders):
     return names if len(set(names)) == len(names) else [str(path) for path in folders]
 
 
-def _detail(item, loaded):
+def _detail(item, loaded, devices):
     """The `Detail` of a run; `loaded` keeps data for runs that share it."""
     run, notes = item.run, []
     answers = classes = None
@@ -90,7 +92,7 @@ def _detail(item, loaded):
         if tau:
             notes.append(f'its answers are adjusted with τ = {tau:g} (adjust.tau).')
         answers = predictions.Answers(name, examples, train,
-                                      predictions.of_run(run, examples, tau))
+                                      predictions.of_run(run, examples, devices, tau))
         classes = mistakes.by_class(examples.labels, answers.predictions, run.data['counts'])
         mine = mistakes.summary(classes)
         notes += _compare(item, name, mine)
@@ -127,10 +129,10 @@ def _compare(item, split, mine):
     if item.evaluation.get('split') != split:
         return [f'{workdir.EVALUATION} is of the {item.evaluation.get("split")} set, and this '
                 f'report looked at the {split} set.']
-    if abs(told - found) <= _CLOSE:
+    if math.isclose(told, found, abs_tol=1e-9):
         return []
-    return [f'{workdir.EVALUATION} tells a mean top-1 error of {told:.4f}, and this report found '
-            f'{found:.4f}; --mode=evaluate writes it anew.']
+    return [f'{workdir.EVALUATION} tells a mean top-1 error of {told:.6f}, and this report found '
+            f'{found:.6f}; --mode=evaluate writes it anew.']
 
 
 def _page(runs, audits, ensemble, fields):

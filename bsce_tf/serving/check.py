@@ -5,19 +5,20 @@ import tensorflow as tf
 
 from bsce_tf.data.images import decode
 from bsce_tf.errors import RunError
-from bsce_tf.evaluation import ensemble, members
+from bsce_tf.evaluation import ensemble
 
 TOLERANCE = 1e-4  # of probabilities, and of features in parts of the largest
 
 
-def compare(folder, parts, images, max_pixels=0):
-    """Loads a SavedModel afresh and compares its answers to images with the members' own.
+def compare(folder, networks, names, images, max_pixels=0):
+    """Loads a SavedModel afresh and compares its answers to images with the networks' own.
 
     All signatures: the bytes in one request, every decoded image by itself, and the features.
 
     Args:
       folder: of the SavedModel.
-      parts: list of `members.Member`.
+      networks: list of `Network`.
+      names: of the classes.
       images: list of bytes, encoded images that decode.
       max_pixels: as in the SavedModel.
 
@@ -29,12 +30,11 @@ def compare(folder, parts, images, max_pixels=0):
     """
     signatures = tf.saved_model.load(str(folder)).signatures
     decoded = [decode.decode(tf.constant(data), max_pixels) for data in images]
-    features, probabilities = _own(parts, decoded)
-    names = parts[0].run.class_names
+    features, probabilities = _own(networks, decoded)
     encoded = tf.constant(images)
     found = _numpy(signatures['features'](image_bytes=encoded))
     for i, own in enumerate(features):
-        name = 'features' if len(parts) == 1 else f'features_{i + 1}'
+        name = 'features' if len(networks) == 1 else f'features_{i + 1}'
         _close(f'{name} of the images', found[name], own, TOLERANCE * max(1.0, np.abs(own).max()))
     largest = _answer('serving_default', _numpy(signatures['serving_default'](image_bytes=encoded)),
                       probabilities, names)
@@ -44,16 +44,15 @@ def compare(folder, parts, images, max_pixels=0):
     return largest
 
 
-def _own(parts, decoded):
-    """(averaged features of each member, float32 `[n, feature_dim]`; probabilities
-    `[members, n, K]`)."""
+def _own(networks, decoded):
+    """(averaged features of each network, float32 `[n, feature_dim]`; probabilities
+    `[networks, n, K]`)."""
     features, probabilities = [], []
-    for part in parts:
-        found = [members.features_of(part, members.crops_of(part, image)[None])
-                 for image in decoded]
-        found = tf.concat(found, axis=0)
+    for network in networks:
+        found = tf.concat([network.features(network.view.centre(image)[None])
+                           for image in decoded], axis=0)
         features.append(tf.reduce_mean(found, axis=1).numpy())
-        probabilities.append(tf.nn.softmax(members.logits_of(part, found)))
+        probabilities.append(tf.nn.softmax(network.logits(found)))
     return features, tf.stack(probabilities)
 
 

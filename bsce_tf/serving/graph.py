@@ -3,12 +3,10 @@
 Only ops of TensorFlow itself, so that a server needs no Python and no other library.
 """
 
-import functools
-
 import tensorflow as tf
 
 from bsce_tf.data.images import decode
-from bsce_tf.evaluation import ensemble, members
+from bsce_tf.evaluation import ensemble
 
 # Images of a request that are decoded at a time; together they have no more pixels than one may
 # have, or than this where there is no limit.
@@ -28,7 +26,7 @@ class Graph(tf.Module):
       votes: int32 `[n, k]`, only of an ensemble: how many models put the class first.
 
     Args:
-      parts: list of `Part`s.
+      members: list of `Member`s.
       class_names: K names.
       top_k: most classes of an answer; k = min(top_k, K).
       max_pixels: larger images count as bad, undecoded; 0 for no limit.
@@ -38,9 +36,10 @@ class Graph(tf.Module):
       assets: paths of files that belong to the SavedModel.
     """
 
-    def __init__(self, parts, class_names, *, top_k=5, max_pixels=0, bad_image='error', assets=()):
+    def __init__(self, members, class_names, *, top_k=5, max_pixels=0, bad_image='error',
+                 assets=()):
         super().__init__('bsce_tf')
-        self.parts = parts
+        self.members = members
         self.names = tf.constant(list(class_names), tf.string)
         self.top_k = min(top_k, len(class_names))
         self.max_pixels = max_pixels
@@ -73,8 +72,8 @@ class Graph(tf.Module):
         'features' of one model; 'features_1', 'features_2', … of an ensemble.
         """
         crops, good = self._crops_of_bytes(image_bytes)
-        found = [tf.where(good[:, None], tf.reduce_mean(part.features(x), axis=1), 0.0)
-                 for part, x in zip(self.parts, crops, strict=True)]
+        found = [tf.where(good[:, None], tf.reduce_mean(member.features(x), axis=1), 0.0)
+                 for member, x in zip(self.members, crops, strict=True)]
         found = [x[:tf.size(image_bytes)] for x in found]
         if len(found) == 1:
             return {'features': found[0]}
@@ -105,18 +104,18 @@ class Graph(tf.Module):
           is_large: function of an element, whether `to_image` is to work on it alone.
 
         Returns:
-          uint8 `[max(n, 1), scales, C, C, channels]` of each part; bool `[max(n, 1)]`, whether an
+          uint8 `[max(n, 1), scales, C, C, channels]` of each member; bool `[max(n, 1)]`, whether an
           image is good. An empty request gets a black image, as oneDNN cannot convolve none.
         """
         places = tf.range(tf.shape(data)[0])
 
         def one(place, element):
             image = to_image(element)
-            return place, *(part.crops(image) for part in self.parts)
+            return place, *(member.view.centre(image) for member in self.members)
 
         # One more at the end: the crops of the bad ones, and a batch even where all are bad.
         black = tf.data.Dataset.from_tensors(
-            (tf.constant(-1), *(tf.zeros(part.shape, tf.uint8) for part in self.parts)))
+            (tf.constant(-1), *(tf.zeros(member.view.shape, tf.uint8) for member in self.members)))
         elements = tf.data.Dataset.from_tensor_slices((places, data))
 
         def made(large, parallel):
@@ -144,11 +143,10 @@ class Graph(tf.Module):
             [f'{name}[', tf.strings.as_string(first), f'] {fault}'])])]
 
     def _answer(self, count, crops, good):
-        features = [part.features(x) for part, x in zip(self.parts, crops, strict=True)]
-        probabilities = tf.stack([tf.nn.softmax(part.logits(x))
-                                  for part, x in zip(self.parts, features, strict=True)])
+        probabilities = tf.stack([tf.nn.softmax(member.logits(member.features(x)))
+                                  for member, x in zip(self.members, crops, strict=True)])
         scores = tf.reduce_mean(probabilities, axis=0)
-        several = len(self.parts) > 1
+        several = len(self.members) > 1
         ids = tf.math.top_k(ensemble.ranking(probabilities) if several else scores, self.top_k)[1]
         mask = good[:, None]
         answer = {'class_names': tf.where(mask, tf.gather(self.names, ids), ''),
@@ -160,26 +158,19 @@ class Graph(tf.Module):
         return {name: x[:count] for name, x in answer.items()}
 
 
-class Part(tf.Module):
-    """One member within the graph.
+class Member(tf.Module):
+    """One network within the graph.
 
     Args:
-      member: `members.Member`.
-      features: function of crops, uint8 `[n, scales, C, C, channels]`, that gives float32
-        `[n, scales, feature_dim]`; None: `members.features_of`.
-      logits: function of these that gives float32 `[n, K]`; None: `members.logits_of`.
-
-    Attributes:
-      crops: function of a decoded image that gives uint8 `[scales, C, C, channels]`.
-      shape: of these crops.
+      network: `Network`.
+      features, logits: functions that do what the network's own do, such as frozen ones; None: its
+        own.
     """
 
-    def __init__(self, member, features=None, logits=None):
+    def __init__(self, network, features=None, logits=None):
         super().__init__()
-        # Not the member itself, whose models would be saved beside the frozen ones.
-        self.crops = functools.partial(members.crops_of, member)
-        self.features = features or (lambda batch: members.features_of(member, batch))
-        self.logits = logits or (lambda batch: members.logits_of(member, batch))
-        self.shape = (len(member.scales), member.size, member.size, member.channels)
+        self.view = network.view
+        self.features, self.logits = features or network.features, logits or network.logits
         if features is None:
-            self.weights = [v.value for model in (member.body, member.head) for v in model.weights]
+            # Not the models themselves, which would be saved beside the graph.
+            self.weights = [v.value for v in (*network.body.weights, *network.head.weights)]

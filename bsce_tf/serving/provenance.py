@@ -14,7 +14,7 @@ from bsce_tf.data import label_map
 from bsce_tf.training import workdir
 
 
-def write(folder, members, settings):
+def write(folder, runs, views, settings):
     """Writes the files.
 
     classes.json: names by id. config.json: of the run; config_1.json, … of an ensemble.
@@ -24,34 +24,34 @@ def write(folder, members, settings):
 
     Args:
       folder: pathlib.Path of an empty folder.
-      members: list of `members.Member`.
+      runs: list of `workdir.Run`.
+      views: the `View` of each.
       settings: of the export, plain values by name.
 
     Returns:
       Paths of the files.
     """
     paths = [folder / 'classes.json', folder / 'export.json']
-    label_map.save(paths[0], members[0].run.class_names)
+    label_map.save(paths[0], runs[0].class_names)
     files.write_json(paths[1], {
         'bsce_tf': bsce_tf.__version__, 'revision': revision(), 'tensorflow': tf.__version__,
         'keras': keras.__version__, **settings,
-        'members': [_describe(member) for member in members]})
-    for i, member in enumerate(members):
-        name = workdir.CONFIG if len(members) == 1 else f'config_{i + 1}.json'
-        shutil.copyfile(member.run.folder / workdir.CONFIG, folder / name)
+        'members': [_describe(run, view) for run, view in zip(runs, views, strict=True)]})
+    for i, run in enumerate(runs):
+        name = workdir.CONFIG if len(runs) == 1 else f'config_{i + 1}.json'
+        shutil.copyfile(run.folder / workdir.CONFIG, folder / name)
         paths.append(folder / name)
     return paths
 
 
-def _describe(member):
-    run = member.run
+def _describe(run, view):
     evaluation = run.folder / workdir.EVALUATION
     return {
         'run': run.folder.resolve().name, 'weights': run.weights.name, 'best': run.best,
         'evaluation': json.loads(evaluation.read_text()) if evaluation.exists() else None,
         'data': {key: run.data[key] for key in ('images', 'channels', 'fingerprint')},
-        'scales': list(member.scales), 'size': member.size, 'aspect': member.aspect,
-        'antialias': member.antialias}
+        'scales': list(view.scales), 'size': view.size, 'aspect': view.aspect,
+        'antialias': view.antialias}
 
 
 def revision():

@@ -11,13 +11,15 @@ import keras
 import tensorflow as tf
 
 from bsce_tf import metrics
+from bsce_tf.models import network
 
 
 class Steps:
     """Functions of a model, an optimizer and a loss. Make it within the strategy's scope.
 
     Args:
-      model: images → logits.
+      model: as `models.classifier.build` makes it.
+      view: the `View` of evaluation.
       optimizer: an `optimizers.SGD`, or a LossScaleOptimizer of one.
       loss: keras Loss whose `call` gives a loss an example; what it remembers is its `state`.
       num_classes: K.
@@ -32,9 +34,10 @@ class Steps:
       val_loss, val_error: the same of the last evaluation.
     """
 
-    def __init__(self, model, optimizer, loss, num_classes, batch_size, jit_compile=False,
+    def __init__(self, model, view, optimizer, loss, num_classes, batch_size, jit_compile=False,
                  ema=None, accumulate=1):
         self.model, self.optimizer, self.loss, self.ema = model, optimizer, loss, ema
+        self.network = network.of(model, view)
         self.strategy = tf.distribute.get_strategy()
         self.batch_size = batch_size
         self.loss_mean, self.val_loss = keras.metrics.Mean(), keras.metrics.Mean()
@@ -53,7 +56,7 @@ class Steps:
         self._part = tf.function(lambda batch, flags: self._whole_step(batch, flags, False),
                                  reduce_retracing=True, autograph=False)
         self._test = tf.function(
-            lambda batch: self.strategy.run(self._replica_test, tuple(batch)),
+            lambda batch: self.strategy.run(self._replica_test, (batch,)),
             reduce_retracing=True, autograph=False)
 
     @property
@@ -93,7 +96,7 @@ class Steps:
         """{'val_loss', 'val_mean_top1_error'} of all images of a distributed data set.
 
         Args:
-          batches: the data set.
+          batches: the data set, of `pipeline.Batch`.
           tell: function that is called with 1, 2, … after each batch.
         """
         self.val_loss.reset_state()
@@ -142,7 +145,8 @@ class Steps:
             scaled = self.optimizer.scale_loss(total)
         return losses, logits, tape.gradient(scaled, self.model.trainable_variables)
 
-    def _replica_test(self, images, labels, weights=None):
-        logits = self.model(images, training=False)
-        self.val_loss.update_state(self.loss.call(labels, logits), sample_weight=weights)
-        self.val_error.update_state(labels, logits, sample_weight=weights)
+    def _replica_test(self, batch):
+        _, logits = self.network.outputs(batch.crops[0])
+        losses = self.loss.call(batch.labels, logits)
+        self.val_loss.update_state(losses, sample_weight=batch.weights)
+        self.val_error.update_state(batch.labels, logits, sample_weight=batch.weights)

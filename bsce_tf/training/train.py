@@ -9,7 +9,7 @@ import tensorflow as tf
 from absl import logging
 
 from bsce_tf import losses
-from bsce_tf.data import pipeline, prepare
+from bsce_tf.data import pipeline, prepare, view
 from bsce_tf.data.images import augment
 from bsce_tf.data.sampler import Sampler, drawn
 from bsce_tf.errors import InputError, RunError
@@ -135,15 +135,6 @@ def make_loss(config, counts):
     return losses.make(counts=counts, drawn=seen, **config.loss)
 
 
-def evaluation_batches(config, examples, bad, shard=(0, 1), full=False):
-    """Batches of a validation or test set as `config.image` crops them; see `pipeline`."""
-    image = config.image
-    return pipeline.evaluation(
-        examples, batch_size=config.batch_size, size=image.size, scale=image.eval_scale,
-        aspect=image.aspect, antialias=image.antialias, shard=shard, full=full,
-        bad=bad)
-
-
 def _train_stage(plan, config, folder, data, state, arrays, devices, terminated, beside):
     """Trains one stage, whose config is `config`, from `state` and the arrays saved with it."""
     bad = bad_images_of(config, folder)
@@ -194,8 +185,9 @@ def _prepared(plan, config, folder, data, state, arrays, devices, terminated, be
                 observers, terminated)
 
     def evaluated(examples):
-        return strategy.distribute(devices, lambda shard: evaluation_batches(
-            config, examples, bad, shard, devices.num_replicas_in_sync > 1))
+        return strategy.distribute(devices, lambda shard: pipeline.evaluation(
+            examples, [steps.network.view], config.batch_size, bad, shard=shard,
+            full=devices.num_replicas_in_sync > 1))
 
     return loop, (batches(state.epoch * epoch_steps + state.step), evaluated(data.validation),
                   lambda: batches(0), name_images,
@@ -213,19 +205,17 @@ def _build(config, folder, data, state, arrays):
     settings = dict(config.optimizer)
     accumulate = settings.pop('accumulate')
     optimizer = optimizers.make(model, **settings, scale_loss=config.precision == 'mixed_float16')
-    return model, Steps(model, optimizer, make_loss(config, data.train.counts),
+    seen = view.of(config.image, data.train.channels).at((config.image.eval_scale,))
+    return model, Steps(model, seen, optimizer, make_loss(config, data.train.counts),
                         data.train.num_classes, config.batch_size, config.jit_compile, ema,
                         accumulate)
 
 
 def _training_batches(config, examples, sampler, seed, start, bad, shard):
-    image = config.image
     return pipeline.training(
-        examples, sampler, batch_size=config.batch_size, size=image.size, scales=image.scales,
-        seed=seed, start=start, shard=shard, crop=image.crop, area=image.area,
-        aspect_ratio=image.aspect_ratio, aspect=image.aspect, antialias=image.antialias,
-        augmentation=augment.Augmentation(**config.augment), bad=bad,
-        numbered=losses.row(config.loss.name).numbered)
+        examples, sampler, view.of(config.image, examples.channels), batch_size=config.batch_size,
+        augmentation=augment.Augmentation(**config.augment), seed=seed, start=start, shard=shard,
+        bad=bad, numbered=losses.row(config.loss.name).numbered)
 
 
 def _schedule(config, epoch_steps):

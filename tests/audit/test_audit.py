@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bsce_tf.audit import audit, forward, judges, rounds
+from bsce_tf.audit import audit, collect, judges, rounds
 from bsce_tf.data import prepare, records, sources
 from bsce_tf.data.bad_images import BadImages
 from bsce_tf.data.examples import Examples
 from bsce_tf.errors import InputError, PreemptedError
-from bsce_tf.evaluation import members
+from bsce_tf.evaluation import networks
 from bsce_tf.models import classifier
+from bsce_tf.models.network import Network
 from bsce_tf.report.report import report
 from bsce_tf.training import train, workdir
 from tests.report.report_page import check
@@ -212,9 +213,9 @@ def test_networks_that_know_nothing_list_and_drop_nothing(tmp_path, capsys):
 
 def _check_duplicates(model, images, rows):
     """Features of the run, its own crops and a comparison of all pairs tell the same."""
-    member = members.load(model)
+    network = networks.load(model)
     resized = tf.image.resize(images.images, (26, 26)).numpy()
-    features = member.body.predict(np.floor(resized + 0.5)[:, 1:25, 1:25], verbose=0)
+    features = network.body.predict(np.floor(resized + 0.5)[:, 1:25, 1:25], verbose=0)
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     features -= features.mean(axis=0)
     features /= np.linalg.norm(features, axis=1, keepdims=True)
@@ -309,10 +310,10 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(cleaned, tmp_pat
         sent.append(time.monotonic())
         os.kill(os.getpid(), signal.SIGINT)
 
-    joined = forward.members.features_of
+    features = Network.features
     with monkeypatch.context() as patch:  # while the second network judges
-        patch.setattr(forward.members, 'features_of', lambda *arguments: (
-            interrupt(), joined(*arguments))[1])
+        patch.setattr(Network, 'features', lambda *arguments: (
+            interrupt(), features(*arguments))[1])
         told, _ = _interrupted(folder)
     assert time.monotonic() - sent[0] < 2
     assert told == (f'{folder}: told to stop; networks and probabilities that are done stay, and '
@@ -332,7 +333,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(cleaned, tmp_pat
 
 
 def test_bad_images_are_counted_over_all_parts(cleaned, tmp_path, monkeypatch):
-    monkeypatch.setattr(forward, '_PART', 16)
+    monkeypatch.setattr(collect, '_PART', 16)
     rng = np.random.default_rng(0)
     names = [f'{i}.png' for i in range(33)]
     for name in names[:-1]:
@@ -340,10 +341,10 @@ def test_bad_images_are_counted_over_all_parts(cleaned, tmp_path, monkeypatch):
         tf.io.write_file(str(tmp_path / name), tf.io.encode_png(pixels))
     (tmp_path / names[-1]).write_bytes(b'no image')  # alone in the last part
     images = Examples(np.arange(33) % 6, 'abcdef', paths=np.array(names, 'S'), root=str(tmp_path))
-    member = members.load(cleaned / 'round-0' / 'train')
-    found = forward.collect(
-        tmp_path / 'parts', {}, member, tf.distribute.get_strategy(), images, 5,
-        BadImages('skip', 0.05), lambda member, features, labels: {'labels': labels}, 'test')
+    view = networks.load(cleaned / 'round-0' / 'train').view
+    found = collect.arrays(
+        tmp_path / 'parts', {}, images, [view], lambda batch: {'labels': batch.labels},
+        tf.distribute.get_strategy(), 5, BadImages('skip', 0.05), 'test')
     np.testing.assert_array_equal(found['good'], [True] * 32 + [False])
     np.testing.assert_array_equal(found['labels'], images.labels)
 

@@ -12,6 +12,7 @@ from bsce_tf.data import pipeline, records
 from bsce_tf.data.bad_images import BadImages
 from bsce_tf.data.examples import Examples
 from bsce_tf.data.sampler import Sampler
+from bsce_tf.data.view import View
 from bsce_tf.errors import InputError, RunError
 from tests.data.pictures import encoded, picture
 
@@ -44,8 +45,13 @@ def examples(tmp_path):
 
 
 def batches(examples, bad, **options):
-    return pipeline.training(examples, Sampler(examples.labels, 2, seed=1), size=32, scales=(36,),
+    return pipeline.training(examples, Sampler(examples.labels, 2, seed=1),
+                             View(32, (36,), 'multi_scale'),
                              **({'batch_size': 8, 'bad': bad} | options))
+
+
+def evaluation(examples, bad):
+    return list(pipeline.evaluation(examples, [View(32, (36,))], 10, bad))
 
 
 def skipping(tmp_path, **options):
@@ -122,8 +128,9 @@ def test_class_without_a_good_image_stops_the_run(examples, tmp_path):
 
 def test_evaluation_leaves_bad_images_out_by_weight(examples, tmp_path):
     bad = skipping(tmp_path)
-    parts = list(pipeline.evaluation(examples, batch_size=10, size=32, scale=36, bad=bad))
-    images, labels, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
+    parts = evaluation(examples, bad)
+    images = np.concatenate([batch.crops[0][:, 0] for batch in parts])
+    labels, weights = (np.concatenate([batch[i] for batch in parts]) for i in (1, 2))
     np.testing.assert_array_equal(labels, examples.labels)
     np.testing.assert_array_equal(weights, [0] * len(BAD) + [1] * 16)
     assert not images[:len(BAD)].any()
@@ -134,7 +141,7 @@ def test_evaluation_leaves_bad_images_out_by_weight(examples, tmp_path):
 def test_evaluation_stops_at_a_bad_image(examples):
     bad = BadImages('stop', max_pixels=LIMIT)
     with pytest.raises(InputError, match=r'jpg|png'), bad.raising():
-        list(pipeline.evaluation(examples, batch_size=10, size=32, scale=36, bad=bad))
+        evaluation(examples, bad)
 
 
 def test_other_errors_pass_unchanged():
@@ -156,8 +163,7 @@ def test_a_name_that_is_not_text_is_listed(examples, tmp_path):
     odd = Examples(names.labels, 'ab', paths=np.array([b'm\xfcll.jpg', b'good10.jpg'], 'S'),
                    root=str(tmp_path))
     bad = skipping(tmp_path)
-    parts = list(pipeline.evaluation(odd, batch_size=2, size=32, scale=36, bad=bad))
-    assert [int(weight) for part in parts for weight in part[2]] == [0, 1]
+    assert [batch.weights.numpy().tolist() for batch in evaluation(odd, bad)] == [[0, 1]]
     rows = list(csv.DictReader((tmp_path / 'bad_images.csv').open(encoding='utf-8')))
     assert len(rows) == 1
     assert 'No such file' in rows[0]['reason']
@@ -194,4 +200,4 @@ def test_a_bad_image_costs_one_row_however_long_the_list_is(examples, tmp_path):
 def test_a_list_that_cannot_be_written_is_named(examples, tmp_path):
     bad = skipping(tmp_path, report=tmp_path / 'gone' / 'bad_images.csv')
     with pytest.raises(RunError, match='gone.bad_images.csv: No such file'), bad.raising():
-        list(pipeline.evaluation(examples, batch_size=10, size=32, scale=36, bad=bad))
+        evaluation(examples, bad)

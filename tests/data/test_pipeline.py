@@ -11,10 +11,13 @@ from bsce_tf.data.examples import Examples
 from bsce_tf.data.images import crops
 from bsce_tf.data.images.augment import Augmentation
 from bsce_tf.data.sampler import Sampler
+from bsce_tf.data.view import View
 from bsce_tf.errors import InputError
 from tests.data.pictures import encoded, picture
 
-SIZE, SCALES = 32, (36, 44)
+SIZE = 32
+VIEW = View(SIZE, (36, 44), 'multi_scale')
+CENTRE = VIEW.at((40,))
 EVERYTHING = Augmentation(flip=True, vertical_flip=True, brightness=0.3, hue=0.05, erasing=0.5,
                           mixup=0.4, cutmix=1.0)
 
@@ -38,10 +41,10 @@ def sampler(examples):
     return Sampler(examples.labels, examples.num_classes, seed=3)
 
 
-def run(examples, images, batch_size, **options):
+def run(examples, images, batch_size, view=VIEW, **options):
     """The next `images` examples, joined: pixels and labels."""
-    options = {'size': SIZE, 'scales': SCALES, 'seed': 5} | options
-    batches = pipeline.training(examples, sampler(examples), batch_size=batch_size, **options)
+    batches = pipeline.training(examples, sampler(examples), view, batch_size=batch_size, seed=5,
+                                **options)
     share = batch_size // options.get('shard', (0, 1))[1]
     taken = list(batches.take(images // share).as_numpy_iterator())
     assert all(len(part[0]) == share for part in taken)
@@ -87,32 +90,32 @@ def test_batches_come_in_order_though_their_images_take_unequally_long():
 
 
 def test_no_tuner_delays_the_end(files):
-    kinds = (pipeline.training(files, sampler(files), batch_size=8, size=SIZE, scales=SCALES,
-                               seed=5),
-             pipeline.evaluation(files, batch_size=8, size=SIZE, scale=40))
+    kinds = (pipeline.training(files, sampler(files), VIEW, batch_size=8),
+             pipeline.evaluation(files, [CENTRE], 8))
     assert [batches.options().autotune.enabled for batches in kinds] == [False, False]
 
 
 def test_records_give_what_files_give(files):
     one, other = (run(examples, 16, 8) for examples in (files, packed(files)))
     assert_same(one, other)
-    kinds = [pipeline.evaluation(examples, batch_size=10, size=SIZE, scale=40)
-             for examples in (files, packed(files))]
+    kinds = [pipeline.evaluation(examples, [CENTRE], 10) for examples in (files, packed(files))]
     for one, other in zip(*kinds, strict=True):
-        assert_same(one, other)
+        assert_same(one[0], other[0])
+        assert_same(one[1:], other[1:])
 
 
 def test_evaluation_takes_every_image_once_in_order(files):
-    batches = list(pipeline.evaluation(files, batch_size=10, size=SIZE, scale=40))
-    assert [len(labels) for _, labels in batches] == [10, 10, 4]
-    np.testing.assert_array_equal(np.concatenate([labels for _, labels in batches]), files.labels)
+    batches = list(pipeline.evaluation(files, [CENTRE], 10))
+    labels = [batch.labels for batch in batches]
+    assert [len(part) for part in labels] == [10, 10, 4]
+    np.testing.assert_array_equal(np.concatenate(labels), files.labels)
     first = tf.io.decode_jpeg(records.of(files).read([0])[0], dct_method='INTEGER_ACCURATE')
     wanted = crops.to_uint8(crops.centre_crops(first, (40,), SIZE)[0])
-    np.testing.assert_array_equal(batches[0][0][0], wanted)
+    np.testing.assert_array_equal(batches[0].crops[0][0, 0], wanted)
 
 
 def test_random_resized_crop(files):
-    images, _ = run(files, 8, 8, crop='random_resized', area=(0.3, 1.0))
+    images, _ = run(files, 8, 8, View(SIZE, (), 'random_resized', area=(0.3, 1.0)))
     assert images.shape == (8, SIZE, SIZE, 3)
     assert len({image.tobytes() for image in images}) == 8
 
@@ -129,10 +132,13 @@ def test_grey_images_in_memory():
 @pytest.mark.parametrize(('options', 'field'), [
     ({'batch_size': 6, 'shard': (0, 4)}, 'batch_size'),
     ({'batch_size': 3, 'augmentation': Augmentation(cutmix=1.0)}, 'batch_size'),
-    ({'batch_size': 4, 'scales': (31,)}, 'image.scales'),
-    ({'batch_size': 4, 'crop': 'five'}, 'image.crop'),
-    ({'batch_size': 4, 'crop': 'random_resized', 'area': (0, 1)}, 'image.area'),
-    ({'batch_size': 4, 'aspect': 'fit'}, 'image.aspect')])
+    ({'batch_size': 4, 'view': CENTRE}, 'image.crop')])
 def test_bad_arguments_are_named(files, options, field):
     with pytest.raises(InputError, match=field):
-        pipeline.training(files, sampler(files), **({'size': SIZE, 'scales': SCALES} | options))
+        pipeline.training(files, sampler(files), **({'view': VIEW} | options))
+
+
+def test_a_batch_has_a_known_size(files):
+    """Several devices of a worker divide it."""
+    batches = pipeline.training(files, sampler(files), VIEW, batch_size=8)
+    assert batches.element_spec[0].shape == (8, SIZE, SIZE, 3)

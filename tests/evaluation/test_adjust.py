@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from bsce_tf.data import bad_images, prepare
 from bsce_tf.errors import InputError
-from bsce_tf.evaluation import adjust, evaluate, members, predict, predictors
+from bsce_tf.evaluation import adjust, evaluate, networks, predict, predictors
 from bsce_tf.serving import export
 from bsce_tf.training import strategy, workdir
 
@@ -27,9 +27,9 @@ def skewed(runs, tmp_path_factory):
 
 def logits_of(folder, examples):
     """float64 `[n, K]`, unadjusted, and log π by NumPy."""
-    member = members.load(folder)
-    crops = np.stack([members.crops_of(member, image) for image in examples.images])
-    logits = members.logits_of_crops(member, crops).numpy().astype(np.float64)
+    network = networks.load(folder)
+    crops = np.stack([network.view.centre(image) for image in examples.images])
+    logits = network.outputs(crops)[1].numpy().astype(np.float64)
     counts = np.array(json.loads((folder / workdir.DATA).read_text())['counts'])
     return logits, np.log(counts / counts.sum())
 

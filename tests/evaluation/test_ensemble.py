@@ -6,36 +6,35 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bsce_tf.evaluation import counts, ensemble, members
+from bsce_tf.evaluation import counts, ensemble, networks
 from tests.evaluation import reference
 
 
 def test_features_are_averaged_not_probabilities(runs):
-    member = members.load(runs[0])
+    network = networks.load(runs[0])
     rng = np.random.default_rng(0)
-    features = rng.normal(0, 3, (9, 4, member.head.input_shape[-1])).astype(np.float32)
-    kernel, bias = (w.astype(np.float64) for w in member.head.get_weights())
+    features = rng.normal(0, 3, (9, 4, network.head.input_shape[-1])).astype(np.float32)
+    kernel, bias = (w.astype(np.float64) for w in network.head.get_weights())
     wanted = features.astype(np.float64).mean(1) @ kernel + bias
-    found = members.logits_of(member, features).numpy()
+    found = network.logits(features).numpy()
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
     averaged = reference.softmax(features.astype(np.float64) @ kernel + bias).mean(1)
     assert np.abs(reference.softmax(found) - averaged).max() > 0.05
 
 
-def test_a_member_has_the_precision_of_its_run(runs, tmp_path):
+def test_a_network_has_the_precision_of_its_run(runs, tmp_path):
     folder = shutil.copytree(runs[0], tmp_path / 'half')
     config = json.loads((folder / 'config.json').read_text())
     config['precision'] = 'mixed_bfloat16'
     (folder / 'config.json').write_text(json.dumps(config))
-    member = members.load(folder)
-    assert member.body.output.dtype == 'bfloat16'
+    network = networks.load(folder)
+    assert network.body.output.dtype == 'bfloat16'
     assert keras.mixed_precision.dtype_policy().name == 'float32'  # as before
     images = np.random.default_rng(0).integers(0, 256, (2, 2, 24, 24, 3), np.uint8)
-    logits = members.logits_of(member, members.features_of(member, images))
+    _, logits = network.outputs(images)
     assert logits.dtype == 'float32'
-    whole = members.load(runs[0])
-    np.testing.assert_allclose(
-        logits, members.logits_of(whole, members.features_of(whole, images)), atol=0.3)
+    whole = networks.load(runs[0])
+    np.testing.assert_allclose(logits, whole.outputs(images)[1], atol=0.3)
 
 
 @pytest.mark.parametrize('models', [1, 2, 3, 6])

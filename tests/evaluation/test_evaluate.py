@@ -7,10 +7,10 @@ import pytest
 
 from bsce_tf.data import prepare
 from bsce_tf.data.sources import generated
+from bsce_tf.data.view import View
 from bsce_tf.errors import InputError, RunError
-from bsce_tf.evaluation import members
 from bsce_tf.evaluation.evaluate import evaluate
-from bsce_tf.models import classifier
+from bsce_tf.models import classifier, network
 from bsce_tf.training import workdir
 from tests.evaluation import reference
 
@@ -48,7 +48,7 @@ def test_averaged_embeddings_give_the_logits_of_averaged_features():
     crops = np.random.default_rng(1).integers(0, 255, (3, 24, 24, 3)).astype('float32')
     logits = []
     for at, width in (('backbone', 64), ('embedding', 8)):
-        body, head = members.split(model, at)
+        _, body, head, _ = network.of(model, View(24, (24,)), at)
         assert body.output.shape == (None, width)
         logits.append(head(np.mean(body(crops), axis=0, keepdims=True)))
     np.testing.assert_allclose(*logits, rtol=1e-4, atol=1e-5)

@@ -20,10 +20,10 @@ from tensorflow.python.framework import config as tf_config  # no public way to 
 
 from bsce_tf.audit import audit, judges, rounds, top_probabilities
 from bsce_tf.catalogue import pack, verify
-from bsce_tf.data import prepare
+from bsce_tf.data import pipeline, prepare
 from bsce_tf.data.sampler import Sampler
 from bsce_tf.data.sources import index_cache
-from bsce_tf.evaluation import adjust, members
+from bsce_tf.evaluation import adjust, networks
 from bsce_tf.evaluation.evaluate import evaluate
 from bsce_tf.evaluation.predict import predict
 from bsce_tf.report.report import report
@@ -135,9 +135,10 @@ def batch(config, place):
 
 
 def validation(config, place):
+    seen = _built(config)[1].network.view
     examples = prepare.load(**config.data, seed=config.seed).validation
-    batches = train.evaluation_batches(part_of(config), examples, train.bad_images_of(config, None))
-    return next(iter(batches))[0].numpy().tobytes()
+    batches = pipeline.evaluation(examples, [seen], config.batch_size)
+    return next(iter(batches)).crops[0].numpy().tobytes()
 
 
 def loss(config, place):
@@ -285,7 +286,7 @@ def selected(config, place):
 
 
 def scales(config, place):
-    return members.of_run(workdir.read(place / 'run' / '0'), tuple(config.tta.scales)).scales
+    return networks.of_run(workdir.read(place / 'run' / '0'), tuple(config.tta.scales)).view.scales
 
 
 def taus(config, place):
@@ -310,7 +311,7 @@ def exported(config, place):
     found = []
 
     class Graph:
-        def __init__(self, parts, names, **options):
+        def __init__(self, members, names, **options):
             found.append({**options, 'assets': 0})
 
         def signatures(self):
@@ -320,14 +321,14 @@ def exported(config, place):
         found.append((str(base), name))
         return place, write(place / 'nowhere')
 
-    def compare(where, parts, images, max_pixels):
+    def compare(where, networks, names, images, max_pixels):
         found.append([hash(image) for image in images])
         return 0.0
 
-    parts = export._parts
+    members = export._members
 
     def noted(*arguments):
-        made = parts(*arguments)
+        made = members(*arguments)
         found.append(made[1])  # what was done to them, in words
         return made
 
@@ -338,7 +339,7 @@ def exported(config, place):
             (export.publish, 'write_warm_up', lambda *_: None),
             (export.provenance, 'write', lambda *_: []),
             (tf.saved_model, 'save', lambda *_, **__: None),
-            (export, '_parts', noted)):
+            (export, '_members', noted)):
         export.export(config, place / 'run' / '0')
     return found
 

@@ -1,4 +1,5 @@
 import csv
+import functools
 import importlib
 import json
 import pathlib
@@ -169,22 +170,24 @@ def test_pairs_and_surest_equal_an_independent_count(trained, config):
 
 
 def test_the_answers_are_kept_until_something_changes(stages, config, monkeypatch):
+    answers = functools.partial(predictions.of_run, devices=tf.distribute.get_strategy())
     first = report(config, stages).read_text(encoding='utf-8')
     with monkeypatch.context() as patch:
         patch.setattr(predictions, '_predict', None)
         assert report(config, stages).read_text(encoding='utf-8') == first
         run = workdir.read(stages)
         with pytest.raises(TypeError):  # other weights: `_predict` is called
-            predictions.of_run(run._replace(weights=stages / 'ema.weights.h5'),
-                               generated.load().test)
+            answers(run._replace(weights=stages / 'ema.weights.h5'), generated.load().test)
         with pytest.raises(TypeError):  # other data
-            predictions.of_run(run, generated.load().validation)
-    kept = predictions.of_run(workdir.read(stages), generated.load().test)
+            answers(run, generated.load().validation)
+        with pytest.raises(TypeError):  # other logits
+            answers(run, generated.load().test, tau=0.5)
+    kept = answers(workdir.read(stages), generated.load().test)
     (stages / predictions.CACHE).write_bytes(b'damaged')
-    made = predictions.of_run(workdir.read(stages), generated.load().test)
+    made = answers(workdir.read(stages), generated.load().test)
     (stages / predictions.CACHE).unlink()
     (stages / predictions.CACHE).mkdir()  # cannot be written, as on a disk that is read-only
-    again = predictions.of_run(workdir.read(stages), generated.load().test)
+    again = answers(workdir.read(stages), generated.load().test)
     (stages / predictions.CACHE).rmdir()
     for a, b, c in zip(kept, made, again, strict=True):
         np.testing.assert_array_equal(a, b)

@@ -17,7 +17,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from bsce_tf.data.images import decode
 from bsce_tf.errors import InputError, RunError
-from bsce_tf.evaluation import members
+from bsce_tf.evaluation import networks
 from bsce_tf.serving import export, fold, freeze, publish
 from bsce_tf.training.train import train
 from tests.serving.exported import LIBRARIES, ask_c_api, encoded, pictures, smoke
@@ -30,25 +30,27 @@ def decoded(data):
 
 def probabilities(folder, images):
     """float64 `[n, K]` and averaged features of a run: crops by `tf.image`, the head in NumPy."""
-    member = members.load(folder)
+    network = networks.load(folder)
+    view = network.view
     rows, features = [], []
     for pixels in map(decoded, images):
         crops = []
-        for scale in member.scales:
+        for scale in view.scales:
             height = width = scale
-            if member.aspect == 'keep':
+            if view.aspect == 'keep':
                 shape = np.array(pixels.shape[:2]) * (scale / min(pixels.shape[:2]))
                 height, width = np.round(shape).astype(int)
             resized = tf.image.resize(pixels, (height, width)).numpy()
-            top, left = (height - member.size) // 2, (width - member.size) // 2
-            crops.append(resized[top:top + member.size, left:left + member.size])
+            top, left = (height - view.size) // 2, (width - view.size) // 2
+            crops.append(resized[top:top + view.size, left:left + view.size])
         crops = np.floor(np.stack(crops) + 0.5).astype(np.float32)
-        mean = member.body.predict(crops, verbose=0).astype(np.float64).mean(0)
-        kernel, bias = (w.astype(np.float64) for w in member.head.get_weights())
+        mean = network.body.predict(crops, verbose=0).astype(np.float64).mean(0)
+        kernel, bias = (w.astype(np.float64) for w in network.head.get_weights())
         logits = mean @ kernel + bias
         rows.append(np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum())
         features.append(mean)
-    return np.stack(rows), np.stack(features), member.run.class_names
+    names = json.loads((folder / 'classes.json').read_text())
+    return np.stack(rows), np.stack(features), names
 
 
 def listed_models(base):
@@ -131,9 +133,9 @@ def test_weights_are_in_the_graph_or_beside_it(single, pair):
 
 def test_weights_too_large_for_a_graph_are_not_frozen(runs, monkeypatch):
     monkeypatch.setattr(freeze, 'LARGEST', 100_000)  # the network has 75,000 weights of 4 bytes
-    (part,), notes = export._parts([members.load(runs[0])], False, True)
+    (member,), notes = export._members([networks.load(runs[0])], False, True)
     assert notes == ['weights not frozen, as 0.0 GB do not fit into a graph']
-    assert len(part.variables) == len(members.load(runs[0]).body.weights) + 2
+    assert len(member.variables) == len(networks.load(runs[0]).body.weights) + 2
 
 
 def test_files_tell_where_the_model_comes_from(runs, single, pair):

@@ -9,7 +9,7 @@ from bsce_tf.catalogue import verify
 from bsce_tf.data import pipeline, records
 from bsce_tf.data.bad_images import BadImages
 from bsce_tf.data.examples import Examples
-from bsce_tf.evaluation import batches
+from bsce_tf.data.view import View
 from tests.data import verdicts
 from tests.serving.exported import ask_c_api
 
@@ -35,7 +35,7 @@ def by_training(examples):
     report = f'{examples.root}/bad_images.csv'
     bad = BadImages('skip', 1.0, verdicts.LIMIT, report)
     next(iter(pipeline.training(examples, lambda positions: positions, batch_size=len(examples),
-                                size=32, scales=(36,), bad=bad)))
+                                view=View(32, (36,), 'multi_scale'), bad=bad)))
     with open(report, newline='') as file:
         listed = {row['path'] for row in csv.DictReader(file)}
     return [str(i) not in listed for i in range(len(examples))]
@@ -43,8 +43,7 @@ def by_training(examples):
 
 def by_predict(examples):
     bad = BadImages('skip', 1.0, verdicts.LIMIT)
-    view = batches.View(size=32, scales=(36,), aspect='squash', antialias=False, channels=3)
-    found = batches.batches(examples, [view], 8, bad)
+    found = pipeline.evaluation(examples, [View(32, (36,))], 8, bad)
     return np.concatenate([batch.weights > 0 for batch in found]).tolist()
 
 

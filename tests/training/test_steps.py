@@ -4,6 +4,8 @@ import pytest
 import tensorflow as tf
 
 from bsce_tf import losses
+from bsce_tf.data.pipeline import Batch
+from bsce_tf.data.view import View
 from bsce_tf.models import classifier
 from bsce_tf.training import averaging, optimizers, strategy
 from bsce_tf.training.steps import Steps
@@ -20,8 +22,14 @@ def steps_of(batch_size=8, jit=False, name='sgd', accumulate=1, alpha=0.4, ema=0
     classifier.synchronise_batch_norm(model)
     optimizer = optimizers.make(model, name, learning_rate=0.1, **options)
     loss = losses.by_name('bsce', class_weights=np.linspace(0.5, 2, CLASSES), alpha=alpha)
-    return Steps(model, optimizer, loss, CLASSES, batch_size, jit,
+    return Steps(model, View(24, (24,)), optimizer, loss, CLASSES, batch_size, jit,
                  averaging.Ema(model, ema) if ema else None, accumulate)
+
+
+def evaluated(size, weights=None):
+    """The first images as a batch of evaluation."""
+    return Batch((IMAGES[:size, None],), LABELS[:size],
+                 np.ones(size, np.float32) if weights is None else weights, np.arange(size))
 
 
 def train(replicas, steps=2, **options):
@@ -33,7 +41,8 @@ def train(replicas, steps=2, **options):
         iterator = iter(strategy.distribute(devices, lambda shard: data))
         losses_ = [found.train(next(iterator), number)[0] for number in range(steps)]
         return ([v.numpy() for v in found.model.trainable_variables], losses_, found.results(),
-                found.evaluate(strategy.distribute(devices, lambda shard: data.take(1))))
+                found.evaluate(strategy.distribute(
+                    devices, lambda shard: tf.data.Dataset.from_tensors(evaluated(8)))))
 
 
 @pytest.mark.parametrize('options', [
@@ -101,9 +110,9 @@ def test_the_average_follows_every_update_and_no_other_step():
 
 def test_images_without_weight_count_nowhere():
     steps = steps_of()
-    whole = steps.evaluate([(IMAGES[:5], LABELS[:5])])
-    padded = steps.evaluate([(IMAGES, LABELS, np.float32([1, 1, 1, 1, 1, 0, 0, 0]))])
-    parts = steps.evaluate([(IMAGES[:3], LABELS[:3]), (IMAGES[3:5], LABELS[3:5])])
+    whole = steps.evaluate([evaluated(5)])
+    padded = steps.evaluate([evaluated(8, np.float32([1, 1, 1, 1, 1, 0, 0, 0]))])
+    parts = steps.evaluate([evaluated(3), Batch((IMAGES[3:5, None],), LABELS[3:5], np.ones(2), 0)])
     assert padded == pytest.approx(whole, rel=1e-5)
     assert parts == pytest.approx(whole, rel=1e-5)
 

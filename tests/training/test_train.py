@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from bsce_tf import demo
 from bsce_tf.data import pipeline, prepare
+from bsce_tf.data.view import View
 from bsce_tf.errors import InputError, PreemptedError, RunError
 from bsce_tf.evaluation.evaluate import evaluate
 from bsce_tf.models import classifier
@@ -169,8 +170,8 @@ def test_fine_tuned_weights_have_the_statistics_of_the_training_images(
     backbone = model.get_layer('small_resnet')
     norm, kernel = backbone.get_layer('stem_bn'), backbone.get_layer('stem_conv').kernel
     # Every image once in an epoch; crops of 24 from 24 px take all of it, but for the resize.
-    images = np.concatenate([x for x, _ in pipeline.evaluation(
-        data.train, batch_size=72, size=24, scale=24)])
+    images = np.concatenate([batch.crops[0][:, 0] for batch in pipeline.evaluation(
+        data.train, [View(24, (24,))], 72)])
     outputs = tf.nn.conv2d((images / 255 - 0.5) / 0.5, tf.cast(kernel, tf.float64), 2, 'SAME')
     same = np.allclose(norm.moving_mean, np.mean(outputs, (0, 1, 2)), rtol=0.02, atol=1e-3)
     assert same == estimated

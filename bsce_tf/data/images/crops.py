@@ -12,9 +12,7 @@ import math
 
 import tensorflow as tf
 
-from bsce_tf import fields
 from bsce_tf.data.images import decode
-from bsce_tf.errors import InputError
 
 
 def multi_scale(shape, scales, size, seed, aspect='squash'):
@@ -159,33 +157,6 @@ def centre_crops(image, scales, size, aspect='squash', antialias=False):
 def to_uint8(image):
     """Rounds float values 0 … 255 to uint8."""
     return tf.cast(image + 0.5, tf.uint8)
-
-
-def check(size, scales, aspect='squash'):
-    """Checks the fields `image.size`, `image.scales` and `image.aspect`.
-
-    Raises:
-      InputError: if C < 1, there is no scale, a scale is below C, or the aspect is unknown.
-    """
-    if size < 1:
-        raise InputError(f'image.size: found {size}; expected a number of pixels ≥ 1.')
-    if not len(scales) or min(scales) < size:
-        raise InputError(f'image.scales: found {tuple(scales)}; expected at least one scale, each '
-                         f'≥ image.size = {size}.')
-    fields.check('image.aspect', aspect)
-
-
-def check_ranges(area, aspect_ratio):
-    """Checks the fields `image.area` and `image.aspect_ratio`.
-
-    Raises:
-      InputError: if a range is not of two numbers in order, above 0, or an area is above 1.
-    """
-    for name, limits, high in (('area', area, 1.0), ('aspect_ratio', aspect_ratio, math.inf)):
-        if len(limits) != 2 or not 0 < limits[0] <= limits[1] <= high:
-            below = ' and not above 1' if high == 1 else ''
-            raise InputError(f'image.{name}: found {tuple(limits)}; expected two numbers above 0'
-                             f'{below}, the smaller first.')
 
 
 def _resized(shape, scale, aspect):

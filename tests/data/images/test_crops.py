@@ -8,7 +8,6 @@ import tensorflow as tf
 from PIL import Image
 
 from bsce_tf.data.images import crops
-from bsce_tf.errors import InputError
 from tests.data.pictures import encoded, picture
 
 
@@ -123,19 +122,3 @@ def test_turned_jpeg_is_cropped_upright():
             data, lambda shape: crops.multi_scale(shape, (120,), 100, [1, 2]), 100).numpy()
 
     assert np.abs(crop(turned) - crop(plain)).mean() < 3
-
-
-@pytest.mark.parametrize(('size', 'scales', 'aspect', 'field'), [
-    (0, (4,), 'keep', 'image.size'), (32, (), 'keep', 'image.scales'),
-    (32, (31,), 'keep', 'image.scales'), (32, (32,), 'fit', 'image.aspect')])
-def test_bad_settings_are_named(size, scales, aspect, field):
-    with pytest.raises(InputError, match=field):
-        crops.check(size, scales, aspect)
-
-
-@pytest.mark.parametrize(('area', 'ratio', 'field'), [
-    ((0.0, 1.0), (1, 1), 'image.area'), ((0.5, 1.1), (1, 1), 'image.area'),
-    ((0.5, 0.4), (1, 1), 'image.area'), ((0.5, 1), (2, 1), 'image.aspect_ratio')])
-def test_bad_ranges_are_named(area, ratio, field):
-    with pytest.raises(InputError, match=field):
-        crops.check_ranges(area, ratio)

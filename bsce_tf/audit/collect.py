@@ -1,0 +1,66 @@
+"""What networks give for a set of images, in parts that stay when the program is killed."""
+
+import json
+
+import numpy as np
+
+from bsce_tf import files, progress
+from bsce_tf.data import records
+from bsce_tf.errors import InputError
+from bsce_tf.evaluation import forward
+
+_PART = 2**16  # images of a file, at most
+_MADE_OF = 'made_of.json'
+
+
+def arrays(folder, made_of, examples, views, compute, devices, batch_size, bad, title):
+    """Arrays of all images.
+
+    Args:
+      folder: pathlib.Path for the parts, missing or of the same computation.
+      made_of: dict of plain values: what the arrays depend on.
+      examples, views, compute, devices, batch_size, bad: see `forward.over`.
+      title: of the progress.
+
+    Returns:
+      dict of NumPy arrays `[N, …]` of what `compute` gives, and `good`, bool: False for bad images.
+
+    Raises:
+      InputError: if the folder holds parts of something else.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _check(folder / _MADE_OF, made_of)
+    parts = []
+    with progress.Bar(title, len(examples)) as bar:
+        for first in range(0, len(examples), _PART):
+            path = folder / f'{first // _PART:05d}.npz'
+            end = min(first + _PART, len(examples))
+            if path.exists():
+                bar.update(end - first)
+            else:
+                found = []
+                for batch in forward.over(examples, views, compute, devices, batch_size, bad, first,
+                                          end):
+                    found.append(batch)
+                    bar.update(len(batch['good']))
+                with files.replacing(path) as temporary:
+                    np.savez(temporary, **{name: np.concatenate([batch[name] for batch in found])
+                                           for name in found[0]})
+            with np.load(path) as file:
+                parts.append(dict(file))
+    return {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])}
+
+
+def _check(path, made_of):
+    if not path.exists():
+        files.write_json(path, made_of)
+        return
+    try:
+        found = json.loads(path.read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise InputError(f'{path}: {error}; expected JSON. Delete {path.parent} to begin '
+                         'anew.') from error
+    differing = records.differing(found, made_of)
+    if differing:
+        raise InputError(f'{path}: {", ".join(differing)} differed when it was begun; expected the '
+                         f'same as now. Delete {path.parent} to begin anew.')

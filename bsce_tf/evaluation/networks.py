@@ -1,0 +1,72 @@
+"""Trained runs → their networks, as test time wants them."""
+
+import contextlib
+
+import keras
+
+from bsce_tf.data import view
+from bsce_tf.errors import InputError
+from bsce_tf.models import classifier, network
+from bsce_tf.training import workdir
+
+
+def load(folder, scales=()):
+    """The `Network` of the run in a folder, see `of_run`.
+
+    Raises:
+      InputError: if the folder holds no trained run, or a scale is below the run's crop.
+    """
+    return of_run(workdir.read(folder), scales)
+
+
+def of_run(run, scales=(), policy=None):
+    """The `Network` of a `workdir.Run`.
+
+    Args:
+      run: the run.
+      scales: of test time; empty: the run's `tta.scales`, or else its `image.scales`.
+      policy: precision; None: the run's own.
+
+    Raises:
+      InputError: if a scale is below the run's crop.
+    """
+    image = run.config.image
+    scales = tuple(dict.fromkeys(scales or run.config.tta.scales or image.scales))
+    if min(scales) < image.size:
+        raise InputError(f'tta.scales: found {min(scales)}; expected at least image.size of '
+                         f'{run.folder}, which is {image.size}.')
+    with precision(policy or run.config.precision):
+        seen = view.of(image, run.data['channels']).at(scales)
+        return network.of(model_of(run), seen, run.config.model.features)
+
+
+def model_of(run):
+    """The whole classifier of a `workdir.Run`, with its weights, in the precision of the moment."""
+    model = classifier.make_model(run.config, len(run.class_names), run.data['channels'])
+    classifier.load_weights(model, run.weights)
+    return model
+
+
+@contextlib.contextmanager
+def precision(policy):
+    """Within the block layers are made with this dtype policy; after it with the one before."""
+    before = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_dtype_policy(before)
+
+
+def check_classes(runs):
+    """Raises InputError that names the first class in which two `workdir.Run`s differ."""
+    first, *others = runs
+    for other in others:
+        for k, (ours, theirs) in enumerate(zip(first.class_names, other.class_names, strict=False)):
+            if ours != theirs:
+                raise InputError(f"{other.folder}: class {k} is '{theirs}', and '{ours}' in "
+                                 f'{first.folder}; expected models of the same classes.')
+        if len(first.class_names) != len(other.class_names):
+            raise InputError(f'{other.folder}: has {len(other.class_names)} classes, and '
+                             f'{first.folder} {len(first.class_names)}; expected models of the '
+                             'same classes.')
