@@ -128,8 +128,8 @@ def steps_of(options):
     classifier.synchronise_batch_norm(model)
     counts = np.random.default_rng(0).integers(5, 8000, 1000)
     view = View(options.size, (options.size,))
-    return Steps(model, view, optimizers.make(model, 'sgd'),
-                 losses.by_name('bsce', class_weights.balanced(counts)), 1000,
+    return Steps(model, view, optimizers.make(model, optimizers.Settings('sgd')),
+                 losses.by_name('bsce', class_weights.balanced(counts)),
                  options.batch)
 
 

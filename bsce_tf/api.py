@@ -156,7 +156,7 @@ def train(config, folder, data=None, callbacks=(), **changes):
         of them with 'train' and, if there are, 'validation' and 'test'; see `given.splits`.
         `config.data.validation_fraction`, `imbalance` and `noise` count as ever. A run goes on with
         the same data alone.
-      callbacks: list of `keras.callbacks.Callback`, see `training.callbacks`.
+      callbacks: list of `keras.callbacks.Callback`, see `training.observers.callbacks`.
       **changes: fields of the config: `epochs=3`, `**{'loss.name': 'ce'}`.
 
     Returns:

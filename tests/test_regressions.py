@@ -60,8 +60,8 @@ def model():
 
 
 def test_an_epoch_retraces_a_step_once_for_its_short_last_batch(model):
-    made = Steps(model, View(24, (24,)), optimizers.make(model, 'sgd'),
-                 losses.by_name('ce', None), 5, 4)
+    made = Steps(model, View(24, (24,)), optimizers.make(model, optimizers.Settings('sgd')),
+                 losses.by_name('ce', None), 4)
     images, labels = np.zeros((4, 24, 24, 3), np.uint8), np.arange(4, dtype=np.int32)
     for _ in range(2):  # epochs
         made.reset()

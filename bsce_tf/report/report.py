@@ -88,7 +88,7 @@ def _detail(item, loaded, devices):
         notes.append(f'its data cannot be read, so nothing is shown of its classes and mistakes: '
                      f'{error}')
     else:
-        tau = _tau(item)
+        tau = _tau(item, devices)
         if tau:
             notes.append(f'its answers are adjusted with τ = {tau:g} (adjust.tau).')
         answers = predictions.Answers(name, examples, train,
@@ -107,12 +107,12 @@ def _detail(item, loaded, devices):
         element('p', f'{item.name}: {note}', class_='note') for note in notes])
 
 
-def _tau(item):
+def _tau(item, devices):
     """τ of the logit adjustment: as the run was evaluated, or else as its config says."""
     config = item.run.config
     if item.evaluation and 'adjust_tau' in item.evaluation:
         return item.evaluation['adjust_tau']
-    return adjust.taus(config, [item.run], strategy.of_this_machine('one', 0))[0]
+    return adjust.taus(config, [item.run], devices)[0]
 
 
 def _compare(item, split, mine):

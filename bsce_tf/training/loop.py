@@ -9,8 +9,7 @@ import numpy as np
 
 from bsce_tf import files
 from bsce_tf.errors import PreemptedError, RunError
-from bsce_tf.training import averaging, checkpoint, history, strategy, workdir
-from bsce_tf.training.schedule import plateau
+from bsce_tf.training import averaging, checkpoint, history, schedule, strategy, workdir
 
 MONITOR = 'val_mean_top1_error'
 
@@ -23,55 +22,59 @@ class Loop:
       folder: pathlib.Path of the run.
       state: a `State`, which it carries on.
       steps: a `steps.Steps`.
-      schedule: a `Schedule`.
-      swa: an `averaging.Swa` or None.
-      chief: whether this worker writes files.
-      observers: list of `observer.Observer`.
+      batches: a `batches.Batches`.
+      observers: list of `observers.Observer`.
       terminated: a `termination.Terminated`.
     """
 
-    def __init__(self, config, folder, state, steps, schedule, swa, chief, observers, terminated):
+    def __init__(self, config, folder, state, steps, batches, observers, terminated):
         self.config, self.folder, self.state, self.steps = config, folder, state, steps
-        self.schedule, self.swa, self.chief = schedule, swa, chief
-        self.observers, self.terminated = observers, terminated
+        self.batches, self.observers, self.terminated = batches, observers, terminated
+        self.schedule = schedule.of(config, batches.epoch_steps)
+        self.swa = averaging.Swa() if config.averaging.swa_epochs else None
         self._saved = time.monotonic()
         wanted = config.averaging.statistics
         self._estimates = wanted == 'estimated' or (wanted == 'auto' and bool(config.model.weights))
         self._statistics = averaging.Statistics(steps.model)
         self._untraced = steps.accumulate  # steps until TensorFlow has seen both kinds
         # Several workers can stop together alone, by what travels with the loss of a step.
-        self._alone = strategy.workers_of(steps.strategy)[1] == 1
+        worker, workers = strategy.workers_of(steps.strategy)
+        self._chief, self._alone = worker == 0, workers == 1
 
-    def run(self, batches, validation, statistics, name_images, watched=None):
+    def restore(self, arrays):
+        """Gives variables and averages the values that `save` wrote beside the state.
+
+        Raises:
+          InputError: if they are those of another network.
+        """
+        count = len(self.steps.variables)
+        checkpoint.assign(self.steps.variables, arrays[:count], self.folder / workdir.CHECKPOINTS)
+        if self.swa:
+            self.swa.count, self.swa.values = self.state.averaged, arrays[count:]
+
+    def run(self):
         """Trains to the end of the stage.
-
-        Args:
-          batches: distributed data set of training batches, from the state's position on.
-          validation: distributed data set.
-          statistics: function that gives training batches to estimate BatchNorm's statistics with.
-          name_images: function of a step of the stage that gives the names of its images.
-          watched: {name: distributed data set} of sets whose errors are only noted.
 
         Raises:
           RunError: if a loss is not finite or a file cannot be written.
           PreemptedError: after SIGTERM or Ctrl-C, when the state is saved.
         """
-        state, self._watched = self.state, watched or {}
+        state, steps = self.state, self.schedule.epoch_steps
         with self._at_once(self._told_to_stop('the last checkpoint')):
-            iterator = iter(batches)
+            iterator = iter(self.batches.training(state.epoch * steps + state.step))
         if state.epoch == state.step == 0:
             self.save()  # a stage begins with weights that its first epoch may replace
         if not state.ended(self.config):
             for observer in self.observers:
                 observer.on_begin(state)
         while not state.ended(self.config):
-            while state.step < self.schedule.epoch_steps:
-                self._step(iterator, name_images)
+            while state.step < steps:
+                self._step(iterator)
             # Of random numbers, which BatchNorm's estimation draws, too.
             states = [(v, v.numpy()) for v in self.steps.model.variables
                       if not keras.backend.is_float_dtype(v.dtype)]
             try:
-                self._end_epoch(validation, statistics)
+                self._end_epoch()
             except PreemptedError:  # the epoch's validation comes again
                 for variable, value in states:
                     variable.assign(value)
@@ -95,7 +98,7 @@ class Loop:
         place = place or f'step {self.state.total}, which is saved'
         return f'{self.folder}: told to stop; the same command goes on from {place}'
 
-    def _step(self, iterator, name_images):
+    def _step(self, iterator):
         state, steps = self.state, self.steps
         number = state.epoch * self.schedule.epoch_steps + state.step
         rate = self.schedule.rate(number, state.drops)
@@ -109,11 +112,11 @@ class Loop:
         steps.optimizer.learning_rate = rate
         with (self._at_once(self._told_to_stop('the last checkpoint')) if self._untraced
               else contextlib.nullcontext()):
-            loss, save, stop = steps.train(batch, number, self.chief and self._due(),
+            loss, save, stop = steps.train(batch, number, self._chief and self._due(),
                                            self.terminated())
         self._untraced = max(self._untraced - 1, 0)
         if not math.isfinite(loss):
-            raise self._not_finite(loss, number, rate, name_images(number))
+            raise self._not_finite(loss, number, rate)
         state.step += 1
         state.total += 1
         for observer in self.observers:
@@ -124,34 +127,33 @@ class Loop:
         if stop:
             raise self.terminated.error(self._told_to_stop())
 
-    def _end_epoch(self, validation, statistics):
+    def _end_epoch(self):
         state, steps = self.state, self.steps
         last = state.epoch * self.schedule.epoch_steps + self.schedule.epoch_steps - 1
         row = {'stage': state.stage, 'epoch': len(state.rows) + 1,
                'learning_rate': self.schedule.rate(last, state.drops), **steps.results()}
         if self._estimates:  # training does not use them, so they need not be given back
-            self._estimate(statistics)
+            self._estimate()
         with self._at_once(self._told_to_stop()):
-            row.update(self._evaluate(validation))
+            row.update(self._evaluate(self.batches.validation))
         errors = steps.val_error.correct.numpy(), steps.val_error.total.numpy()
         self._watch(row, '')
         self._keep_best('raw', row[MONITOR], row['epoch'])
         if steps.ema is not None:
-            self._evaluate_average('ema', steps.ema.values(), row, validation,
-                                   statistics if self._estimates else None)
+            self._evaluate_average('ema', steps.ema.values(), row, self._estimates)
         if self.swa and state.epoch >= self.config.epochs - self.config.averaging.swa_epochs:
             before = self.swa.count, self.swa.values
             self.swa.add(steps.model)
             try:
                 if state.epoch == self.config.epochs - 1:
-                    self._evaluate_average('swa', self.swa.values, row, validation, statistics)
+                    self._evaluate_average('swa', self.swa.values, row, True)
             except PreemptedError:  # the epoch is added when its validation comes again
                 self.swa.count, self.swa.values = before
                 raise
-        plateau(state, row[MONITOR], self.config.schedule.patience,
-                self.config.schedule.min_delta)
+        schedule.plateau(state, row[MONITOR], self.config.schedule.patience,
+                         self.config.schedule.min_delta)
         state.rows.append(row)
-        if self.chief:
+        if self._chief:
             history.write(self.folder / workdir.METRICS, state.rows)
         for observer in self.observers:
             observer.on_epoch(row, *errors)
@@ -167,32 +169,32 @@ class Loop:
 
         return self.steps.evaluate(batches, tell)
 
-    def _evaluate_average(self, kind, values, row, validation, statistics=None):
+    def _evaluate_average(self, kind, values, row, estimates):
         with averaging.swapped(self.steps.model, values):
-            self._estimate(statistics)
-            error = self._evaluate(self._stopping(validation))[MONITOR]
+            if estimates:
+                self._estimate()
+            error = self._evaluate(self._stopping(self.batches.validation))[MONITOR]
             row[f'val_{kind}_mean_top1_error'] = error
             self._watch(row, f'_{kind}')
             self._keep_best(kind, error, row['epoch'])
 
     def _watch(self, row, kind):
         """Notes the errors of the watched sets, which nothing is chosen by."""
-        for name, batches in self._watched.items():
+        for name, batches in self.batches.watched.items():
             row[f'{name}{kind}_mean_top1_error'] = self._evaluate(
                 self._stopping(batches))[MONITOR]
 
-    def _estimate(self, statistics):
-        """Estimates BatchNorm's statistics on the batches that `statistics()` gives, if any."""
-        if statistics is not None:
-            count = min(self.config.averaging.batches, self.schedule.epoch_steps)
-            self._statistics.estimate(self._stopping(statistics()), count)
+    def _estimate(self):
+        """Estimates BatchNorm's statistics on the first batches of the stage."""
+        count = min(self.config.averaging.batches, self.schedule.epoch_steps)
+        self._statistics.estimate(self._stopping(self.batches.training(0)), count)
 
     def _keep_best(self, kind, error, epoch):
         best = self.state.best
         if kind in best and error >= best[kind]['error']:
             return
         best[kind] = {'error': error, 'stage': self.state.stage, 'epoch': epoch}
-        if self.chief:
+        if self._chief:
             files.check_space(self.folder, checkpoint.space(self.steps.model.get_weights()))
             with files.replacing(self.folder / workdir.KINDS[kind]) as temporary:
                 self.steps.model.save_weights(temporary)
@@ -216,7 +218,7 @@ class Loop:
         if self.swa:
             self.state.averaged = self.swa.count
             arrays += self.swa.values
-        if self.chief:
+        if self._chief:
             checkpoint.save(self.folder / workdir.CHECKPOINTS, self.state, arrays,
                             self.config.checkpoint.keep)
         self._saved = time.monotonic()
@@ -225,9 +227,9 @@ class Loop:
         minutes = self.config.checkpoint.minutes
         return minutes > 0 and time.monotonic() - self._saved > 60 * minutes
 
-    def _not_finite(self, loss, number, rate, names):
-        path = self.folder / workdir.NOT_FINITE
-        if self.chief:
+    def _not_finite(self, loss, number, rate):
+        path, names = self.folder / workdir.NOT_FINITE, self.batches.names(number)
+        if self._chief:
             files.write_text(path, '\n'.join(names) + '\n')
         return RunError(
             f'loss: found {loss} at step {self.state.total + 1} (step {number + 1} of stage '

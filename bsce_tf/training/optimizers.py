@@ -1,5 +1,6 @@
 """config.optimizer → the optimizer; smaller learning rates for layers further from the head."""
 
+import dataclasses
 import math
 
 import keras
@@ -9,7 +10,7 @@ from bsce_tf import fields, internals
 NAMES = fields.choices('optimizer.name')
 
 
-class _Factored(internals.OwnSums):
+class _RateFactors(internals.OwnSums):
     """A variable's learning rate is the optimizer's times a factor of its own.
 
     Weight decay stays that of the optimizer's rate. Gradients come summed over the replicas, see
@@ -17,15 +18,15 @@ class _Factored(internals.OwnSums):
 
     Args:
       *args, **kwargs: of the Keras optimizer.
-      factors: {path of a variable: factor}; 1 for those not in it.
+      rate_factors: {path of a variable: factor}; 1 for those not in it.
     """
 
-    def __init__(self, *args, factors=None, **kwargs):
+    def __init__(self, *args, rate_factors=None, **kwargs):
         super().__init__(*args, **kwargs)
-        self.factors = dict(factors or {})
+        self.rate_factors = dict(rate_factors or {})
 
     def build(self, variables):
-        self._by_index = [self.factors.get(v.path, 1.0) for v in variables]
+        self._by_index = [self.rate_factors.get(v.path, 1.0) for v in variables]
         super().build(variables)
 
     def update_step(self, gradient, variable, learning_rate):
@@ -33,25 +34,24 @@ class _Factored(internals.OwnSums):
         super().update_step(gradient, variable, learning_rate * factor)
 
     def get_config(self):
-        return {**super().get_config(), 'factors': self.factors}
+        return {**super().get_config(), 'rate_factors': self.rate_factors}
 
 
 @keras.saving.register_keras_serializable('bsce_tf')
-class SGD(_Factored, keras.optimizers.SGD):
+class SGD(_RateFactors, keras.optimizers.SGD):
     """Keras's SGD with a factor for each variable."""
 
 
 @keras.saving.register_keras_serializable('bsce_tf')
-class AdamW(_Factored, keras.optimizers.AdamW):
+class AdamW(_RateFactors, keras.optimizers.AdamW):
     """Keras's AdamW with a factor for each variable."""
 
 
-def make(model, name, *, learning_rate=0.01, momentum=0.9, nesterov=False, weight_decay=0.0,
-         decay_all=False, layer_decay=1.0, clip_norm=0.0, clip_value=0.0, scale_loss=False):
-    """The optimizer of `config.optimizer` for a classifier.
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The fields of `config.optimizer`.
 
-    Args:
-      model: as `models.classifier.build` makes it.
+    Attributes:
       name: one of `NAMES`.
       learning_rate: to begin with.
       momentum, nesterov: of SGD; AdamW keeps Keras's β.
@@ -59,25 +59,48 @@ def make(model, name, *, learning_rate=0.01, momentum=0.9, nesterov=False, weigh
       decay_all: whether it is of all variables; else those with fewer than two axes have none:
         BatchNorm's γ and β, biases, GeM's p, a head's scale (He et al. 2019, "Bag of Tricks for
         Image Classification with CNNs", section 3.1, "no bias decay").
-      layer_decay: see `factors`.
+      layer_decay: see `rate_factors`.
       clip_norm: longest gradient, all variables taken together; 0: any.
       clip_value: largest entry of a gradient; 0: any.
-      scale_loss: dynamic loss scaling, for float16.
+      accumulate: steps whose mean gradient makes one update, see `steps.Steps`.
     """
-    settings = {'learning_rate': learning_rate, 'weight_decay': weight_decay or None,
-                'global_clipnorm': clip_norm or None, 'clipvalue': clip_value or None,
-                'factors': factors(model, layer_decay)}
-    if name == 'sgd':
-        optimizer = SGD(momentum=momentum, nesterov=nesterov, **settings)
+
+    name: str
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    decay_all: bool = False
+    layer_decay: float = 1.0
+    clip_norm: float = 0.0
+    clip_value: float = 0.0
+    accumulate: int = 1
+
+
+def make(model, settings, scale_loss=False):
+    """The optimizer of a classifier.
+
+    Args:
+      model: as `models.classifier.build` makes it.
+      settings: the `Settings`.
+      scale_loss: whether losses are scaled, for float16.
+    """
+    options = {'learning_rate': settings.learning_rate,
+               'global_clipnorm': settings.clip_norm or None,
+               'clipvalue': settings.clip_value or None,
+               'rate_factors': rate_factors(model, settings.layer_decay)}
+    if settings.name == 'sgd':
+        optimizer = SGD(momentum=settings.momentum, nesterov=settings.nesterov,
+                        weight_decay=settings.weight_decay or None, **options)
     else:
-        optimizer = AdamW(**settings | {'weight_decay': weight_decay})
-    if not decay_all:
+        optimizer = AdamW(weight_decay=settings.weight_decay, **options)
+    if not settings.decay_all:
         optimizer.exclude_from_weight_decay(
             [v for v in model.trainable_variables if len(v.shape) < 2])
     return keras.optimizers.LossScaleOptimizer(optimizer) if scale_loss else optimizer
 
 
-def factors(model, decay):
+def rate_factors(model, decay):
     """{path of a variable: decay^depth} for the trainable variables of a classifier.
 
     Pooling and head have depth 0, and the backbone's stages 1, 2, … from the last feature map to

@@ -56,6 +56,18 @@ class Schedule(NamedTuple):
         return rate * min((step + 1) / self.warmup_steps, 1) if self.warmup_steps else rate
 
 
+def of(config, epoch_steps):
+    """The `Schedule` of a stage.
+
+    Args:
+      config: ConfigDict of the stage.
+      epoch_steps: steps of an epoch.
+    """
+    own = {name: value for name, value in config.schedule.items() if name in Schedule._fields}
+    return Schedule(base=config.optimizer.learning_rate, steps=config.epochs * epoch_steps,
+                    epoch_steps=epoch_steps, **own)
+
+
 def plateau(state, error, patience, min_delta=0.0):
     """Counts the epochs without a new best of the stage; after `patience` of them, the rate drops.
 

@@ -22,7 +22,6 @@ class Steps:
       view: the `View` of evaluation.
       optimizer: an `optimizers.SGD`, or a LossScaleOptimizer of one.
       loss: keras Loss whose `call` gives a loss an example; what it remembers is its `state`.
-      num_classes: K.
       batch_size: global.
       jit_compile: whether XLA compiles the forward and the backward pass.
       ema: an `averaging.Ema` or None.
@@ -34,14 +33,15 @@ class Steps:
       val_loss, val_error: the same of the last evaluation.
     """
 
-    def __init__(self, model, view, optimizer, loss, num_classes, batch_size, jit_compile=False,
-                 ema=None, accumulate=1):
+    def __init__(self, model, view, optimizer, loss, batch_size, *, jit_compile=False, ema=None,
+                 accumulate=1):
         self.model, self.optimizer, self.loss, self.ema = model, optimizer, loss, ema
         self.network = network.of(model, view)
         self.strategy = tf.distribute.get_strategy()
         self.batch_size = batch_size
         self.loss_mean, self.val_loss = keras.metrics.Mean(), keras.metrics.Mean()
-        self.error, self.val_error = (metrics.MeanTop1Error(num_classes) for _ in range(2))
+        self.error, self.val_error = (metrics.MeanTop1Error(model.output.shape[-1])
+                                      for _ in range(2))
         optimizer.build(model.trainable_variables)
         self.accumulate = accumulate
         self.sums = [keras.Variable(tf.zeros(v.shape, v.dtype), trainable=False, name=f'sum_{i}')

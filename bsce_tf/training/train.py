@@ -2,6 +2,8 @@
 
 import contextlib
 import math
+import pathlib
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -9,11 +11,11 @@ import tensorflow as tf
 from absl import logging
 
 from bsce_tf import losses
-from bsce_tf.data import pipeline, prepare, view
+from bsce_tf.data import prepare
+from bsce_tf.data.examples import Splits
 from bsce_tf.data.images import augment
-from bsce_tf.data.sampler import Sampler, drawn
+from bsce_tf.data.sampler import drawn
 from bsce_tf.errors import InputError, RunError
-from bsce_tf.models import classifier
 from bsce_tf.models.classifier import make_model
 from bsce_tf.termination import Terminated
 from bsce_tf.training import (
@@ -25,17 +27,15 @@ from bsce_tf.training import (
     strategy,
     workdir,
 )
-from bsce_tf.training.callbacks import Callbacks
+from bsce_tf.training.batches import Batches
 from bsce_tf.training.loop import Loop
-from bsce_tf.training.progress import Progress
-from bsce_tf.training.schedule import Schedule
+from bsce_tf.training.observers.callbacks import Callbacks
+from bsce_tf.training.observers.progress import Progress
+from bsce_tf.training.observers.summaries import Summaries
+from bsce_tf.training.observers.tracking import Tracking
 from bsce_tf.training.state import State
 from bsce_tf.training.steps import Steps
-from bsce_tf.training.summaries import Summaries
-from bsce_tf.training.tracking import Tracking
 from bsce_tf.training.workdir import bad_images_of
-
-_STAGE_SEEDS = 1_000_003  # a prime: stages draw their own images and crops
 
 
 def train(config, folder, data=None, watch=None, callbacks=()):
@@ -52,7 +52,7 @@ def train(config, folder, data=None, watch=None, callbacks=()):
         tells; the same again when a run goes on.
       watch: {name: `Examples`} of further sets, whose errors metrics.csv gets after every epoch as
         NAME_mean_top1_error (of averaged weights NAME_ema_…, NAME_swa_…). No choice looks at them.
-      callbacks: list of `keras.callbacks.Callback`, see `callbacks.Callbacks`; of one worker alone.
+      callbacks: list of `keras.callbacks.Callback`, see `observers.callbacks`; of one worker alone.
 
     Raises:
       InputError: if the data, a field or the folder is not as expected; nothing is overwritten.
@@ -62,11 +62,45 @@ def train(config, folder, data=None, watch=None, callbacks=()):
     folder = workdir.check(folder)
     chief = strategy.is_chief(config.strategy)
     with Terminated() as terminated, workdir.locked(folder) if chief else contextlib.nullcontext():
-        _train(config, folder, data, (watch or {}, callbacks), terminated)
+        job = _begun(config, folder, data, watch or {}, callbacks, terminated)
+        with _lost_workers(job.devices):
+            _train_stages(job)
 
 
-def _train(config, folder, data, beside, terminated):
-    """`train` in a folder that this process holds; `beside` are sets to watch, and callbacks."""
+class Job(NamedTuple):
+    """What all stages of a run share.
+
+    Attributes:
+      plan: the `resume.Plan`, with the config.
+      stages: list of ConfigDicts, one a stage.
+      folder: pathlib.Path of the run.
+      data: the `examples.Splits`.
+      watch, callbacks: see `train`.
+      devices: tf.distribute.Strategy.
+      terminated: a `Terminated`.
+    """
+
+    plan: resume.Plan
+    stages: list
+    folder: pathlib.Path
+    data: Splits
+    watch: dict
+    callbacks: list
+    devices: tf.distribute.Strategy
+    terminated: Terminated
+
+    @property
+    def chief(self):
+        """Whether this worker writes the files."""
+        return strategy.workers_of(self.devices)[0] == 0
+
+    def stopping_at_once(self):
+        """A signal ends the block wherever it is: before the first step."""
+        return self.terminated.at_once(_before_a_step(self.folder))
+
+
+def _begun(config, folder, data, watch, callbacks, terminated):
+    """The `Job`, after all checks that need no network of the run itself."""
     with terminated.at_once(_before_a_step(folder)):
         plan = resume.plan(folder, config, checkpoint.newest_state(folder / workdir.CHECKPOINTS))
         config = plan.config
@@ -74,7 +108,7 @@ def _train(config, folder, data, beside, terminated):
         parts = stages.resolve(config)
         for part in parts:
             _check(part, devices)
-        if beside[1] and strategy.workers_of(devices)[1] > 1:
+        if callbacks and strategy.workers_of(devices)[1] > 1:
             raise InputError('callbacks: found some with several workers; expected none there, as '
                              'only the chief could call them.')
         set_up(config)
@@ -83,25 +117,28 @@ def _train(config, folder, data, beside, terminated):
         workdir.check_data(folder, data)
         _check_stages(parts[checkpoint.newest_state(folder / workdir.CHECKPOINTS).stage:], data)
         set_up(config)  # once more: models that were only tried have drawn numbers
-    with _lost_workers(devices):
-        with terminated.at_once(_before_a_step(folder)):
-            state, arrays = _restored(folder / workdir.CHECKPOINTS, devices)
-        if state.stage == len(parts) - 1 and state.ended(parts[-1]):
-            if plan.changes and strategy.workers_of(devices)[0] == 0:
-                resume.claim(folder, plan)
-            logging.info('%s: all epochs were done before', folder)
-            return
-        for number in range(state.stage, len(parts)):
-            if number > state.stage:
-                keras.backend.clear_session()
-                state.next_stage()
-                arrays = None
-            with devices.scope():
-                _train_stage(plan, parts[number], folder, data, state, arrays, devices,
-                             terminated, beside)
-        if terminated():  # after the last step, which asks for it, too
-            raise terminated.error(f'{folder}: told to stop; all epochs are done and saved. The '
-                                   'same command goes on with what follows')
+    return Job(plan, parts, folder, data, watch, callbacks, devices, terminated)
+
+
+def _train_stages(job):
+    """Trains from the newest checkpoint, or the beginning, to the end of the last stage."""
+    with job.stopping_at_once():
+        state, arrays = _restored(job.folder / workdir.CHECKPOINTS, job.devices)
+    if state.stage == len(job.stages) - 1 and state.ended(job.stages[-1]):
+        if job.plan.changes and job.chief:
+            resume.claim(job.folder, job.plan)
+        logging.info('%s: all epochs were done before', job.folder)
+        return
+    for number in range(state.stage, len(job.stages)):
+        if number > state.stage:
+            keras.backend.clear_session()
+            state.next_stage()
+            arrays = None
+        with job.devices.scope():
+            _train_stage(job, state, arrays)
+    if job.terminated():  # after the last step, which asks for it, too
+        raise job.terminated.error(f'{job.folder}: told to stop; all epochs are done and saved. '
+                                   'The same command goes on with what follows')
 
 
 def _before_a_step(folder):
@@ -135,94 +172,54 @@ def make_loss(config, counts):
     return losses.make(counts=counts, drawn=seen, **config.loss)
 
 
-def _train_stage(plan, config, folder, data, state, arrays, devices, terminated, beside):
-    """Trains one stage, whose config is `config`, from `state` and the arrays saved with it."""
-    bad = bad_images_of(config, folder)
-    with terminated.at_once(_before_a_step(folder)):
-        loop, arguments = _prepared(plan, config, folder, data, state, arrays, devices, terminated,
-                                    beside, bad)
-    strategy.from_chief(devices, lambda: 0)  # the folder is there: other workers may write, too
+def _train_stage(job, state, arrays):
+    """Trains the stage of `state` from there, and from the arrays saved with it."""
+    config = job.stages[state.stage]
+    bad = bad_images_of(config, job.folder)
+    with job.stopping_at_once():
+        loop = _prepared(job, config, state, arrays, bad)
+    # the folder is there: other workers may write, too
+    strategy.from_chief(job.devices, lambda: 0)
     with bad.raising(), contextlib.ExitStack() as stack:
         for observer in loop.observers:
             stack.push(observer.close)
-        loop.run(*arguments)
+        loop.run()
 
 
-def _prepared(plan, config, folder, data, state, arrays, devices, terminated, beside, bad):
-    """(`Loop` of a stage, arguments of its `run`)."""
-    watch, callbacks = beside
-    worker, _ = strategy.workers_of(devices)
-    model, steps = _build(config, folder, data, state, arrays)
-    if worker == 0:
-        resume.claim(folder, plan)  # only now: a bad field leaves no trace
-        workdir.describe(folder, data)
-    swa = averaging.Swa() if config.averaging.swa_epochs else None
-    if arrays is not None:
-        count = len(steps.variables)
-        checkpoint.assign(steps.variables, arrays[:count], folder / workdir.CHECKPOINTS)
-        if swa:
-            swa.count, swa.values = state.averaged, arrays[count:]
-    seed = (config.seed + _STAGE_SEEDS * state.stage) % 2**31
-    sampler = Sampler(data.train.labels, data.train.num_classes, seed, config.sampler.gamma,
-                      config.sampler.cap)
-    epoch_steps = config.steps or max(sampler.epoch_size // config.batch_size, 1)
-
-    def batches(start):
-        return strategy.distribute(devices, lambda shard: _training_batches(
-            config, data.train, sampler, seed, start, bad, shard))
-
-    def name_images(step):
-        positions = tf.range(config.batch_size, dtype=tf.int64) + step * config.batch_size
-        return [data.train.name(i) for i in sampler(positions).numpy()]
-
+def _prepared(job, config, state, arrays, bad):
+    """The `Loop` of a stage."""
+    folder, data, weights = job.folder, job.data, None
+    if arrays is None:
+        weights = workdir.read(folder).weights if state.stage else config.model.weights
+    batches = Batches(config, state.stage, data, job.watch, job.devices, bad)
+    steps = _build(config, data.train, batches.view, weights)
     observers = []
-    if worker == 0:
-        _announce(config, folder, data, state, model, epoch_steps, devices)
-        observers = _observers(plan.config, config, folder, epoch_steps, len(data.validation))
-        if callbacks:
-            observers.append(Callbacks(callbacks, model, config.epochs, epoch_steps))
-    loop = Loop(config, folder, state, steps, _schedule(config, epoch_steps), swa, worker == 0,
-                observers, terminated)
-
-    def evaluated(examples):
-        return strategy.distribute(devices, lambda shard: pipeline.evaluation(
-            examples, [steps.network.view], config.batch_size, bad, shard=shard,
-            full=devices.num_replicas_in_sync > 1))
-
-    return loop, (batches(state.epoch * epoch_steps + state.step), evaluated(data.validation),
-                  lambda: batches(0), name_images,
-                  {name: evaluated(examples) for name, examples in watch.items()})
+    if job.chief:
+        resume.claim(folder, job.plan)  # only now: a bad field leaves no trace
+        workdir.describe(folder, data)
+        _announce(job, config, state, steps.model, batches.epoch_steps)
+        observers = _observers(job, config, steps.model, batches.epoch_steps)
+    loop = Loop(config, folder, state, steps, batches, observers, job.terminated)
+    if arrays is not None:
+        loop.restore(arrays)
+    return loop
 
 
-def _build(config, folder, data, state, arrays):
-    """(model, `Steps`) of a stage; weights from a checkpoint are not loaded yet."""
-    first = config.model.weights if state.stage == 0 and arrays is None else ''
-    model = make_model(config, data.train.num_classes, data.train.channels, first or None)
-    if state.stage and arrays is None:
-        best = workdir.read(folder).weights
-        classifier.load_weights(model, best, new_head=True)
+def _build(config, examples, seen, weights):
+    """The `Steps` of a stage.
+
+    Args:
+      config: ConfigDict of the stage.
+      examples: the training `Examples`.
+      seen: the `View` of validation.
+      weights: to begin with, see `classifier.build`.
+    """
+    model = make_model(config, examples.num_classes, examples.channels, weights)
+    settings = optimizers.Settings(**config.optimizer)
+    optimizer = optimizers.make(model, settings, scale_loss=config.precision == 'mixed_float16')
     ema = averaging.Ema(model, config.averaging.ema) if config.averaging.ema else None
-    settings = dict(config.optimizer)
-    accumulate = settings.pop('accumulate')
-    optimizer = optimizers.make(model, **settings, scale_loss=config.precision == 'mixed_float16')
-    seen = view.of(config.image, data.train.channels).at((config.image.eval_scale,))
-    return model, Steps(model, seen, optimizer, make_loss(config, data.train.counts),
-                        data.train.num_classes, config.batch_size, config.jit_compile, ema,
-                        accumulate)
-
-
-def _training_batches(config, examples, sampler, seed, start, bad, shard):
-    return pipeline.training(
-        examples, sampler, view.of(config.image, examples.channels), batch_size=config.batch_size,
-        augmentation=augment.Augmentation(**config.augment), seed=seed, start=start, shard=shard,
-        bad=bad, numbered=losses.row(config.loss.name).numbered)
-
-
-def _schedule(config, epoch_steps):
-    fields = {name: value for name, value in config.schedule.items()
-              if name in Schedule._fields}
-    return Schedule(base=config.optimizer.learning_rate, steps=config.epochs * epoch_steps,
-                    epoch_steps=epoch_steps, **fields)
+    return Steps(model, seen, optimizer, make_loss(config, examples.counts), config.batch_size,
+                 jit_compile=config.jit_compile, ema=ema, accumulate=settings.accumulate)
 
 
 def _restored(checkpoints, devices):
@@ -240,20 +237,23 @@ def _restored(checkpoints, devices):
     return found[1:]
 
 
-def _observers(run, config, folder, epoch_steps, validation_images):
-    batches = math.ceil(validation_images / config.batch_size)
+def _observers(job, config, model, epoch_steps):
+    batches = math.ceil(len(job.data.validation) / config.batch_size)
     observers = [Progress(config.epochs, epoch_steps, batches),
-                 Summaries(folder / workdir.TENSORBOARD)]
+                 Summaries(job.folder / workdir.TENSORBOARD)]
     if config.tracking != 'none':
-        observers.append(Tracking(config.tracking, folder, run.to_dict()))
+        observers.append(Tracking(config.tracking, job.folder, job.plan.config.to_dict()))
+    if job.callbacks:
+        observers.append(Callbacks(job.callbacks, model, config.epochs, epoch_steps))
     return observers
 
 
-def _announce(config, folder, data, state, model, epoch_steps, devices):
+def _announce(job, config, state, model, epoch_steps):
     """One line on what is about to run."""
+    data, devices = job.data, job.devices
     kinds = sorted({device.rsplit('/', 1)[-1].removeprefix('device:').split(':')[0]
                     for device in devices.extended.worker_devices})
-    print(f'{folder}: stage {state.stage}, {config.loss.name}, {config.model.backbone}, '
+    print(f'{job.folder}: stage {state.stage}, {config.loss.name}, {config.model.backbone}, '
           f'{model.count_params():,} parameters; {len(data.train):,} training and '
           f'{len(data.validation):,} validation images, {data.train.num_classes:,} classes; '
           f'{devices.num_replicas_in_sync} × {"/".join(kinds)}, batch {config.batch_size}, '

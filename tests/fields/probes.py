@@ -20,16 +20,17 @@ from tensorflow.python.framework import config as tf_config  # no public way to 
 
 from bsce_tf.audit import audit, judges, rounds, top_probabilities
 from bsce_tf.catalogue import pack, verify
-from bsce_tf.data import pipeline, prepare
-from bsce_tf.data.sampler import Sampler
+from bsce_tf.data import prepare
 from bsce_tf.data.sources import index_cache
+from bsce_tf.data.view import View
 from bsce_tf.evaluation import adjust, networks
 from bsce_tf.evaluation.evaluate import evaluate
 from bsce_tf.evaluation.predict import predict
 from bsce_tf.report.report import report
 from bsce_tf.serving import export
 from bsce_tf.termination import Terminated
-from bsce_tf.training import averaging, resume, stages, strategy, train, workdir
+from bsce_tf.training import averaging, resume, schedule, stages, strategy, train, workdir
+from bsce_tf.training.batches import Batches
 from bsce_tf.training.loop import Loop
 from bsce_tf.training.state import State
 from tests.data.pictures import encoded, picture
@@ -123,22 +124,19 @@ def bad(config, place):
     return found.on_error, found.max_fraction, found.max_pixels
 
 
+def _batches(config):
+    return Batches(part_of(config), 0, prepare.load(**config.data, seed=config.seed), {},
+                   tf.distribute.get_strategy(), train.bad_images_of(config, None))
+
+
 def batch(config, place):
     """The first training batch, whose images are pixels and order, crop and augmentation."""
-    part = part_of(config)
-    examples = prepare.load(**config.data, seed=config.seed).train
-    sampler = Sampler(examples.labels, examples.num_classes, part.seed, part.sampler.gamma,
-                      part.sampler.cap)
-    batches = train._training_batches(part, examples, sampler, part.seed, 0,
-                                      train.bad_images_of(part, None), (0, 1))
-    return [np.asarray(value).tobytes() for value in tf.nest.flatten(next(iter(batches)))]
+    found = next(iter(_batches(config).training(0)))
+    return [np.asarray(value).tobytes() for value in tf.nest.flatten(found)]
 
 
 def validation(config, place):
-    seen = _built(config)[1].network.view
-    examples = prepare.load(**config.data, seed=config.seed).validation
-    batches = pipeline.evaluation(examples, [seen], config.batch_size)
-    return next(iter(batches)).crops[0].numpy().tobytes()
+    return next(iter(_batches(config).validation)).crops[0].numpy().tobytes()
 
 
 def loss(config, place):
@@ -186,31 +184,31 @@ def devices(config, place):
 def _built(config):
     train.set_up(config)
     examples = types.SimpleNamespace(num_classes=3, channels=3, counts=COUNTS)
-    return train._build(part_of(config), None, types.SimpleNamespace(train=examples), State(), None)
+    return train._build(part_of(config), examples, View(16, (16,)), None)
 
 
 def weights(config, place):
-    return [w.tolist() for w in _built(config)[0].get_weights()]
+    return [w.tolist() for w in _built(config).model.get_weights()]
 
 
 def update(config, place):
     """Weights after two steps of the optimizer, with gradients that are the same for all."""
-    model, steps = _built(config)
+    steps = _built(config)
+    variables = steps.model.trainable_variables
     for scale in (3.0, -1.0):
-        variables = model.trainable_variables
         steps.optimizer.apply([tf.fill(v.shape, scale) * (1 + v) for v in variables], variables)
-    return [v.numpy().tolist() for v in model.trainable_variables]
+    return [v.numpy().tolist() for v in variables]
 
 
 def steps(config, place):
-    made = _built(config)[1]
+    made = _built(config)
     return (made.accumulate, len(made.sums), type(made._gradients_of).__name__,
             made.ema is not None)
 
 
 def rates(config, place):
-    schedule = train._schedule(part_of(config), 4)
-    return [schedule.rate(step, drops) for step in range(16) for drops in (0, 2)]
+    found = schedule.of(part_of(config), 4)
+    return [found.rate(step, drops) for step in range(16) for drops in (0, 2)]
 
 
 class _Steps:
@@ -243,8 +241,9 @@ def loop(config, place):
     folder = place / 'loop' / str(len(list((place / 'loop').glob('*'))))
     folder.mkdir(parents=True)
     part = part_of(config)
-    Loop(part, folder, State(), _Steps(), train._schedule(part, 4), None, True, [],
-         Terminated()).run(itertools.repeat((tf.zeros([4]),)), [], None, None)
+    batches = types.SimpleNamespace(epoch_steps=4, validation=[], watched={},
+                                    training=lambda start: itertools.repeat((tf.zeros([4]),)))
+    Loop(part, folder, State(), _Steps(), batches, [], Terminated()).run()
     return ((folder / 'metrics.csv').read_text(),
             sorted(path.name for path in (folder / 'checkpoints').iterdir()))
 
@@ -269,7 +268,9 @@ def number_of_stages(config, place):
 
 
 def tracked(config, place):
-    found = train._observers(config, config, place, 4, 48)
+    job = types.SimpleNamespace(plan=types.SimpleNamespace(config=config), folder=place,
+                                data=prepare.load('generated'), callbacks=())
+    found = train._observers(job, config, None, 4)
     return [type(observer).__name__ for observer in found]
 
 

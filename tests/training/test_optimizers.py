@@ -20,9 +20,9 @@ def depth(path):
 
 def test_factors_fall_with_the_depth():
     model = build()
-    factors = optimizers.factors(model, 0.5)
+    factors = optimizers.rate_factors(model, 0.5)
     assert factors == {v.path: 0.5 ** depth(v.path) for v in model.trainable_variables}
-    assert set(optimizers.factors(model, 1.0).values()) == {1.0}
+    assert set(optimizers.rate_factors(model, 1.0).values()) == {1.0}
 
 
 def test_squeezed_maps_belong_to_the_stage_around_them():
@@ -34,7 +34,7 @@ def test_squeezed_maps_belong_to_the_stage_around_them():
     x = keras.layers.Conv2D(4, 3, 4, 'same', name='b')(inner(images))
     backbone = keras.Model(images, x)
     outputs = keras.layers.Flatten()(backbone(images))
-    factors = optimizers.factors(keras.Model(images, outputs), 0.1)
+    factors = optimizers.rate_factors(keras.Model(images, outputs), 0.1)
     assert factors['a/kernel'] == factors['gate/kernel'] == pytest.approx(0.1**3)
     assert factors['b/kernel'] == pytest.approx(0.1)
 
@@ -42,7 +42,7 @@ def test_squeezed_maps_belong_to_the_stage_around_them():
 @pytest.mark.parametrize('momentum', [0.0, 0.9])
 def test_a_variable_moves_by_its_own_rate(momentum):
     model = build()
-    optimizer = optimizers.SGD(0.1, momentum, factors=optimizers.factors(model, 0.5))
+    optimizer = optimizers.SGD(0.1, momentum, rate_factors=optimizers.rate_factors(model, 0.5))
     before = [v.numpy() for v in model.trainable_variables]
     gradients = [tf.ones(v.shape) for v in model.trainable_variables]
     tf.function(lambda: optimizer.apply(gradients, model.trainable_variables))()
@@ -69,7 +69,7 @@ def test_with_float16_and_two_replicas():
     with strategy.create('mirrored', 2).scope():
         model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, name='a'),
                                   keras.layers.Dense(2, name='b', dtype='float32')])
-        model.compile(optimizers.SGD(0.1, factors=dict.fromkeys(
+        model.compile(optimizers.SGD(0.1, rate_factors=dict.fromkeys(
             [v.path for v in model.layers[0].weights], 0.0)), 'mse')
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
     before = model.get_weights()
@@ -84,8 +84,8 @@ def test_weight_decay_leaves_out_what_is_no_kernel(name, replicas, decay_all):
     devices = strategy.create('mirrored' if replicas > 1 else 'one', replicas)
     with devices.scope():
         model = classifier.build('small_resnet', 5, image_size=24, pooling='gem', head='cosine')
-        optimizer = optimizers.make(model, name, learning_rate=0.1, weight_decay=0.5,
-                                    decay_all=decay_all)
+        optimizer = optimizers.make(model, optimizers.Settings(
+            name, learning_rate=0.1, weight_decay=0.5, decay_all=decay_all))
         optimizer.build(model.trainable_variables)
     rng = np.random.default_rng(0)
     for variable in model.trainable_variables:
@@ -104,7 +104,7 @@ def test_weight_decay_leaves_out_what_is_no_kernel(name, replicas, decay_all):
 
 
 def test_config_round_trip():
-    optimizer = optimizers.SGD(0.2, factors={'a': 0.5})
+    optimizer = optimizers.SGD(0.2, rate_factors={'a': 0.5})
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     assert type(again) is optimizers.SGD
-    assert again.factors == {'a': 0.5}
+    assert again.rate_factors == {'a': 0.5}

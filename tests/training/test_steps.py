@@ -16,14 +16,16 @@ IMAGES = RNG.integers(0, 255, (8, 24, 24, 3), np.uint8)
 LABELS = RNG.integers(0, CLASSES, 8).astype('int32')
 
 
-def steps_of(batch_size=8, jit=False, name='sgd', accumulate=1, alpha=0.4, ema=0, **options):
+def steps_of(batch_size=8, jit=False, name='sgd', accumulate=1, alpha=0.4, ema=0, scale_loss=False,
+             **options):
     keras.utils.set_random_seed(1)
     model = classifier.build('small_resnet', CLASSES, image_size=24)
     classifier.synchronise_batch_norm(model)
-    optimizer = optimizers.make(model, name, learning_rate=0.1, **options)
+    settings = optimizers.Settings(name, learning_rate=0.1, **options)
+    optimizer = optimizers.make(model, settings, scale_loss)
     loss = losses.by_name('bsce', class_weights=np.linspace(0.5, 2, CLASSES), alpha=alpha)
-    return Steps(model, View(24, (24,)), optimizer, loss, CLASSES, batch_size, jit,
-                 averaging.Ema(model, ema) if ema else None, accumulate)
+    return Steps(model, View(24, (24,)), optimizer, loss, batch_size, jit_compile=jit,
+                 ema=averaging.Ema(model, ema) if ema else None, accumulate=accumulate)
 
 
 def evaluated(size, weights=None):

@@ -2,7 +2,7 @@ import types
 
 import pytest
 
-from bsce_tf.training import progress
+from bsce_tf.training.observers import progress
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import keras
 
-from bsce_tf.training.observer import Observer
+from bsce_tf.training.observers.observer import Observer
 
 
 class Callbacks(Observer):

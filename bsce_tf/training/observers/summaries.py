@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from bsce_tf.training.observer import Observer
+from bsce_tf.training.observers.observer import Observer
 
 _IMAGES = 16
 

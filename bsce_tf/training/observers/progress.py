@@ -5,7 +5,7 @@ import time
 from tqdm import tqdm
 
 from bsce_tf import progress
-from bsce_tf.training.observer import Observer
+from bsce_tf.training.observers.observer import Observer
 
 _FIRST = 100  # steps after which the time of an epoch can be told
 

@@ -7,7 +7,7 @@ import types
 import pytest
 
 from bsce_tf.errors import InputError, PreemptedError, RunError
-from bsce_tf.training.tracking import Tracking
+from bsce_tf.training.observers.tracking import Tracking
 
 ROWS = [{'epoch': 1, 'loss': 0.5}, {'epoch': 2, 'loss': 0.4}]
 

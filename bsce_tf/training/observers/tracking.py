@@ -5,7 +5,7 @@ import importlib
 from bsce_tf import fields, files
 from bsce_tf.errors import InputError, PreemptedError
 from bsce_tf.fields import stored
-from bsce_tf.training.observer import Observer
+from bsce_tf.training.observers.observer import Observer
 
 NAMES = fields.choices('tracking')
 
