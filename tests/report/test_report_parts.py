@@ -83,7 +83,7 @@ def test_predictions_that_were_kept_are_not_those_of_images_that_were_replaced(t
                         root=str(tmp_path))
     run = types.SimpleNamespace(config=dict.fromkeys(('image', 'model', 'data', 'precision')),
                                 weights=tmp_path / 'weights')
-    mark = predictions._mark(run, examples)
-    assert predictions._mark(run, examples) == mark
+    mark = predictions._mark(run, examples, 0.0)
+    assert predictions._mark(run, examples, 0.0) == mark
     (tmp_path / '2.png').write_bytes(b'other')
-    assert predictions._mark(run, examples) != mark
+    assert predictions._mark(run, examples, 0.0) != mark
