@@ -18,7 +18,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from bsce_tf import config_check, recipes
+from bsce_tf import config_check, fields, recipes
 from bsce_tf.data import bad_images, given, prepare
 from bsce_tf.evaluation import adjust, evaluate, networks, predictors, run_config
 from bsce_tf.serving import export
@@ -131,6 +131,7 @@ class Run:
         return export.export(self._config('export', changes), self.folder)
 
     def _config(self, mode, changes):
+        changes = {fields.current(name): value for name, value in changes.items()}
         given = recipes.defaults()
         recipes.change(given, changes)
         flag = types.SimpleNamespace(override_values=changes, present=False)

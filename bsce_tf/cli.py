@@ -119,7 +119,8 @@ def main(arguments):
         from bsce_tf import config_check  # TensorFlow loads here, after the flags proved right
         from bsce_tf.evaluation import run_config
         logging.getLogger('tensorflow').addFilter(_is_news)
-        config = run_config.resolve(values.mode, values.config, workdir, values['config'])
+        config = recipes.with_current_names(values.config)
+        config = run_config.resolve(values.mode, config, workdir, values['config'])
         config_check.check(config, values.mode)
         for step in MODES[values.mode].steps:
             module, function = step.split(':')
@@ -194,7 +195,7 @@ def _parse(arguments):
     """The flags; every mistake in them becomes an InputError."""
     values = flags.FlagValues()
     values.append_flag_values(flags.FLAGS)  # absl's own, as --verbosity
-    arguments = _with_paths(arguments)
+    arguments = [_with_current_name(argument) for argument in _with_paths(arguments)]
     try:
         config_flags.DEFINE_config_file(
             'config', str(recipes.find(_DEFAULT)), 'Config.', values, sys_argv=arguments)
@@ -227,6 +228,14 @@ def _with_paths(arguments):
         elif i + 1 < len(arguments):
             arguments[i + 1] = _path(arguments[i + 1])
     return arguments
+
+
+def _with_current_name(argument):
+    """The argument with the name that a field has now."""
+    flag, equals, value = argument.partition('=')
+    dashes, config, name = flag.partition('config.')
+    return f'{dashes}{config}{fields.current(name)}{equals}{value}' if config and dashes in (
+        '-', '--') else argument
 
 
 def _path(config):

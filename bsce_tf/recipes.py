@@ -72,9 +72,20 @@ def load(config):
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-        return module.get_config(*[words] if words else [])
+        return with_current_names(module.get_config(*[words] if words else []))
     except Exception as error:  # a config file is Python: it may raise anything
         raise InputError(f'{path}: {error}') from error
+
+
+def with_current_names(config):
+    """The ConfigDict itself; what a file set by a field's older name is the field's value now."""
+    for old in fields.RENAMED:
+        block, _, last = old.rpartition('.')
+        if last in config.get(block, {}):
+            with config.unlocked(), config.ignore_type():
+                config.update_from_flattened_dict({fields.current(old): config[block][last]})
+                del config[block][last]
+    return config
 
 
 def unknown_word(word, known):
@@ -98,6 +109,7 @@ def change(config, changes):
     Raises:
       InputError: for an unknown field or a value that it does not accept.
     """
+    changes = {fields.current(name): value for name, value in changes.items()}
     for name, value in changes.items():
         fields.check(name, value, 'config.')
     with config.ignore_type():

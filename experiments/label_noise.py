@@ -143,7 +143,8 @@ def _row(config, folder):
                for when, row in (('before', plain), ('after', cleaned))
                for group in GROUPS[1:]},
             'images': len(train), 'folds': config.audit.folds, 'score': config.audit.score,
-            'rule': config.audit.rule, 'below': config.audit.below, 'epochs': config.epochs,
+            'rule': config.audit.rule, 'below': config.audit.threshold_factor,
+            'epochs': config.epochs,
             'seconds': round(seconds, 1), **provenance()}
 
 

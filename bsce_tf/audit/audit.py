@@ -135,10 +135,10 @@ def find(train, sparse, networks, fields):
     sure = sparse.judged & (guess.classes == suggested)
     # Where a network hardly knows a class, it doubts right labels too: to leave, an image must be
     # doubted more than the others of its class, and be more probably wrong than right.
-    leaving = (listed & (sparse.given < fields.below * limits[labels])
+    leaving = (listed & (sparse.given < fields.threshold_factor * limits[labels])
                & (judged.wrong >= 0.5) & judged.known[labels] & judged.known[suggested])
     decision = cleaning.decide(labels, leaving, scores, suggested, sure, size, fields.rule,
-                               fields.keep)
+                               fields.min_images_per_class)
     joint = confident.joint(labels, guess.classes, size)
     rates = _rates(train, judged)
     return Result(train, scores, listed, suggested, sure, decision, rates,
@@ -177,7 +177,8 @@ def summary(result, fields):
         'noise_interval': None if weak else list(map(float, result.interval)),
         **{name: int(mark.sum()) for name, mark in marks.items()},
         'uncertain': result.uncertain,
-        **{name: fields[name] for name in ('score', 'rule', 'below', 'keep')},
+        **{name: fields[name] for name in ('score', 'rule', 'threshold_factor',
+                                           'min_images_per_class')},
         'groups': cleaning.group_sums(labels, metrics.class_groups(counts), len(names), marks),
         'classes': {name: {'images': int(counts[k]),
                            'noise': None if weak else round(float(result.rates[k]), 6),

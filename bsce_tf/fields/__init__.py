@@ -4,9 +4,11 @@ import difflib
 
 from bsce_tf.errors import InputError, alike
 from bsce_tf.fields.field import OF_AUDIT, OF_ROUNDS, OF_RUN, VERSION
+from bsce_tf.fields.renamed import RENAMED, current
 from bsce_tf.fields.table import TABLE
 
-__all__ = ['OF_AUDIT', 'OF_ROUNDS', 'OF_RUN', 'TABLE', 'VERSION', 'check', 'choices']
+__all__ = ['OF_AUDIT', 'OF_ROUNDS', 'OF_RUN', 'RENAMED', 'TABLE', 'VERSION', 'check', 'choices',
+           'current']
 
 
 def check(name, value, prefix=''):

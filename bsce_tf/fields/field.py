@@ -19,7 +19,7 @@ OF_ROUNDS = (FIXED, BOUNDED, DATA, AUDIT, ROUNDS)
 
 # Of config.json. Count it up when the meaning of a field changes or one goes: then an earlier
 # program refuses the run, and `Field.old` holds for what was written before.
-VERSION = 3
+VERSION = 4
 
 
 class Field(NamedTuple):

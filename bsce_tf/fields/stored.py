@@ -2,6 +2,7 @@
 
 from bsce_tf.errors import InputError
 from bsce_tf.fields.field import VERSION
+from bsce_tf.fields.renamed import current
 from bsce_tf.fields.table import TABLE
 
 
@@ -33,7 +34,7 @@ def complete(stored, origin):
     Raises:
       InputError: if it is of a later version, or has a field that this one does not know.
     """
-    found = flat(tuples(stored))
+    found = {current(name): value for name, value in flat(tuples(stored)).items()}
     if version(stored) > VERSION:
         raise InputError(f'{origin}: found fields of version {version(stored)}; expected at most '
                          f'{VERSION}, which this program knows: take a newer one.')

@@ -281,10 +281,11 @@ TABLE = {
     'audit.rule': Field('drop', one_of('drop', 'relabel'),
         'What becomes of listed images: drop them, or relabel them where the '
         'suggestion is sure.', ROUNDS),
-    'audit.below': Field(0.5, number(0, open_low=True),
+    'audit.threshold_factor': Field(0.5, number(0, open_low=True),
         'A listed image leaves only where its label is less probable than this × the mean of its'
         ' class. 1000: every listed image leaves.', ROUNDS),
-    'audit.keep': Field(5, integer(1), 'Images that every class keeps at least.', ROUNDS),
+    'audit.min_images_per_class': Field(5, integer(1),
+        'Images that every class keeps at least.', ROUNDS),
     'audit.rounds': Field(1, integer(1), 'clean_train: rounds of audit and training.', LATER),
     'audit.duplicate_similarity': Field(0.98, number(0, 1),
         'Least cosine of the features of near-duplicates. 0: no search.', LATER),

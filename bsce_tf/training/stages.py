@@ -46,7 +46,8 @@ def check_length(config, epoch_steps):
 
 def _stage(config, number, changes):
     stage = config.copy_and_resolve_references()
-    for name, value in changes.items():
+    for given, value in changes.items():
+        name = fields.current(given)
         if not _may_change(name):
             known = '' if name in fields.TABLE else alike(name, filter(_may_change, fields.TABLE))
             raise InputError(f"config.stages[{number}]: found '{name}'{known}; expected fields of "

@@ -30,7 +30,7 @@ def settings(**fields):
     config = importlib.import_module('configs.smoke').get_config()
     config.update_from_flattened_dict({
         'audit.folds': 2, 'audit.top_k': 4, 'epochs': 6, 'batch_size': 12, 'data.noise': 0.3,
-        'audit.duplicate_similarity': 0.0, 'audit.below': 1000.0, **fields})
+        'audit.duplicate_similarity': 0.0, 'audit.threshold_factor': 1000.0, **fields})
     return config
 
 
@@ -133,7 +133,8 @@ def test_another_rule_needs_no_training(cleaned, tmp_path, monkeypatch):
     before = json.loads((folder / audit.SUMMARY).read_text())
     _no_training(monkeypatch)
     monkeypatch.setattr(judges, '_train', lambda *_: None)
-    result = audit.audit(settings(**{'audit.rule': 'relabel', 'audit.keep': 2}), folder)
+    result = audit.audit(settings(**{'audit.rule': 'relabel',
+                                     'audit.min_images_per_class': 2}), folder)
     told = json.loads((folder / audit.SUMMARY).read_text())
     assert told['relabelled'] > 0
     assert told['dropped'] + told['relabelled'] >= before['dropped']
@@ -153,7 +154,8 @@ def test_images_leave_only_below_a_part_of_their_class_mean(cleaned, tmp_path, m
         scores, labels, dropped = file['score'], file['given'], file['dropped']
     ratio = scores / np.array([scores[labels == k].mean() for k in range(6)])[labels]
     below = float(np.median(ratio[dropped]))
-    result = audit.audit(settings(**{'audit.below': below, 'audit.keep': 1}), folder)
+    result = audit.audit(settings(**{'audit.threshold_factor': below,
+                                     'audit.min_images_per_class': 1}), folder)
     probably = result.quality.wrong >= 0.5
     assert (result.listed & probably & (ratio > below)).any()
     np.testing.assert_array_equal(result.decision.dropped,
@@ -372,8 +374,8 @@ def test_rounds_go_on_each_from_what_the_last_one_left(cleaned, monkeypatch):
     np.testing.assert_array_equal(second.images, given.images)
     _no_training(monkeypatch)
     assert rounds.clean_train(settings(**{'audit.rounds': 2}), cleaned) == found
-    with pytest.raises(InputError, match='audit.keep is 5 there and 4 now'):
-        rounds.clean_train(settings(**{'audit.keep': 4}), cleaned)
+    with pytest.raises(InputError, match='audit.min_images_per_class is 5 there and 4 now'):
+        rounds.clean_train(settings(**{'audit.min_images_per_class': 4}), cleaned)
 
 
 def test_a_folder_with_an_audit_alone_becomes_a_page(cleaned):

@@ -155,8 +155,8 @@ ROWS = {
     'audit.top_k': (3, probes.judged, {}),
     'audit.score': ('normalized_margin', probes.decided, {}),
     'audit.rule': ('relabel', probes.decided, {}),
-    'audit.below': (0.1, probes.decided, {}),
-    'audit.keep': (23, probes.decided, {'audit.below': 1000.0}),
+    'audit.threshold_factor': (0.1, probes.decided, {}),
+    'audit.min_images_per_class': (23, probes.decided, {'audit.threshold_factor': 1000.0}),
     'audit.rounds': (2, probes.cleaned, {}),
     'audit.duplicate_similarity': (0.0, probes.audited, {}),
 

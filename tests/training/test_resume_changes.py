@@ -123,7 +123,8 @@ FREE = {'strategy': 'one', 'replicas': 2, 'deterministic': False, 'jit_compile':
         'data.root': 'x', 'data.train': 'x', 'data.cache': 'x', 'data.on_error': 'skip',
         'data.max_pixels': 0, 'checkpoint.steps': 1, 'checkpoint.minutes': 1.0,
         'checkpoint.keep': 3, 'tracking': 'mlflow', 'tta.scales': (40,), 'report.pairs': 1,
-        'export.name': 'x', 'predict.top_k': 2, 'audit.below': 0.4, 'averaging.select': 'best'}
+        'export.name': 'x', 'predict.top_k': 2, 'audit.threshold_factor': 0.4,
+        'averaging.select': 'best'}
 
 
 @pytest.mark.parametrize('name', FREE)
@@ -164,7 +165,7 @@ def test_audits_and_rounds_keep_more_fields(tmp_path):
     folder, config = tmp_path / 'audit', smoke(epochs=5)
     resume.claim(folder, resume.plan(folder, config))
     for name, value, audit, rounds in (
-            ('audit.folds', 3, True, True), ('audit.below', 0.3, False, True),
+            ('audit.folds', 3, True, True), ('audit.threshold_factor', 0.3, False, True),
             ('epochs', 9, True, True), ('tta.scales', (40,), True, True),
             ('audit.rounds', 2, False, False), ('data.clean', 'x', False, True)):
         wanted = config.copy_and_resolve_references()
