@@ -126,7 +126,7 @@ def bad(config, place):
 
 def _batches(config):
     return Batches(part_of(config), 0, prepare.load(**config.data, seed=config.seed), {},
-                   tf.distribute.get_strategy(), train.bad_images_of(config, None))
+                   strategy.of_this_machine('one', 0), train.bad_images_of(config, None))
 
 
 def batch(config, place):
@@ -184,7 +184,8 @@ def devices(config, place):
 def _built(config):
     train.set_up(config)
     examples = types.SimpleNamespace(num_classes=3, channels=3, counts=COUNTS)
-    return train._build(part_of(config), examples, View(16, (16,)), None)
+    part = part_of(config)
+    return train._build(part, examples, View(16, (16,)), part.model.weights)
 
 
 def weights(config, place):
