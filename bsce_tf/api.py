@@ -99,7 +99,8 @@ class Run:
         """
         examples = given.unlabelled(images)
         bad = bad_images.BadImages(max_pixels=self.config.data.max_pixels)
-        found = list(self._predictor(top_k).answers(examples, batch_size, bad))
+        self._predictor.top_k = min(top_k, len(self.class_names))
+        found = list(self._predictor.answers(examples, batch_size, bad))
         return Predictions(np.concatenate([part.classes for part in found]).astype(str),
                            np.concatenate([part.scores for part in found]))
 
@@ -137,10 +138,10 @@ class Run:
         flag = types.SimpleNamespace(override_values=changes, present=False)
         return run_config.resolve(mode, given, str(self.folder), flag)
 
-    @functools.lru_cache(maxsize=1)  # noqa: B019 - one network, as long as the run is in use
-    def _predictor(self, top_k):
+    @functools.cached_property
+    def _predictor(self):
         devices = strategy.of_this_machine('one', 0)
-        return predictors.Runs([self._run], (), top_k, devices,
+        return predictors.Runs([self._run], (), 1, devices,
                                adjust.taus(self.config, [self._run], devices))
 
 

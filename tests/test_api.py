@@ -46,6 +46,11 @@ def test_arrays_and_files_have_the_same_answers(run, tmp_path):
     assert one.classes.shape == one.scores.shape == (3, 2)
     assert (one.classes == other.classes).all()
     np.testing.assert_allclose(one.scores, other.scores, rtol=1e-5)
+    network = run._predictor
+    more = run.predict(list(images), top_k=3)
+    assert run._predictor is network
+    assert (more.classes[:, :2] == one.classes).all()
+    assert more.scores.shape == (3, 3)
     with pytest.raises(bsce_tf.InputError, match='nothing.png'):
         run.predict([tmp_path / 'nothing.png'])
 

@@ -99,8 +99,7 @@ def test_an_audit_trains_with_them(shop, tmp_path):
 
 def test_a_row_brings_normalisation(shop):
     from bsce_tf.models import backbones, weights
-    shop.row = backbones.Backbone(shop.backbone, 8, weights.Weights('', size=16), None,
-                                  smallest=16)
+    shop.row = backbones.Backbone(shop.backbone, 8, weights.Weights('', size=16), None)
     model = classifier.build('shop:row', 4)
     assert model.input_shape == (None, 16, 16, 3)
 

@@ -128,20 +128,17 @@ def _examples(images, labels, class_names, name):
             return Examples(labels, class_names, records=Records(Encoded(items), names),
                             origin=origin)
         images = np.stack(items)
-    if images.ndim == 3:
-        images = images[..., None]
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
-        raise InputError(f'{origin}: found images of type {images.dtype} and shape {images.shape}; '
-                         'expected uint8 [N, height, width] or [N, height, width, 1 or 3].')
-    return Examples(labels, class_names, images=images, origin=origin)
+    return Examples(labels, class_names, images=_image(images, origin, 'N, '), origin=origin)
 
 
-def _image(item, name):
-    """uint8 `[height, width, 1 or 3]` of one array."""
-    image = np.asarray(item)
-    if image.ndim == 2:
+def _image(item, name, before=''):
+    """uint8 `[height, width, 1 or 3]` of one array; of a set, with 'N, ' before height."""
+    image, axes = np.asarray(item), 3 + bool(before)
+    if image.ndim == axes - 1:
         image = image[..., None]
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] not in (1, 3):
-        raise InputError(f'{name}: found an array of type {image.dtype} and shape {image.shape}; '
-                         'expected uint8 [height, width] or [height, width, 1 or 3].')
+    if image.dtype != np.uint8 or image.ndim != axes or image.shape[-1] not in (1, 3):
+        found = 'images' if before else 'an array'
+        raise InputError(f'{name}: found {found} of type {image.dtype} and shape {image.shape}; '
+                         f'expected uint8 [{before}height, width] or [{before}height, width, 1 or '
+                         '3].')
     return image

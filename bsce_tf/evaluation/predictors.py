@@ -43,7 +43,7 @@ class Runs:
       taus: τ of each run, see `adjust`; None: 0.
 
     Attributes:
-      top_k: k.
+      top_k: k; may be set for the answers that follow.
       voting: whether answers have votes.
       fingerprints: list of strings that change with a model.
 

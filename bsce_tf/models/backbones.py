@@ -42,11 +42,12 @@ class Backbone(NamedTuple):
     weights: Weights
     load_imagenet: Callable | None
     modules: Callable = dict
-    smallest: int = input_shape.SMALLEST
+    smallest: int = 8
 
 
 def _port(build, feature_dim, weights):
-    return Backbone(build, feature_dim, weights, functools.partial(_load_published, weights))
+    return Backbone(build, feature_dim, weights, functools.partial(_load_published, weights),
+                    smallest=input_shape.SMALLEST)
 
 
 def _load_published(weights, model):
@@ -79,9 +80,11 @@ def _built(name, input_shape):
 
 
 BACKBONES = {
-    'small_resnet': Backbone(small.small_resnet, 64, small.normalisation(28), None, smallest=8),
-    'small_resnest': Backbone(resnest.small_resnest, 512, small.normalisation(96), None),
-    'small_pnasnet': Backbone(pnasnet.small_pnasnet, 320, small.normalisation(96), None),
+    'small_resnet': Backbone(small.small_resnet, 64, small.normalisation(28), None),
+    'small_resnest': Backbone(resnest.small_resnest, 512, small.normalisation(96), None,
+                              smallest=input_shape.SMALLEST),
+    'small_pnasnet': Backbone(pnasnet.small_pnasnet, 320, small.normalisation(96), None,
+                              smallest=input_shape.SMALLEST),
     'pnasnet5large': _port(pnasnet.pnasnet5large, 4320, pnasnet.WEIGHTS['pnasnet5large']),
     'senet154': _port(senet.senet154, 2048, senet.WEIGHTS['senet154']),
     'legacy_senet154': _port(functools.partial(senet.senet154, legacy=True,
@@ -92,7 +95,7 @@ BACKBONES = {
     'efficientnet_lite0': Backbone(
         efficientnet_lite.efficientnet_lite0, 1280,
         efficientnet_lite.WEIGHTS['efficientnet_lite0'], _load_efficientnet_lite,
-        efficientnet_lite.modules),
+        efficientnet_lite.modules, smallest=input_shape.SMALLEST),
     **{name: Backbone(build, width, weights,
                       functools.partial(_load_keras, build, weights.repository),
                       smallest=keras_applications.SMALLEST)
@@ -109,7 +112,7 @@ def get(name):
     if parts.is_part(name):
         part = parts.load('model.backbone', name)
         return part if isinstance(part, Backbone) else Backbone(
-            functools.partial(_built, name), None, Weights(''), None, smallest=8)
+            functools.partial(_built, name), None, Weights(''), None)
     if name not in BACKBONES:
         raise InputError(
             f"model.backbone: found '{name}'{alike(name, BACKBONES)}; expected one of "
