@@ -26,6 +26,7 @@ from bsce_tf.data.view import View
 from bsce_tf.evaluation import adjust, networks
 from bsce_tf.evaluation.evaluate import evaluate
 from bsce_tf.evaluation.predict import predict
+from bsce_tf.models import network as split_network
 from bsce_tf.report.report import report
 from bsce_tf.serving import export
 from bsce_tf.termination import Terminated
@@ -166,8 +167,9 @@ def network(config, place):
 
 def features(config, place):
     """Shapes of what is averaged at test time."""
-    body, head = members.split(train.make_model(part_of(config), 3, 3), config.model.features)
-    return body.output.shape, head.output.shape
+    model = train.make_model(part_of(config), 3, 3)
+    made = split_network.of(model, View(16, (16,)), config.model.features)
+    return made.body.output.shape, made.head.output.shape
 
 
 def determinism(config, place):
