@@ -1,5 +1,6 @@
 """What to do when an image cannot be used while a run goes on."""
 
+import collections
 import contextlib
 import csv
 import fcntl
@@ -64,12 +65,14 @@ class BadImages:
         self._seed = seed
         self._report = report and _Report(report)
         self._reasons = {}  # (id of Examples, index) → reason
+        self._counts = collections.Counter()  # id of Examples → bad images
+        self._classes = {}  # id of Examples → (images by class, where each class begins)
         self._sets = {}  # id → Examples, so that no other gets the id
         self._lock = threading.RLock()  # the pipeline's threads may find bad images at once
 
     def count(self, examples):
         """How many bad images of `examples` were found so far."""
-        return sum(key == id(examples) for key, _ in self._reasons)
+        return self._counts[id(examples)]
 
     @contextlib.contextmanager
     def raising(self):
@@ -96,7 +99,7 @@ class BadImages:
             if data is not None:
                 return data
             label = examples.labels[index]
-            others = np.flatnonzero(examples.labels == label)
+            others = self._of_class(examples, label)
             order = np.random.default_rng([self._seed, int(position)]).permutation(others)
             for other in order:
                 data = self._examine(examples, other)
@@ -106,6 +109,17 @@ class BadImages:
                 f"{examples.origin}: class '{examples.class_names[label]}' has no good image left; "
                 f'expected one or more of {len(others)}; {examples.name(index)}: '
                 f'{self._reasons[id(examples), int(index)]}.')
+
+    def _of_class(self, examples, label):
+        """The images of a class, ascending; all classes are sorted once, not for each bad image."""
+        key = id(examples)
+        if key not in self._classes:
+            order = np.argsort(examples.labels, kind='stable')
+            self._classes[key] = order, np.searchsorted(
+                examples.labels[order], np.arange(examples.num_classes + 1))
+            self._sets[key] = examples
+        order, starts = self._classes[key]
+        return order[starts[label]:starts[label + 1]]
 
     def leave_out(self, examples, index):
         """Notes an image that failed in an evaluation; True if it is found good now.
@@ -137,6 +151,7 @@ class BadImages:
         name = examples.name(key[1])
         self._sets[key[0]] = examples
         self._reasons[key] = reason
+        self._counts[key[0]] += 1
         if (name, reason) not in _TOLD:  # each run of an audit meets the same ones
             _TOLD.add((name, reason))
             logging.warning('%s: bad image %s: %s', examples.origin, name, reason)

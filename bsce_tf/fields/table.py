@@ -49,8 +49,10 @@ TABLE = {
         'List of validation images. Empty: a part of the training images is put aside.', DATA),
     'data.test': Field('', TEXT, 'List of test images. Empty: none.', ROUNDS),
     'data.dataset': Field('', TEXT, 'tfds: name of the data set, or name/config:version.', DATA),
-    'data.image_column': Field('image', TEXT, 'csv: name of the column of image paths.', DATA),
-    'data.label_column': Field('label', TEXT, 'csv: name of the column of class names.', DATA),
+    'data.image_column': Field('image', TEXT,
+        'csv: name of the column of image paths; parquet: of images.', DATA),
+    'data.label_column': Field('label', TEXT,
+        'csv, parquet: name of the column of class names.', DATA),
     'data.classes': Field('', TEXT,
         'File of class names in the order of their ids, .json or .csv. Empty: the classes found '
         'in the data.', DATA),

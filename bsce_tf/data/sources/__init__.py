@@ -14,6 +14,7 @@ SOURCES = {
     'aliproducts': 'bsce_tf.data.sources.aliproducts:load',
     'csv': 'bsce_tf.data.sources.csv_file:load',
     'folder': 'bsce_tf.data.sources.folder:load',
+    'parquet': 'bsce_tf.data.sources.parquet:load',
     'tfds': 'bsce_tf.data.sources.tfds:load',
     'tfrecord': 'bsce_tf.data.sources.tfrecord:load',
     'packed': 'bsce_tf.data.sources.packed:load',

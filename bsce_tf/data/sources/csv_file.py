@@ -64,7 +64,7 @@ def _build(path, split, image_column, label_column):
         logging.warning("%s: no column '%s' (data.label_column) among %s; taken as images without "
                         'labels.', path, label_column, ', '.join(names))
         return listing.index(paths, np.full(len(paths), -1), [], path)
-    return listing.index(paths, *_labels(columns[label_column], label_column, path), path)
+    return listing.index(paths, *labels_of(columns[label_column], label_column, path), path)
 
 
 def path_bytes(column, path):
@@ -76,7 +76,7 @@ def path_bytes(column, path):
     return values.astype('S') if len(values) else np.array([], 'S1')
 
 
-def _labels(column, name, path):
+def labels_of(column, name, path):
     """(codes, names) of an Arrow array of class names; −1 where one is empty."""
     coded = column.dictionary_encode()
     codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)

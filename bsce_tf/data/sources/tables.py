@@ -148,8 +148,10 @@ def _canonical(column, where):
     try:
         column = column.cast(pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        more = ' Images within the file are read by data.source = parquet.' * pa.types.is_struct(
+            column.type)
         raise InputError(f'{where} is a column of type {column.type}; expected text, numbers, '
-                         'dates or truth values.') from error
+                         f'dates or truth values.{more}') from error
     if is_time:
         for pattern in (r'\.0+$', ' 00:00:00$'):
             column = pc.replace_substring_regex(column, pattern, '')

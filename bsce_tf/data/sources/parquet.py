@@ -1,0 +1,209 @@
+"""Parquet files that hold the images themselves, as Hugging Face's `datasets` writes them.
+
+A row has `image`, a struct of `bytes` and `path` or the bytes alone, and `label`, a number or a
+text. A file is read a row group at a time, so to read images in any order costs much more than to
+read them in the order of the files: `--mode=pack` turns a large set into one that trains fast.
+"""
+
+import collections
+import json
+import os
+import pathlib
+import threading
+
+import numpy as np
+from absl import logging
+
+from bsce_tf.data.records import Records
+from bsce_tf.data.sources import csv_file, index_cache, listing, tables, walk
+from bsce_tf.errors import InputError
+
+# Names of files for each split, as on Hugging Face: train-00000-of-00004.parquet, in data/ or not.
+_PATTERNS = {'train': ('train*.parquet', 'data/train*.parquet'),
+             'validation': ('val*.parquet', 'data/val*.parquet'),
+             'test': ('test*.parquet', 'data/test*.parquet')}
+_KEPT = 4  # row groups in memory
+
+
+def load(*, root, train='', validation='', test='', classes='', cache='', image_column='image',
+         label_column='label'):
+    """Reads labels and finds where each image lies; the index cache keeps the result.
+
+    Args:
+      root: the data folder.
+      train: pattern of the training files relative to `root`; empty for `train*.parquet`, there or
+        in `data/`.
+      validation: the same; empty for `val*.parquet` if there are such files.
+      test: the same; empty for `test*.parquet` if there are such files. Labels may be missing or
+        −1 throughout.
+      classes: file of class names in the order of their ids; empty: the names that `datasets`
+        writes into the file for numbers, or else the labels as `tables` tells their text.
+      cache: folder for the index, see `index_cache.cached`.
+      image_column: name of the column of images.
+      label_column: name of the column of labels.
+
+    Returns:
+      `Splits`; names of images are `<file>:<row from 0>`.
+
+    Raises:
+      InputError: if files or columns are missing, or a file is damaged or of another layout.
+    """
+    indexes, origins, found = {}, {}, {}
+    for split, pattern in (('train', train), ('validation', validation), ('test', test)):
+        pattern, paths = _files(root, pattern, split)
+        found[split], origins[split] = paths, os.path.join(root, pattern)
+        indexes[split] = index_cache.cached(
+            paths, ['parquet', root, image_column, label_column], cache,
+            lambda paths=paths, split=split, pattern=pattern: _build(
+                root, pattern, paths, split, image_column, label_column)) if paths else None
+    splits = listing.assemble(indexes, origins, lambda _, index: {
+        'records': Records(Rows(root, index.paths, image_column), index.paths)}, classes)
+    if len(found['train']) > _KEPT:
+        logging.warning('%s: Parquet files are read a row group at a time, which is slow in any '
+                        'other order than theirs; --mode=pack makes a set that trains fast.',
+                        origins['train'])
+    return splits
+
+
+def _files(root, pattern, split):
+    """(pattern, its files); none where the split is optional and was not named."""
+    if os.path.isabs(pattern) or '..' in pattern.split('/'):
+        raise InputError(f"data.{split}: the pattern '{pattern}' leaves the data folder {root}; "
+                         'expected one inside of it.')
+    for tried in (pattern,) if pattern else _PATTERNS[split]:
+        paths = sorted(path for path in pathlib.Path(root).glob(tried) if path.is_file()
+                       and not any(map(walk.left_out, path.relative_to(root).parts)))
+        if paths:
+            return tried, paths
+    if pattern or split == 'train':
+        raise InputError(f"{root}: no file fits '{pattern or ' or '.join(_PATTERNS[split])}'; "
+                         'expected Parquet files that hold images.')
+    return '', []
+
+
+def _build(root, pattern, paths, split, image_column, label_column):
+    names, codes, ids = [], [], {}
+    for path in paths:
+        labels = _labels(path, split, image_column, label_column)
+        inside = os.fsencode(path.relative_to(root))
+        names += [inside + b':%d' % row for row in range(len(labels))]
+        codes += [-1 if label is None else ids.setdefault(label, len(ids)) for label in labels]
+    if not names:
+        raise InputError(f'{os.path.join(root, pattern)}: no image found; expected at least one.')
+    return listing.index(np.array(names, 'S'), codes, list(ids), os.path.join(root, pattern))
+
+
+def _labels(path, split, image_column, label_column):
+    """Class name of each row of a file, None where it has none."""
+    fields = {label_column: 'data.label_column'}
+    columns, names = tables.read(path, fields, fields if split == 'test' else ())
+    with _opened(path) as file:
+        if image_column not in names:
+            raise InputError(f"{path}: no column '{image_column}' (data.image_column) among "
+                             f'{", ".join(names)}.')
+        _check_images(path, image_column, file.schema_arrow.field(image_column).type)
+        rows, metadata = file.metadata.num_rows, file.schema_arrow.metadata or {}
+    if label_column not in columns:
+        return [None] * rows
+    codes, texts = csv_file.labels_of(columns[label_column], label_column, path)
+    known = _class_names(metadata, label_column)
+    if known:
+        texts = [known[int(text)] if text.isdecimal() and int(text) < len(known)
+                 else None if text == '-1' else text for text in texts]
+    return [None if code < 0 else texts[code] for code in codes]
+
+
+def _class_names(metadata, label_column):
+    """The names that `datasets` writes for the numbers of a column; None where there are none."""
+    try:
+        features = json.loads(metadata[b'huggingface'])['info']['features']
+        return features[label_column]['names']
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _check_images(path, name, kind):
+    import pyarrow as pa
+    if pa.types.is_struct(kind) and 'bytes' in [field.name for field in kind]:
+        return
+    if not pa.types.is_binary(kind) and not pa.types.is_large_binary(kind):
+        raise InputError(f"{path}: '{name}' is a column of type {kind}; expected the bytes of "
+                         'images, or struct<bytes, path>. For paths of image files take '
+                         'data.source = csv.')
+
+
+def _opened(path):
+    import pyarrow as pa
+    import pyarrow.parquet
+    try:
+        return pa.parquet.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f'{path}: not a readable parquet file: {" ".join(str(error).split())}.'
+                         ) from error
+
+
+class Rows:
+    """A store of the images in Parquet files.
+
+    Args:
+      root: the data folder.
+      names: NumPy bytes array `[N]` of `<file>:<row>`.
+      column: name of the column of images.
+    """
+
+    def __init__(self, root, names, column):
+        self._root, self._names, self._column = root, names, column
+        self._begin()
+
+    def _begin(self):
+        self._lock = threading.Lock()
+        self._starts = {}  # file → first row of each of its row groups, and the end
+        self._groups = collections.OrderedDict()  # (file, group) → its images, last used last
+
+    def __getstate__(self):
+        return self._root, self._names, self._column
+
+    def __setstate__(self, state):
+        self._root, self._names, self._column = state
+        self._begin()
+
+    def read(self, numbers):
+        """Images at `numbers` (int64 `[n]`), in that order, as a list of bytes."""
+        places = []
+        for i, number in enumerate(numbers):
+            file, _, row = bytes(self._names[number]).rpartition(b':')
+            places.append((file, int(row), i))
+        images = [None] * len(places)
+        for file, row, i in sorted(places):
+            images[i] = self._image(os.path.join(self._root, os.fsdecode(file)), row)
+        return images
+
+    def _image(self, path, row):
+        import pyarrow as pa
+        with self._lock:
+            try:
+                value = self._value(path, row)
+            except (pa.ArrowException, OSError, IndexError) as error:
+                raise InputError(f'{path}:{row}: {" ".join(str(error).split())}; expected a '
+                                 'Parquet file that holds images.') from error
+        if not value:
+            raise InputError(f'{path}:{row}: no bytes of an image; expected some.')
+        return value
+
+    def _value(self, path, row):
+        if path not in self._starts:
+            with _opened(path) as file:
+                sizes = [file.metadata.row_group(g).num_rows
+                         for g in range(file.metadata.num_row_groups)]
+            self._starts[path] = np.cumsum([0, *sizes])
+        group = int(np.searchsorted(self._starts[path], row, side='right')) - 1
+        key = path, group
+        if key not in self._groups:
+            with _opened(path) as file:
+                table = file.read_row_group(group, [self._column])
+            self._groups[key] = table[self._column].combine_chunks()
+            if len(self._groups) > _KEPT:
+                self._groups.popitem(last=False)
+        self._groups.move_to_end(key)
+        value = self._groups[key][row - int(self._starts[path][group])].as_py()
+        return value.get('bytes') if isinstance(value, dict) else value
