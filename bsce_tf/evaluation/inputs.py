@@ -46,10 +46,10 @@ def load(source, *, data, seed=0):
     ending = pathlib.PurePath(source).suffix.lower()
     if ending in walk.ENDINGS:
         return _examples(np.array([os.fsencode(source)]), '', source)
-    if tables.kind(source):
-        paths = _column(source, data['image_column'])
-    elif ending in _TEXTS:
+    if ending in _TEXTS:
         paths = _lines(source)
+    elif tables.kind(source):
+        paths = _column(source, data['image_column'])
     else:
         raise InputError(f'predict.input: {source} ends with {ending!r}; expected a folder, an '
                          f'image ({" ".join(walk.ENDINGS)}), a table ({" ".join(tables.KINDS)}) '

@@ -66,12 +66,14 @@ def test_a_relative_image(tree, monkeypatch):
 
 
 def test_what_cannot_be_predicted_is_named(tree):
-    (tree / 'l.json').write_text('[]')
+    (tree / 'l.json').write_text('{}')
+    (tree / 'l.doc').write_text('a')
     (tree / 'l.csv').write_text('path\na.png\n')
     (tree / 'l.txt').write_text('\n \n')
     (tree / 'l.lst').write_bytes(b'a\0b')
     (tree / 'empty').mkdir()
-    for name, message in (('l.json', "ends with '.json'"), ('no', 'does not exist'),
+    for name, message in (('l.json', 'found a JSON dict'),
+                          ('l.doc', "ends with '.doc'"), ('no', 'does not exist'),
                           ('l.csv', "no column 'image'.*among path"), ('l.txt', 'no image found'),
                           ('l.lst', 'not a text'), ('empty', 'no image found')):
         with pytest.raises(InputError, match=message):

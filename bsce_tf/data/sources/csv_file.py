@@ -1,11 +1,12 @@
-"""Tables of images: CSV, TSV, JSON lines and Parquet, columns by name."""
+"""Tables of images: CSV, TSV, JSON, text and Parquet, columns by name."""
 
+import glob
 import os
 
 import numpy as np
 from absl import logging
 
-from bsce_tf.data.sources import index_cache, listing, tables
+from bsce_tf.data.sources import index_cache, listing, tables, walk
 from bsce_tf.errors import InputError
 
 _VERSION = 2  # of the meaning of a cell, for the index
@@ -15,9 +16,12 @@ def load(*, root='', train='', validation='', test='', classes='', cache='', ima
          label_column='label'):
     """Reads the tables; a file's ending says its kind, `.gz` after it that it is compressed.
 
+    A table may also be in parts: a folder of files, or a pattern such as `lists/part-*.parquet`.
+    They are joined in the order of their names.
+
     Args:
-      root: the data folder: what paths in the tables are relative to; empty for the folder of the
-        training table.
+      root: the data folder: what paths in the tables are relative to, and below which absolute
+        paths must lie; empty for the folder of the training table.
       train: table of training images, absolute or relative to the working folder or to `root`.
       validation: the same; empty for none.
       test: the same; empty for none. The column of labels may be missing, or empty throughout.
@@ -35,36 +39,73 @@ def load(*, root='', train='', validation='', test='', classes='', cache='', ima
       InputError: if a table or column is missing, a cell is empty or a path leaves the data folder.
     """
     if not train:
-        raise InputError('data.train: empty; expected a .csv, .tsv, .jsonl or .parquet file.')
+        raise InputError('data.train: empty; expected a file that ends with '
+                         f'{", ".join(tables.KINDS)}.')
     lists = {'train': train, 'validation': validation, 'test': test}
     origins = {split: _find(root, name) for split, name in lists.items()}
-    root = root or os.path.dirname(origins['train']) or '.'
+    parts = {split: _parts(path) for split, path in origins.items()}
+    root = root or os.path.dirname(parts['train'][0]) or '.'
     columns = (image_column, label_column)
     indexes = {}
-    for split, path in origins.items():
+    for split, paths in parts.items():
         indexes[split] = index_cache.cached(
-            [path], ['csv', _VERSION, *columns], cache,
-            lambda path=path, split=split: _build(path, split, *columns)) if path else None
+            paths, ['csv', _VERSION, os.path.abspath(root), *columns], cache,
+            lambda paths=paths, split=split: _build(
+                paths, origins[split], root, split, *columns)) if paths else None
     return listing.assemble(indexes, origins, lambda _, found: {'paths': found.paths, 'root': root},
                             classes)
 
 
 def _find(root, name):
     inside = os.path.join(root, name)
-    return inside if name and not os.path.exists(name) and os.path.exists(inside) else name
+    return inside if name and not _exists(name) and _exists(inside) else name
 
 
-def _build(path, split, image_column, label_column):
+def _exists(path):
+    return os.path.exists(path) or bool(glob.glob(path))
+
+
+def _parts(path):
+    """The files of a table: itself, those of a folder, or those that fit a pattern."""
+    if os.path.isfile(path) or not path:
+        return [path] if path else []
+    found = glob.glob(os.path.join(glob.escape(path), '*') if os.path.isdir(path) else path)
+    found = sorted(name for name in found if tables.kind(name) and os.path.isfile(name)
+                   and not walk.left_out(os.path.basename(name)))
+    if not found and _exists(path):
+        raise InputError(f'{path}: no table in it; expected files that end with '
+                         f'{", ".join(tables.KINDS)}.')
+    return found or [path]  # which is missing, and is told so
+
+
+def _build(files, origin, root, split, image_column, label_column):
     fields = {image_column: 'data.image_column', label_column: 'data.label_column'}
-    columns, names = tables.read(path, fields, (label_column,) if split == 'test' else ())
-    paths = path_bytes(columns[image_column], path)
-    if not len(paths):
-        raise InputError(f'{path}: no image found; expected at least one.')
-    if label_column not in columns:
-        logging.warning("%s: no column '%s' (data.label_column) among %s; taken as images without "
-                        'labels.', path, label_column, ', '.join(names))
-        return listing.index(paths, np.full(len(paths), -1), [], path)
-    return listing.index(paths, *labels_of(columns[label_column], label_column, path), path)
+    paths, labels, ids = [], [], {}
+    for path in files:
+        columns, names = tables.read(path, fields, (label_column,) if split == 'test' else ())
+        found = path_bytes(columns[image_column], path)
+        paths.append(_relative(found, root))
+        if label_column not in columns:
+            logging.warning("%s: no column '%s' (data.label_column) among %s; taken as images "
+                            'without labels.', path, label_column, ', '.join(names))
+            labels.append(np.full(len(found), -1))
+            continue
+        codes, texts = labels_of(columns[label_column], label_column, path)
+        place = [ids.setdefault(text, len(ids)) for text in texts]
+        labels.append(np.append(place, -1)[codes].astype(np.int64))
+    if not sum(map(len, paths)):
+        raise InputError(f'{origin}: no image found; expected at least one.')
+    return listing.index(np.concatenate(paths), np.concatenate(labels), list(ids), origin)
+
+
+def _relative(paths, root):
+    """Absolute paths below `root` as relative ones; others stay, and are refused by `listing`."""
+    start = os.fsencode(os.path.abspath(root)).rstrip(b'/') + b'/'
+    inside = np.strings.startswith(paths, start)
+    if inside.any():
+        paths = paths.copy()
+        paths[inside] = [path[len(start):].lstrip(b'/') for path in paths[inside].tolist()]
+    return paths
 
 
 def path_bytes(column, path):

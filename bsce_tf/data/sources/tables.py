@@ -1,7 +1,10 @@
-"""Columns of CSV, TSV, JSON lines and Parquet files as text, the same from every kind of file.
+"""Columns of CSV, TSV, JSON, text and Parquet files as text, the same from every kind of file.
 
 * CSV and TSV: the cell as it stands in the file, without the quotes around it.
-* JSON lines: the characters of a string; a number, `true` and `false` as they stand in the file.
+* JSON lines, and JSON files that hold one list of objects: the characters of a string; a number,
+  `true` and `false` as they stand in the file.
+* Text: lines of a path and a class after it, apart by a tab or, without one, by the last space; a
+  line that ends as names of images do is a path alone. The columns are called image and label.
 * Parquet, where a column is not text: whole numbers as 7, also those that are stored as floats;
   `true` and `false`; dates as 2020-01-31; times as 2020-01-31 12:30:00, at midnight the date alone;
   decimal numbers with all their places, as 1.50.
@@ -13,14 +16,16 @@ import pathlib
 
 import numpy as np
 
+from bsce_tf.data.sources import walk
 from bsce_tf.errors import InputError
 
-KINDS = {'.csv': 'csv', '.tsv': 'tsv', '.jsonl': 'jsonl', '.ndjson': 'jsonl', '.parquet': 'parquet'}
+KINDS = {'.csv': 'csv', '.tsv': 'tsv', '.jsonl': 'jsonl', '.ndjson': 'jsonl', '.json': 'json',
+         '.txt': 'txt', '.parquet': 'parquet'}
 _EXACT = 2.0 ** 53  # up to here a float64 holds every whole number
 
 
 def kind(path):
-    """'csv', 'tsv', 'jsonl' or 'parquet' by the ending, of which `.gz` is no part; None: other."""
+    """A value of KINDS by the ending, of which `.gz` is no part; None: other."""
     endings = [ending.lower() for ending in pathlib.PurePath(path).suffixes]
     if endings[-1:] == ['.gz']:
         endings.pop()
@@ -42,7 +47,8 @@ def read(path, fields, optional=()):
       InputError: if the file is not readable, lacks a column or has it twice, or a cell is no text,
         number, date or truth value.
     """
-    reader = {'csv': _csv, 'tsv': _csv, 'jsonl': _json_lines, 'parquet': _parquet}.get(kind(path))
+    reader = {'csv': _csv, 'tsv': _csv, 'jsonl': _json_lines, 'json': _json, 'txt': _text,
+              'parquet': _parquet}.get(kind(path))
     if reader is None:
         raise InputError(f'{path}: expected a name that ends with {", ".join(KINDS)}.')
     try:
@@ -73,28 +79,69 @@ def _csv(path, wanted):
     return table.column_names, lambda name: table[name].combine_chunks()
 
 
-def _json_lines(path, wanted):
-    import pyarrow as pa
-    cells, keys = {name: [] for name in wanted}, {}
-    with (gzip.open if str(path).lower().endswith('.gz') else open)(path, 'rb') as file:
+def _open(path):
+    return (gzip.open if str(path).lower().endswith('.gz') else open)(path, 'rb')
+
+
+def _lines(path):
+    """Yields (number from 1, text) of each line that is not empty."""
+    with _open(path) as file:
         for number, line in enumerate(file, 1):
             try:
                 text = line.decode('utf-8-sig' if number == 1 else 'utf-8').strip()
-                if not text:
-                    continue
-                row = _DECODER.decode(text)
-                if type(row) is not dict:
-                    raise ValueError('not an object')
-                for name, values in cells.items():
-                    value = text_of(row.get(name))
-                    values.append(value if value is None else value.encode())
-            except (ValueError, RecursionError) as error:
-                raise InputError(f'{path}: not a readable jsonl file: line {number}: {error}; '
-                                 'expected a JSON object of text, numbers, true and '
-                                 'false.') from error
-            if not row.keys() <= keys.keys():
-                keys.update(dict.fromkeys(row))
+            except UnicodeDecodeError as error:
+                raise InputError(f'{path}: not a readable {kind(path)} file: line {number}: '
+                                 f'{error}; expected UTF-8 text.') from error
+            if text:
+                yield number, text
+
+
+def _json_lines(path, wanted):
+    return _columns(path, ((f'line {number}', text) for number, text in _lines(path)), wanted,
+                    _DECODER.decode)
+
+
+def _json(path, wanted):
+    with _open(path) as file:
+        try:
+            rows = _DECODER.decode(file.read().decode('utf-8-sig'))
+        except (ValueError, RecursionError) as error:
+            raise InputError(f'{path}: not a readable json file: {error}.') from error
+    if type(rows) is not list:
+        raise InputError(f'{path}: found a JSON {type(rows).__name__}; expected one list of '
+                         'objects, one an image.')
+    return _columns(path, ((f'entry {i}', row) for i, row in enumerate(rows, 1)), wanted,
+                    lambda row: row)
+
+
+def _columns(path, entries, wanted, decode):
+    """(names of all columns, name → Arrow array) of JSON objects."""
+    import pyarrow as pa
+    cells, keys = {name: [] for name in wanted}, {}
+    for place, entry in entries:
+        try:
+            row = decode(entry)
+            if type(row) is not dict:
+                raise ValueError('not an object')
+            for name, values in cells.items():
+                value = text_of(row.get(name))
+                values.append(value if value is None else value.encode())
+        except (ValueError, RecursionError) as error:
+            raise InputError(f'{path}: not a readable {kind(path)} file: {place}: {error}; '
+                             'expected a JSON object of text, numbers, true and false.') from error
+        if not row.keys() <= keys.keys():
+            keys.update(dict.fromkeys(row))
     return list(keys), lambda name: pa.array(cells[name], pa.binary())
+
+
+def _text(path, wanted):
+    import pyarrow as pa
+    rows = [[text] if text.lower().endswith(walk.ENDINGS) else
+            text.rsplit('\t' if '\t' in text else None, 1) for _, text in _lines(path)]
+    names = ['image', 'label'] if any(len(row) == 2 for row in rows) else ['image']
+    cells = {name: [row[i].strip().encode() if i < len(row) else None for row in rows]
+             for i, name in enumerate(names)}
+    return names, lambda name: pa.array(cells[name], pa.binary())
 
 
 def text_of(value):

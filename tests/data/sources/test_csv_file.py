@@ -201,3 +201,56 @@ def test_says_what_is_wrong_with_other_files(tmp_path):
         _load(str(tmp_path / 'd.parquet'))
     assert _load(_write(tmp_path / 'g.parquet', labels=[3.0, 1.0, 3.0])).train.class_names == (
         '1', '3')
+
+
+def test_a_table_in_parts(tmp_path):
+    (tmp_path / 'lists').mkdir()
+    (tmp_path / 'lists' / 'part-1.csv').write_text('image,label\nc.jpg,bag\nd.jpg,hat\n')
+    (tmp_path / 'lists' / 'part-0.jsonl').write_text(
+        '{"label": "shoe", "image": "a.jpg"}\n{"image": "b.jpg", "label": "bag"}\n')
+    (tmp_path / 'lists' / '.part-2.csv').write_text('nothing')
+    (tmp_path / 'lists' / 'notes.md').write_text('nothing')
+    for train in ('lists', 'lists/part-*'):
+        found = sources.load('csv', root=str(tmp_path), train=train, cache='off').train
+        assert found.paths.tolist() == [b'a.jpg', b'b.jpg', b'c.jpg', b'd.jpg']
+        assert [found.class_names[k] for k in found.labels] == ['shoe', 'bag', 'bag', 'hat']
+    (tmp_path / 'lists' / 'part-3.csv').write_text('picture,label\na,b\n')
+    with pytest.raises(InputError, match=r"part-3.csv: no column 'image'"):
+        sources.load('csv', root=str(tmp_path), train='lists', cache='off')
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(InputError, match=r'empty: no table in it; expected files that end with'):
+        sources.load('csv', root=str(tmp_path), train='empty', cache='off')
+
+
+@pytest.mark.parametrize(('name', 'text'), [
+    ('a.json', '[{"image": "x y.jpg", "label": 2020}, {"image": "b.jpg", "label": "bag"}]'),
+    ('a.txt', 'x y.jpg 2020\nb.jpg bag\n'), ('a.txt', '\ufeffx y.jpg\t2020\r\n\nb.jpg\tbag')])
+def test_lists_of_objects_and_plain_lists(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    found = sources.load('csv', train=str(tmp_path / name), cache='off').train
+    assert found.paths.tolist() == [b'x y.jpg', b'b.jpg']
+    assert [found.class_names[k] for k in found.labels] == ['2020', 'bag']
+
+
+def test_json_of_another_kind_is_told(tmp_path):
+    for text, message in (('{"image": 3}', 'found a JSON dict; expected one list'),
+                          ('[3]', 'entry 1: not an object'), ('[', 'not a readable json file')):
+        (tmp_path / 'a.json').write_text(text)
+        with pytest.raises(InputError, match=message):
+            sources.load('csv', train=str(tmp_path / 'a.json'), cache='off')
+
+
+def test_absolute_paths_below_the_data_folder_are_taken(tmp_path):
+    (tmp_path / 'a.csv').write_text(f'image,label\n{tmp_path}/in/x.jpg,bag\ny.jpg,hat\n')
+    found = sources.load('csv', root=str(tmp_path), train='a.csv', cache='off').train
+    assert found.paths.tolist() == [b'in/x.jpg', b'y.jpg']
+    with pytest.raises(InputError, match='expected a path relative to the data folder'):
+        sources.load('csv', root=str(tmp_path / 'i'), train=str(tmp_path / 'a.csv'), cache='off')
+
+
+def test_a_plain_list_without_labels(tmp_path):
+    (tmp_path / 'a.txt').write_text('x y.jpg shoe\n')
+    (tmp_path / 'b.txt').write_text('x y.JPG\nz.png\n')
+    found = sources.load('csv', root=str(tmp_path), train='a.txt', test='b.txt', cache='off').test
+    assert found.paths.tolist() == [b'x y.JPG', b'z.png']
+    assert not found.labelled
