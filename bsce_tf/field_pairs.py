@@ -5,7 +5,7 @@ from absl import logging
 from bsce_tf import fields, losses
 from bsce_tf.errors import InputError
 from bsce_tf.fields import stored
-from bsce_tf.models import backbones
+from bsce_tf.models import backbones, hub
 from bsce_tf.training import stages
 
 _FAR = 2  # times the crop: from there on a crop shows a quarter of the image or less
@@ -107,6 +107,9 @@ def warn(config, parts):
 def _doubts(config):
     """Yields what is allowed and hardly meant."""
     size, schedule = config.image.size, config.schedule
+    if hub.is_preset(config.model.backbone) and not config.model.weights:
+        yield (f'model.weights: found none with {config.model.backbone}, which then begins with '
+               f"random weights; expected '{hub.WORD}' for those of the preset.")
     seen = [('image.eval_scale', config.image.eval_scale)]
     if config.image.crop == 'multi_scale':
         seen.append(('image.scales', min(config.image.scales)))

@@ -13,6 +13,24 @@ def all_layers(model):
     return list(model._flatten_layers(include_self=False))
 
 
+def inner_layers(layer):
+    """List of the layers that a layer or model holds itself, without those inside of them.
+
+    tests/models/test_hub.py finds the blocks of transformers by it.
+    """
+    return list(layer._flatten_layers(include_self=False, recursive=False))
+
+
+def preset_loader(preset):
+    """KerasHub's loader of a preset, which tells its class before anything is built.
+
+    Its public way builds the whole network first, of language models with billions of weights.
+    tests/models/test_hub.py asks for a preset of text.
+    """
+    from keras_hub.src.utils import preset_utils
+    return preset_utils.get_preset_loader(preset)
+
+
 def calls_of(layer):
     """List of a layer's calls; each has `input_tensors` and `outputs`.
 

@@ -59,10 +59,11 @@ def number_or(words, low, high=math.inf):
                 f'{limits.text}, or {" or ".join(words)}', mixed=True)
 
 
-def one_of(*names, own=False):
+def one_of(*names, own=False, hub=False):
     """One of some names; 'module:TABLE' stands for the keys of a table, looked up when needed.
 
-    `own`: or the name of somebody's own part, see `bsce_tf.parts`.
+    `own`: or the name of somebody's own part, see `bsce_tf.parts`; `hub`: or a preset of KerasHub,
+    see `bsce_tf.models.hub`.
     """
     of_table = len(names) == 1 and ':' in names[0]
 
@@ -74,10 +75,18 @@ def one_of(*names, own=False):
 
     def text():
         return (f'one of {", ".join(known())}'
+                + (", or 'hub:PRESET' of KerasHub" if hub else '')
                 + (", or 'package.module:object' of your own" if own else ''))
 
-    return Rule(lambda v: type(v) is str and ((own and _is_part(v)) or v in known()),
-                text if of_table else text(), known)
+    def accepts(value):
+        return type(value) is str and (
+            value in known() or (own and _is_part(value)) or (hub and _is_preset(value)))
+
+    return Rule(accepts, text if of_table else text(), known)
+
+
+def _is_preset(name):
+    return name.startswith('hub:') and name != 'hub:'
 
 
 def _is_part(name):

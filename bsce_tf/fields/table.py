@@ -124,10 +124,15 @@ TABLE = {
     'augment.mixup': Field(0.0, number(0), 'α of MixUp. 0: off.'),
     'augment.cutmix': Field(0.0, number(0), 'α of CutMix. 0: off.'),
 
-    'model.backbone': Field('pnasnet5large', one_of('bsce_tf.models.backbones:BACKBONES', own=True),
+    'model.backbone': Field('pnasnet5large', one_of('bsce_tf.models.backbones:BACKBONES', own=True,
+                                                    hub=True),
         'Network; --mode=models lists them.'),
-    'model.weights': Field('', TEXT, 'Weights to begin with: empty (random), imagenet, or a file.'),
-    'model.pooling': Field('avg', one_of('avg', 'max', 'gem'), 'Pooling of the last feature map.'),
+    'model.weights': Field('', TEXT,
+        'Weights to begin with: empty (random), imagenet, preset (of model.backbone=hub:PRESET), '
+        'or a file.'),
+    'model.pooling': Field('avg', one_of('avg', 'max', 'gem', 'token'),
+        "Pooling of the last feature map, of a transformer its patches' tokens; or token, a "
+        "transformer's own vector of an image (class token, SigLIP's attention pooling)."),
     'model.dropout': Field(0.0, number(0, 1, open_high=True), 'Dropout before the head.'),
     'model.embedding': Field(0, integer(0),
         'Width of a linear layer with BatchNorm between the pooled features and the head: the '

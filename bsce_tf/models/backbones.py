@@ -11,6 +11,7 @@ from bsce_tf.errors import InputError, alike
 from bsce_tf.models import (
     convert_timm,
     efficientnet_lite,
+    hub,
     input_shape,
     keras_applications,
     pnasnet,
@@ -35,6 +36,9 @@ class Backbone(NamedTuple):
       modules: function that gives {layer name: module path} for checkpoints whose modules are
         not called as our layers are; see `convert_timm.load`.
       smallest: side in pixels of the smallest images that it takes.
+      published: what model.weights is for the published weights.
+      token: function as `build` that gives `[n, feature_dim]`, the one vector in which the network
+        itself sums an image up; None where it has none.
     """
 
     build: Callable
@@ -43,6 +47,8 @@ class Backbone(NamedTuple):
     load_imagenet: Callable | None
     modules: Callable = dict
     smallest: int = 8
+    published: str = 'imagenet'
+    token: Callable | None = None
 
 
 def _port(build, feature_dim, weights):
@@ -104,11 +110,16 @@ BACKBONES = {
 
 
 def get(name):
-    """The row of a name, or that of somebody's own backbone, see `parts`.
+    """The row of a name, of a preset of KerasHub, see `hub`, or somebody's own, see `parts`.
 
     Raises:
       InputError: with the known names for one that is not there.
     """
+    if hub.is_preset(name):
+        return Backbone(
+            functools.partial(hub.build, name), None, hub.weights_row(name),
+            functools.partial(hub.load, name), smallest=8, published=hub.WORD,
+            token=functools.partial(hub.build, name, token=True))
     if parts.is_part(name):
         part = parts.load('model.backbone', name)
         return part if isinstance(part, Backbone) else Backbone(

@@ -2,6 +2,7 @@
 
 import fnmatch
 import pathlib
+import re
 
 import h5py
 import keras
@@ -16,6 +17,7 @@ from bsce_tf.models import backbones, convert_timm, heads, weight_sizes
 _LISTED = 12  # layer names in a message
 _HEADS = {heads.TauHead: 'tau_head', heads.CosineHead: 'cosine_head'}  # names in a file of weights
 _EMBEDDING = ('dense', 'batch_normalization')  # of its two layers
+_WORDS = ('imagenet', 'preset')  # of weights that come with a backbone
 
 
 def build(name, num_classes, weights=None, *, image_size=None, channels=3, pooling='avg',
@@ -23,16 +25,17 @@ def build(name, num_classes, weights=None, *, image_size=None, channels=3, pooli
     """A classifier whose input normalisation is part of the model.
 
     Args:
-      name: of a row of `backbones.BACKBONES`.
+      name: of a row of `backbones.BACKBONES`, or another that `backbones.get` takes.
       num_classes: K ≥ 2.
-      weights: None for random ones; 'imagenet' for the backbone's published ones, see
-        `published.load`; a `.weights.h5` file of the same classifier; or a checkpoint of timm for
-        the backbone, `.safetensors` or `.pth`, see `convert_timm.load`. Where a file's head is of
-        another kind or class count, or its embedding of another width, they stay as made new, and
-        a warning says so.
+      weights: None for random ones; the backbone's published ones by the word of its row,
+        'imagenet' (see `published.load`) or 'preset' (see `hub`); a `.weights.h5` file of the same
+        classifier; or a checkpoint of timm for the backbone, `.safetensors` or `.pth`, see
+        `convert_timm.load`. Where a file's head is of another kind or class count, or its embedding
+        of another width, they stay as made new, and a warning says so.
       image_size: side of the images in pixels; None: the backbone's native size.
       channels: of the images: 1 or 3; grey images are repeated to the three a backbone takes.
-      pooling: of the last feature map, one of `heads.POOLINGS`.
+      pooling: of the last feature map, one of `heads.POOLINGS`; or 'token', the network's own
+        vector of an image, for transformers that have one.
       embedding: width of a linear layer before the head, see `heads.embedding`; 0: none.
       dropout: rate before the head, 0 to below 1.
       head: one of `heads.HEADS`.
@@ -50,9 +53,8 @@ def build(name, num_classes, weights=None, *, image_size=None, channels=3, pooli
     row = backbones.get(name)
     if num_classes < 2:
         raise InputError(f'num_classes: found {num_classes}; expected at least 2.')
-    if weights == 'imagenet' and row.load_imagenet is None:
-        raise InputError(f"model.weights: found 'imagenet'; expected a file: {name} has no "
-                         'published weights.')
+    if weights in _WORDS:
+        _check_published(name, row, weights)
     fields.check('model.dropout', dropout)
     size = image_size or row.weights.size
     backbones.check_size(name, size)
@@ -65,8 +67,8 @@ def build(name, num_classes, weights=None, *, image_size=None, channels=3, pooli
     mean, std = np.array(row.weights.mean), np.array(row.weights.std)
     x = layers.Rescaling((1 / (255 * std)).tolist(), (-mean / std).tolist(),
                          name='normalisation')(x)
-    backbone = _backbone(name, row, size)
-    if weights == 'imagenet':
+    backbone = _backbone(name, row, size, pooling)
+    if weights in _WORDS:
         row.load_imagenet(backbone)
     x = backbone(x)
     x = heads.pooling(pooling)(x)
@@ -75,9 +77,9 @@ def build(name, num_classes, weights=None, *, image_size=None, channels=3, pooli
     if dropout:
         x = layers.Dropout(dropout, name='dropout')(x)
     logits = heads.head(head, num_classes, **options)(x)
-    plain = name.replace(':', '.')  # names of TensorFlow's scopes hold no colon
+    plain = re.sub(r'[^\w.-]+', '.', name)  # what names of TensorFlow's scopes may hold
     model = keras.Model(inputs, logits, name=f'{plain}_classifier')
-    if weights and weights != 'imagenet':
+    if weights and weights not in _WORDS:
         load_weights(model, weights, new_head=True, modules=row.modules())
     freeze_layers(model, freeze)
     return model
@@ -106,9 +108,24 @@ def make_model(config, num_classes, channels, weights=None):
     return model
 
 
-def _backbone(name, row, size):
+def _check_published(name, row, word):
+    if row.load_imagenet is None:
+        raise InputError(f"model.weights: found '{word}'; expected a file: {name} has no "
+                         'published weights.')
+    if word != row.published:
+        raise InputError(f"model.weights: found '{word}'; expected '{row.published}', a file or "
+                         f'nothing with {name}.')
+
+
+def _backbone(name, row, size, pooling):
+    make = row.build
+    if pooling == 'token':
+        if row.token is None:
+            raise InputError(f"model.pooling: found 'token'; expected avg, max or gem: {name} has "
+                             'no class token.')
+        make = row.token
     try:
-        return row.build((size, size, 3))
+        return make((size, size, 3))
     except InputError:
         raise
     except ValueError as error:  # of Keras Applications

@@ -35,6 +35,9 @@ def run(config, workdir):
     if folder.exists() and not folder.is_dir():
         raise InputError(f'--workdir: {folder} is a file; expected a folder.')
     row = backbones.get(name)
+    if row.published != 'imagenet':
+        raise InputError(f"config.model.backbone: found '{name}'; expected one of the backbones "
+                         'that --mode=models lists, as timm has them.')
     state = weight_files.read(source)
     side = row.weights.size
     arrays = convert_timm.convert(row.build((side, side, 3)), state, source,

@@ -131,11 +131,13 @@ def _unit(x, axis):
 def pooling(name):
     """The layer 'features' of one of `POOLINGS`: `[n, h, w, c]` → `[n, c]`.
 
+    'token' changes nothing: a backbone that has one gives `[n, c]` itself.
+
     Raises:
       InputError: for another name.
     """
     kinds = {'avg': layers.GlobalAveragePooling2D, 'max': layers.GlobalMaxPooling2D,
-             'gem': GeneralisedMeanPooling2D}
+             'gem': GeneralisedMeanPooling2D, 'token': layers.Identity}
     fields.check('model.pooling', name)
     return kinds[name](name='features')
 

@@ -23,6 +23,8 @@ def run(config, workdir):
         'dense layers for one image of the input size; FLOPs are twice that. input: side in pixels '
         'that its weights were trained with; smallest: the least that it takes. top-1: published, '
         'on ImageNet-1k, of the weights that model.weights=imagenet takes. –: none, or not stated.')
+    print('hub:PRESET: a backbone of KerasHub, with model.weights=preset: '
+          "pip install 'bsce-tf[hub]'.")
 
 
 def table():

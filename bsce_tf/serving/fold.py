@@ -12,6 +12,7 @@ from keras import layers
 
 from bsce_tf import internals
 
+_COPIED = ('keras', 'bsce_tf')  # packages whose layers can be made again from their configs
 # Kinds whose output channels are the last axis of their last kernel.
 _LINEAR = (layers.Conv2D, layers.SeparableConv2D, layers.Dense)
 
@@ -21,7 +22,9 @@ def fold_batch_norms(model):
 
     It is where BatchNorm over the last axis alone reads what a convolution (also depthwise,
     separable or grouped) or a dense layer without activation gives to nobody else. Nested models
-    are treated alike. The copy has weights of its own; `model` stays as it is.
+    are treated alike. Layers of others, as KerasHub's blocks, are taken as they are and shared, as
+    their configs need not hold all that they are made of; the rest of the copy has weights of its
+    own. `model` stays as it is.
 
     Args:
       model: functional `keras.Model`.
@@ -38,6 +41,8 @@ def fold_batch_norms(model):
     def copy(layer):
         if id(layer) in gone:
             return layers.Identity(name=layer.name)
+        if type(layer).__module__.partition('.')[0] not in _COPIED:
+            return layer
         config = layer.get_config()
         if id(layer) in norm_of:
             config['use_bias'] = True

@@ -6,6 +6,7 @@ import math
 import keras
 
 from bsce_tf import fields, internals
+from bsce_tf.models import tokens
 
 NAMES = fields.choices('optimizer.name')
 
@@ -104,9 +105,9 @@ def rate_factors(model, decay):
     """{path of a variable: decay^depth} for the trainable variables of a classifier.
 
     Pooling and head have depth 0, and the backbone's stages 1, 2, … from the last feature map to
-    the images: a stage is what lies at one resolution, each twice as fine as the next. So depth
-    means the same in every network. (Layer-wise decay: Clark et al. 2020, "ELECTRA", appendix A; by
-    stage, as there are no blocks that all networks share.)
+    the images. Of a transformer they are its blocks (Clark et al. 2020, "ELECTRA", appendix A), see
+    `tokens.depths`; of another network what lies at one resolution, each twice as fine as the next,
+    as there are no blocks that all of them share.
 
     Args:
       model: as `models.classifier.build` makes it.
@@ -114,14 +115,20 @@ def rate_factors(model, decay):
     """
     depths = {variable.path: 0 for variable in model.trainable_variables}
     backbone = next(layer for layer in model.layers if isinstance(layer, keras.Model))
-    last = backbone.output_shape[1]
-    depth = 1
+    stages = tokens.depths(backbone) or _resolutions(backbone)
+    depths.update({path: depth for path, depth in stages.items() if path in depths})
+    return {path: decay**depth for path, depth in depths.items()}
+
+
+def _resolutions(backbone):
+    found, depth = {}, 1
+    last = tokens.side_of(backbone)
     for layer in _leaves(backbone):
-        side = layer.output.shape[1] if len(layer.output.shape) == 4 else 1
+        side = tokens.side_of(layer)
         if side > 1 or last == 1:  # else a squeezed map: it belongs to the stage before
             depth = 1 + round(math.log2(side / last))
-        depths.update({v.path: depth for v in layer.trainable_variables})
-    return {path: decay**depth for path, depth in depths.items()}
+        found.update({v.path: depth for v in layer.weights})
+    return found
 
 
 def _leaves(model):

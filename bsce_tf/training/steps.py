@@ -143,7 +143,12 @@ class Steps:
             if self.model.losses:
                 total += tf.add_n(self.model.losses) / self.strategy.num_replicas_in_sync
             scaled = self.optimizer.scale_loss(total)
-        return losses, logits, tape.gradient(scaled, self.model.trainable_variables)
+        variables = self.model.trainable_variables
+        # None where a variable counts for nothing, as the mask token of DINOv2.
+        gradients = [tf.zeros(v.shape, v.dtype) if gradient is None else gradient
+                     for gradient, v in zip(tape.gradient(scaled, variables), variables,
+                                            strict=True)]
+        return losses, logits, gradients
 
     def _replica_test(self, batch):
         _, logits = self.network.outputs(batch.crops[0])

@@ -1,0 +1,299 @@
+"""Backbones of KerasHub: `model.backbone=hub:PRESET`, by `pip install 'bsce-tf[hub]'`.
+
+PRESET is what KerasHub's `from_preset` takes: the name of a preset, the address of one (kaggle://,
+hf://), or a folder that `save_to_preset` wrote, of the backbone and of its image converter. Taken
+are the backbones of KerasHub's image classifiers, DINOv2 and DINOv3, and the image halves of CLIP,
+MetaCLIP 2 and SigLIP. Images are normalised as the preset's image converter says.
+"""
+
+import functools
+import pathlib
+import re
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from bsce_tf import internals
+from bsce_tf.errors import InputError, alike
+from bsce_tf.models.tokens import ClassToken, TokenMap
+from bsce_tf.models.weights import Weights
+
+PREFIX = 'hub:'
+WORD = 'preset'  # of model.weights, for the weights of the preset
+_HALVES = ('CLIPBackbone', 'MetaCLIP2Backbone', 'SigLIPBackbone')  # of image and text
+_OTHERS = ('DINOV2Backbone', 'DINOV3Backbone')  # without a classifier of KerasHub's
+_ONE_SIZE = ('ViTBackbone', 'DeiTBackbone', *_HALVES)  # a table of positions, for one size
+_PATCHES = (*_ONE_SIZE, *_OTHERS)
+_NATIVE = 224  # pixels, where a preset does not say
+
+
+def is_preset(name):
+    """Whether a name of model.backbone stands for a preset of KerasHub."""
+    return name.startswith(PREFIX)
+
+
+def weights_row(name):
+    """The `Weights` of a preset: normalisation and native size.
+
+    Args:
+      name: 'hub:PRESET'.
+
+    Raises:
+      InputError: if KerasHub is not installed, there is no such preset or it cannot be fetched, it
+        is none of images, or it does not say how it wants its images.
+    """
+    preset = _preset(name)
+    if pathlib.Path(preset).is_dir():  # which may change
+        return _read(name)
+    return _read_once(name)
+
+
+def build(name, input_shape, token=False):
+    """A network with random weights.
+
+    Args:
+      name: 'hub:PRESET'.
+      input_shape: (height, width, 3), of one side.
+      token: whether it gives the one vector in which the network itself sums an image up.
+
+    Returns:
+      Model: normalised images → feature map `[n, h, w, c]`, of a transformer the tokens of its
+      patches; with `token` `[n, c]`: the class token, or what SigLIP's attention pools.
+
+    Raises:
+      InputError: as `weights_row`, or if it takes no images of that size, or has no such vector.
+    """
+    return _model(name, _network(name, input_shape[0], False), token)
+
+
+def load(name, model):
+    """Sets a model that `build` made to the weights of the preset.
+
+    A table of positions that is for another size is resized, and a warning says so.
+
+    Raises:
+      InputError: if they cannot be had.
+    """
+    size, token = model.input_shape[1], len(model.output_shape) == 2
+    model.set_weights(_model(name, _network(name, size, True), token).get_weights())
+
+
+def _preset(name):
+    return name.removeprefix(PREFIX)
+
+
+def _library():
+    try:
+        import keras_hub  # takes seconds, and is not everybody's
+    except ImportError as error:
+        raise InputError(f'model.backbone: hub:… needs KerasHub ({error}): '
+                         "pip install 'bsce-tf[hub]'.") from error
+    return keras_hub
+
+
+def _classes(library):
+    """{name: class} of the backbones that are taken."""
+    models = library.models
+    tasks = [task for name, task in vars(models).items() if name.endswith('ImageClassifier')]
+    found = [task.backbone_cls for task in tasks if getattr(task, 'backbone_cls', None)]
+    found += [getattr(models, name) for name in (*_OTHERS, *_HALVES)]
+    return {kind.__name__: kind for kind in found}
+
+
+def _loader(name, library):
+    """(KerasHub's loader, the class) of a preset."""
+    preset, known = _preset(name), _classes(library)
+    try:
+        loader = internals.preset_loader(preset)
+        kind = loader.check_backbone_class()
+    except Exception as error:  # transports and formats of several libraries
+        names = [other for kind in known.values() for other in kind.presets]
+        if preset not in names and '://' not in preset:
+            raise InputError(
+                f"model.backbone: found '{name}'{alike(preset, names)}; expected hub: and a preset "
+                'of KerasHub, its address (kaggle://…, hf://…), or a folder with its config.json.'
+            ) from error
+        raise _unavailable(name, error) from error
+    if kind.__name__ not in known:
+        raise InputError(f"model.backbone: found '{name}', which is a {kind.__name__}; expected a "
+                         f'network of images: {", ".join(sorted(known))}.')
+    return loader, kind
+
+
+def _unavailable(name, error):
+    return InputError(f"model.backbone: '{name}' cannot be had ({_first_line(error)}); expected a "
+                      'network the first time, or a folder that save_to_preset wrote.')
+
+
+def _first_line(error):
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _read(name):
+    library = _library()
+    _, kind = _loader(name, library)
+    try:
+        converter = library.layers.ImageConverter.from_preset(_preset(name), dtype='float32')
+    except FileNotFoundError as error:
+        raise InputError(
+            f"model.backbone: '{name}' has no image_converter.json, which says how it wants its "
+            f"images; expected one, as keras_hub's {kind.__name__.removesuffix('Backbone')}Image"
+            "Converter(…).save_to_preset writes it beside the backbone's.") from error
+    except Exception as error:
+        raise _unavailable(name, error) from error
+    # The converter gives x · scale + offset of x from 0 to 255, for all channels or each.
+    scale, offset = (np.broadcast_to(value, 3).astype(float) for value in (
+        1.0 if converter.scale is None else converter.scale,
+        0.0 if converter.offset is None else converter.offset))
+    std = 1 / (255 * scale)
+    size = converter.image_size[0] if converter.image_size else _NATIVE
+    return Weights(name, '', mean=tuple(-offset * std), std=tuple(std), size=size)
+
+
+_read_once = functools.cache(_read)
+
+
+def _network(name, size, load_weights):
+    """The backbone of a preset for images of `size` pixels, a KerasHub's Backbone."""
+    library = _library()
+    _, kind = _loader(name, library)
+    policy = keras.config.dtype_policy()
+    side = {_shape_of(kind): (size, size, 3)}
+    whole = library.models.Backbone.from_preset
+    try:
+        if kind.__name__ not in _ONE_SIZE:
+            made = whole(_preset(name), load_weights, dtype=policy, **side)
+            _check_patches(name, kind, made, size)
+            return _with_positions_of_its_size(made)
+        native = whole(_preset(name), load_weights, dtype=policy)
+        native = native.vision_encoder if kind.__name__ in _HALVES else native
+        _check_patches(name, kind, native, size)
+        if kind.__name__ not in _HALVES and tuple(native.image_shape) == (size, size, 3):
+            return native
+        # An image half keeps the precision that it was saved with; made anew it has ours.
+        made = type(native).from_config({**native.get_config(), 'image_shape': (size, size, 3),
+                                         'dtype': policy})
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"model.backbone: '{name}' cannot be made for image.size {size} "
+                         f'({_first_line(error)}).') from error
+    if load_weights:
+        _copy(name, native, made)
+    _number_positions(made)
+    return made
+
+
+def _shape_of(kind):
+    """The argument of a backbone's class that tells the size of images."""
+    return 'input_shape' if kind.__name__ == 'EfficientNetBackbone' else 'image_shape'
+
+
+def _patch(network):
+    return int(np.max(network.patch_size))
+
+
+def _check_patches(name, kind, network, size):
+    if kind.__name__ in _PATCHES and size % _patch(network):
+        patch = _patch(network)
+        below = max(size // patch, 1) * patch
+        raise InputError(f"image.size: found {size}; '{name}' cuts images into patches of {patch} "
+                         f'pixels: expected a multiple of that, as {below} or {below + patch}.')
+
+
+def _with_positions_of_its_size(network):
+    """DINOv2 with a table of positions for the images that it gets, and no other.
+
+    It has two, one for the size of its pre-training, from which it makes that for its images when
+    it loads weights; what was trained of the second would be lost. Other networks stay as they are.
+    """
+    if type(network).__name__ != 'DINOV2Backbone':
+        return network
+    made = type(network).from_config({
+        **network.get_config(), 'position_embedding_shape': network.image_shape,
+        'dtype': keras.config.dtype_policy()})
+    values = [v.numpy() for v in network.weights]
+    table = next(value for v, value in zip(network.weights, values, strict=True)
+                 if v.name == 'interpolated_position_embeddings')
+    for variable, value in zip(made.weights, values, strict=True):
+        variable.assign(table if variable.name == 'position_embeddings' else value)
+    embeddings = made.embeddings
+
+    def save(store):
+        embeddings.position_embeddings.assign(embeddings.interpolated_position_embeddings)
+        keras.layers.Layer.save_own_variables(embeddings, store)
+
+    embeddings.save_own_variables = save
+    return made
+
+
+def _copy(name, native, made):
+    """Sets the weights of `made` to those of `native`, which differs in the size of images."""
+    for old, new in zip(native.weights, made.weights, strict=True):
+        if tuple(old.shape) == tuple(new.shape):
+            new.assign(old)
+        elif keras.backend.is_float_dtype(new.dtype):
+            sides = [network.image_shape[0] // _patch(network) for network in (native, made)]
+            logging.warning('%s: its positions of %d × %d patches are resized to %d × %d, for '
+                            'images of %d pixels.', name, sides[0], sides[0], sides[1], sides[1],
+                            made.image_shape[0])
+            new.assign(resize_positions(old.numpy(), *sides))
+
+
+def resize_positions(table, old, new):
+    """A table of positions for another number of patches, by bicubic interpolation.
+
+    Args:
+      table: `[…, before + old², c]`; what is before the patches stays as it is.
+      old, new: patches in a row.
+
+    Returns:
+      `[…, before + new², c]`.
+    """
+    *front, count, width = table.shape
+    before = count - old**2
+    rows = table.reshape(count, width)
+    grid = tf.image.resize(rows[before:].reshape(1, old, old, width), (new, new), 'bicubic',
+                           antialias=True)
+    rows = np.concatenate([rows[:before], np.reshape(grid, (new**2, width))])
+    return rows.reshape(*front, before + new**2, width)
+
+
+def _number_positions(network):
+    """Sets the numbers of positions, which KerasHub's CLIP leaves at zero until it loads them."""
+    for variable in network.weights:
+        if variable.name == 'position_ids':
+            variable.assign(np.arange(variable.shape[-1])[None])
+
+
+def _model(name, network, token):
+    """The network as a plain model from images to a feature map or one vector."""
+    inputs, outputs = network.inputs[0], network.outputs[0]
+    pooled = len(outputs.shape) == 2  # by the last layer
+    if pooled and not token:
+        outputs = network.layers[-1].input
+    if len(outputs.shape) == 3:
+        outputs = _of_tokens(name, network, outputs, token)
+    elif token and not pooled:
+        raise _no_token(name)
+    return keras.Model(inputs, outputs, name=re.sub(r'[^\w.-]', '_', _preset(name).strip('/')
+                                                    .rpartition('/')[2]) or 'hub')
+
+
+def _of_tokens(name, network, tokens, token):
+    count = tokens.shape[1]
+    side = network.inputs[0].shape[1] // _patch(network)
+    if count < side**2:  # merged on the way
+        side = round(count**0.5)
+    if not token:
+        return TokenMap(side, name='token_map')(tokens)
+    if count == side**2:
+        raise _no_token(name)
+    return ClassToken(name='class_token')(tokens)
+
+
+def _no_token(name):
+    return InputError(f"model.pooling: found 'token'; '{name}' has no class token: expected avg, "
+                      'max or gem.')
