@@ -1,6 +1,8 @@
 # make install  the program into .venv, without the demo
 # make demo   install, get Fashion-MNIST, train with CE and with BSCE, print one table
 # make test   install what the tests need, lint, run them; what was skipped is told at the end
+# make test-next  the tests with the newest releases of everything, in .venv-next; lines that begin
+#             with "newest:" say which those are
 # make bench  install what they are measured against, run the benchmarks: under 30 minutes
 # make torture    kill the program at 100 moments and look whether anything is lost: 20 minutes
 # make mutations  break lines on purpose and see the tests fail: an hour
@@ -8,7 +10,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: install demo test test-large lint bench torture mutations clean
+.PHONY: install demo test test-next test-large lint bench torture mutations clean
 
 install: .venv/core
 
@@ -18,6 +20,16 @@ demo: .venv/core
 
 test: lint .venv-backends/done
 	$(BIN)/python -m pytest -rs
+
+# Anew each time, without constraints.txt and without the upper bounds of setup.cfg.
+test-next:
+	rm -rf .venv-next
+	$(PYTHON) -m venv .venv-next
+	$(PYTHON) tools/newest.py > .venv-next/newest.txt
+	.venv-next/bin/pip --disable-pip-version-check install --quiet --requirement .venv-next/newest.txt
+	.venv-next/bin/pip --disable-pip-version-check install --quiet --no-deps --editable .
+	.venv-next/bin/python tools/newest.py --installed
+	.venv-next/bin/python -m pytest -rs
 
 test-large: .venv/dev
 	$(BIN)/python -m pytest -n 0 -m large
@@ -58,4 +70,4 @@ bench: .venv/dev .venv-peers/done
 	touch $@
 
 clean:
-	rm -rf .venv .venv-peers .venv-backends runs
+	rm -rf .venv .venv-peers .venv-backends .venv-next runs
