@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bsce_tf import fields
 from bsce_tf.errors import InputError
 
 
@@ -70,8 +71,7 @@ def effective(counts, beta=0.9999):
         raise InputError(
             f'counts: class {bad[0]} has {counts[bad[0]]:g} images ({bad.size} such classes), so '
             'it has no effective number; expected at least 1 image of every class.')
-    if not 0 <= beta < 1:
-        raise InputError(f'loss.effective_beta: found {beta}; expected 0 to below 1.')
+    fields.check('loss.effective_beta', beta)
     # 1 − β^n, exact also where β^n is near 1.
     number = -np.expm1(counts * np.log(beta)) if beta else np.ones_like(counts)
     return (len(counts) / number / np.sum(1.0 / number)).astype(np.float32)

@@ -4,11 +4,10 @@ import math
 
 import numpy as np
 
-from bsce_tf import class_weights
+from bsce_tf import class_weights, fields
 from bsce_tf.errors import InputError
 
 NAMES = ('none', 'weights', 'effective', 'logit_adjustment')
-LARGEST_TAU = 10.0
 
 
 def of(name, counts, drawn=None, weight_cap=None, effective_beta=0.9999):
@@ -108,8 +107,7 @@ def log_prior(prior, tau=1.0):
       >>> log_prior([3, 1])
       array([-0.2876821, -1.3862944], dtype=float32)
     """
-    if not 0 <= tau <= LARGEST_TAU:
-        raise InputError(f'tau: found {tau}; expected a number from 0 to {LARGEST_TAU:g}.')
+    fields.check('loss.tau', tau)
     return (tau * np.log(shares(prior))).astype(np.float32)
 
 

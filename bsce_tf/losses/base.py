@@ -1,11 +1,10 @@
 """What all losses of labels and logits have in common."""
 
-import math
-
 import keras
 import numpy as np
 from keras import ops
 
+from bsce_tf import fields
 from bsce_tf.errors import InputError
 from bsce_tf.losses import balance, cross_entropy, labels
 
@@ -35,7 +34,7 @@ class ClassLoss(keras.losses.Loss):
     def __init__(self, class_weights=None, prior=None, tau=1.0, from_logits=True,
                  label_smoothing=0.0, reduction='sum_over_batch_size', name=None, dtype=None):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
-        check('label_smoothing', label_smoothing, 0 <= label_smoothing < 1, '0 to below 1')
+        check_fields(label_smoothing=label_smoothing)
         self.from_logits, self.label_smoothing = from_logits, float(label_smoothing)
         self.class_weights = None if class_weights is None else _checked_weights(class_weights)
         self.tau = float(tau)
@@ -104,15 +103,16 @@ def take(vector, ids, like):
     return ops.take(ops.convert_to_tensor(vector, dtype=like.dtype), ids, axis=0)
 
 
+def check_fields(**settings):
+    """Raises InputError unless each setting is what its field of `config.loss` may be."""
+    for name, value in settings.items():
+        fields.check(f'loss.{name}', value)
+
+
 def check(name, value, good, expected):
-    """Raises InputError that names a setting unless it is good."""
+    """Raises InputError that names a setting unless it is good beside the others."""
     if not good:
         raise InputError(f'loss.{name}: found {value}; expected {expected}.')
-
-
-def finite(value, low=0.0, high=math.inf):
-    """Whether a number is finite and from `low` to `high`."""
-    return low <= value <= high and math.isfinite(value)
 
 
 def _checked_weights(class_weights):

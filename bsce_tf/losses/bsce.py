@@ -14,10 +14,7 @@ import keras
 from keras import ops
 
 from bsce_tf.losses import balance, cross_entropy, labels
-from bsce_tf.losses.base import ClassLoss, check, finite
-
-REVERSE_ON = ('raw', 'adjusted', 'weighted')
-LARGEST_BIAS = 20.0  # ln K of 485 million classes
+from bsce_tf.losses.base import ClassLoss, check, check_fields
 
 
 class _Terms(NamedTuple):
@@ -208,14 +205,9 @@ class BalancedSymmetricCrossEntropy(ClassLoss):
                  logit_bias=0.0, reverse_on='raw'):
         super().__init__(class_weights, prior, tau, from_logits, label_smoothing, reduction, name,
                          dtype)
-        check('alpha', alpha, finite(alpha), 'a number ≥ 0')
-        check('beta', beta, finite(beta), 'a number ≥ 0')
-        check('log_zero', log_zero, -math.inf < log_zero < 0, 'a finite number below 0')
-        check('logit_bias', logit_bias,
-              logit_bias == 'auto' or (not isinstance(logit_bias, str)
-                                       and finite(logit_bias, -LARGEST_BIAS, LARGEST_BIAS)),
-              f"a number from -{LARGEST_BIAS:g} to {LARGEST_BIAS:g}, or 'auto'")
-        check('reverse_on', reverse_on, reverse_on in REVERSE_ON, ' or '.join(REVERSE_ON))
+        check_fields(alpha=alpha, beta=beta, log_zero=log_zero, logit_bias=logit_bias,
+                     reverse_on=reverse_on)
+        check('logit_bias', logit_bias, logit_bias != 'by_name', 'a number, or auto')
         check('reverse_on', reverse_on, reverse_on != 'weighted'
               or class_weights is not None or prior is not None,
               'class weights or a prior with it (loss.balance), or raw')

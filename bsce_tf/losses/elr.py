@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from bsce_tf.losses import balance, labels
-from bsce_tf.losses.base import ClassLoss, check, finite
+from bsce_tf.losses.base import ClassLoss, check_fields
 
 _CLOSEST = 1e-4  # of 1 − <p, t>, as the authors' program has it
 
@@ -46,9 +46,7 @@ class EarlyLearningLoss(ClassLoss):
 
     def __init__(self, counts, strength=3.0, memory=0.7, kept=10, name='elr', **arguments):
         super().__init__(name=name, **arguments)
-        check('elr_strength', strength, finite(strength), 'a number ≥ 0')
-        check('elr_memory', memory, 0 <= memory < 1, '0 to below 1')
-        check('elr_kept', kept, kept >= 1, 'a whole number of at least 1')
+        check_fields(elr_strength=strength, elr_memory=memory, elr_kept=kept)
         balance.shares(counts, 'counts')
         self.counts = np.asarray(counts, np.float64)
         self.strength, self.memory = float(strength), float(memory)

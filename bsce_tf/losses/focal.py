@@ -8,7 +8,7 @@ class weights of `class_weights.effective` it is the class-balanced focal loss o
 import keras
 from keras import ops
 
-from bsce_tf.losses.base import ClassLoss, check, finite
+from bsce_tf.losses.base import ClassLoss, check_fields
 
 _TINY = 1e-30  # where 1 − p is 0, a power of it has no finite slope
 
@@ -29,7 +29,7 @@ class FocalLoss(ClassLoss):
 
     def __init__(self, gamma=2.0, name='focal', **arguments):
         super().__init__(name=name, **arguments)
-        check('focal_gamma', gamma, finite(gamma, 0, 100), 'a number from 0 to 100')
+        check_fields(focal_gamma=gamma)
         self.gamma = float(gamma)
 
     def of_log_p(self, log_p):

@@ -7,7 +7,7 @@ Labels", equation 6 (without truncation).
 import keras
 from keras import ops
 
-from bsce_tf.losses.base import ClassLoss, check
+from bsce_tf.losses.base import ClassLoss, check_fields
 
 
 @keras.saving.register_keras_serializable('bsce_tf')
@@ -26,7 +26,7 @@ class GeneralisedCrossEntropy(ClassLoss):
 
     def __init__(self, q=0.7, name='gce', **arguments):
         super().__init__(name=name, **arguments)
-        check('gce_q', q, 0 < q <= 1, 'a number above 0 and ≤ 1')
+        check_fields(gce_q=q)
         self.q = float(q)
 
     def of_log_p(self, log_p):

@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from bsce_tf.losses import balance, cross_entropy
-from bsce_tf.losses.base import ClassLoss, check, finite, take
+from bsce_tf.losses.base import ClassLoss, check, check_fields, take
 
 _LARGEST = 60.0  # of s·Δ: e to this is far from float32's end
 
@@ -37,8 +37,7 @@ class LDAMLoss(ClassLoss):
 
     def __init__(self, counts, margin=0.5, scale=30.0, name='ldam', **arguments):
         super().__init__(name=name, **arguments)
-        check('ldam_margin', margin, finite(margin), 'a number ≥ 0')
-        check('ldam_scale', scale, finite(scale) and scale > 0, 'a number above 0')
+        check_fields(ldam_margin=margin, ldam_scale=scale)
         check('ldam_scale', scale, margin * scale <= _LARGEST,
               f'ldam_scale·ldam_margin to be {_LARGEST:g} or less')
         self.counts = np.asarray(counts, np.float64)

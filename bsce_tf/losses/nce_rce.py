@@ -3,13 +3,11 @@
 Ma et al. 2020, "Normalized Loss Functions for Deep Learning with Noisy Labels", section 3.
 """
 
-import math
-
 import keras
 from keras import ops
 
 from bsce_tf.losses import cross_entropy
-from bsce_tf.losses.base import ClassLoss, check, finite
+from bsce_tf.losses.base import ClassLoss, check_fields
 
 
 @keras.saving.register_keras_serializable('bsce_tf')
@@ -30,9 +28,7 @@ class NormalisedReverseCrossEntropy(ClassLoss):
 
     def __init__(self, alpha=1.0, beta=1.0, log_zero=-4.0, name='nce_rce', **arguments):
         super().__init__(name=name, **arguments)
-        check('nce_alpha', alpha, finite(alpha), 'a number ≥ 0')
-        check('rce_beta', beta, finite(beta), 'a number ≥ 0')
-        check('log_zero', log_zero, -math.inf < log_zero < 0, 'a finite number below 0')
+        check_fields(nce_alpha=alpha, rce_beta=beta, log_zero=log_zero)
         self.alpha, self.beta, self.log_zero = float(alpha), float(beta), float(log_zero)
 
     def of_ids(self, ids, logits):

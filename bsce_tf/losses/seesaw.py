@@ -10,7 +10,7 @@ from keras import ops
 
 from bsce_tf.errors import InputError
 from bsce_tf.losses import balance, cross_entropy
-from bsce_tf.losses.base import ClassLoss, check, finite, take
+from bsce_tf.losses.base import ClassLoss, check, check_fields, take
 
 
 @keras.saving.register_keras_serializable('bsce_tf')
@@ -34,8 +34,7 @@ class SeesawLoss(ClassLoss):
 
     def __init__(self, counts, p=0.8, q=2.0, name='seesaw', **arguments):
         super().__init__(name=name, **arguments)
-        check('seesaw_p', p, finite(p, 0, 100), 'a number from 0 to 100')
-        check('seesaw_q', q, finite(q, 0, 100), 'a number from 0 to 100')
+        check_fields(seesaw_p=p, seesaw_q=q)
         check('label_smoothing', self.label_smoothing, not self.label_smoothing,
               '0, as seesaw takes hard labels alone')
         self.counts, self.p, self.q = np.asarray(counts, np.float64), float(p), float(q)

@@ -212,9 +212,9 @@ def test_a_model_trains_and_the_loss_comes_back_from_its_config(name, policy):
     (losses.BalancedSymmetricCrossEntropy, {'prior': [1, 0, 2]}, 'prior: found 0 for class 1'),
     (losses.BalancedSymmetricCrossEntropy, {'prior': [1, 1], 'tau': 11}, 'tau: found 11'),
     (losses.BalancedSymmetricCrossEntropy, {'logit_bias': 21}, 'loss.logit_bias: found 21'),
-    (losses.BalancedSymmetricCrossEntropy, {'logit_bias': 'on'}, 'loss.logit_bias: found on'),
+    (losses.BalancedSymmetricCrossEntropy, {'logit_bias': 'on'}, "loss.logit_bias: found 'on'"),
     (losses.BalancedSymmetricCrossEntropy, {'reverse_on': 'weighted'}, 'found weighted; expect'),
-    (losses.BalancedSymmetricCrossEntropy, {'reverse_on': 'both'}, 'loss.reverse_on: found both')])
+    (losses.BalancedSymmetricCrossEntropy, {'reverse_on': 'both'}, "reverse_on: found 'both'")])
 def test_bad_settings_are_named(make, arguments, message):
     with pytest.raises(InputError, match=message) as error:
         make(**arguments)
