@@ -25,6 +25,7 @@ EFFECTS = (
     ('augment.autoaugment_policy', lambda c: c.augment.policy == 'autoaugment',
      'augment.policy = autoaugment'),
     ('model.features', lambda c: c.model.embedding, 'model.embedding'),
+    ('model.head_parts', lambda c: c.strategy != 'one', 'strategy other than one'),
     ('model.head_scale model.head_learn_scale', lambda c: c.model.head == 'cosine',
      'model.head = cosine'),
     ('model.head_tau', lambda c: c.model.head == 'tau', 'model.head = tau'),

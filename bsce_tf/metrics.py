@@ -54,6 +54,16 @@ class MeanTop1Error(keras.metrics.Metric):
         finite = ops.logical_not(ops.any(ops.isnan(y_pred), axis=-1))
         hit = ops.logical_and(ops.equal(ops.cast(ops.argmax(y_pred, axis=-1), 'int32'), ids),
                               finite)
+        self.count(ids, hit, sample_weight)
+
+    def count(self, ids, hit, sample_weight=None):
+        """Counts a batch whose best classes are known.
+
+        Args:
+          ids: int32 `[n]`, classes of the images.
+          hit: bool `[n]`, whether the best class is the image's.
+          sample_weight: as of `update_state`.
+        """
         # A label out of range has no class to count for: the result becomes NaN.
         inside = ops.logical_and(ids >= 0, ids < self.num_classes)
         weight = ops.cast(ops.where(inside, 1.0, np.nan), self.dtype)

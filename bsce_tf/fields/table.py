@@ -144,6 +144,12 @@ TABLE = {
     'model.head': Field('linear', one_of('linear', 'cosine', 'tau', own=True),
         'linear; cosine (of angles between features and classes); tau (linear, with class '
         'vectors / length^τ).'),
+    'model.head_sample': Field(1.0, number(0, 1, open_low=True),
+        'Share of the classes, drawn anew in each step, that training computes besides those of '
+        'the batch. 1: all. metrics.csv then has no training error (nan).'),
+    'model.head_parts': Field('auto', one_of('auto', 'one', 'replicas'),
+        'Several replicas: one (each holds the whole head), replicas (each holds a part of the '
+        'classes), auto (replicas from 200,000 classes on, and with head_sample).', LATER),
     'model.head_scale': Field(10.0, number(0, open_low=True),
         'cosine: s; the logits lie between −s and s.'),
     'model.head_learn_scale': Field(True, BOOLEAN, 'cosine: whether s is learnt.'),

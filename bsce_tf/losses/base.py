@@ -53,6 +53,30 @@ class ClassLoss(keras.losses.Loss):
         """Losses `[...]` of soft labels, times class weights, by logits; both `[..., K]`."""
         return ops.sum(shares * self.of_log_p(ops.log_softmax(logits)), axis=-1)
 
+    def offsets(self):
+        """List of what is added to the logits, NumPy `[K]` or None, for each of `of_ces`' `ces`."""
+        return [self.log_prior]
+
+    def of_ces(self, ids, ces, classes, spread=None):
+        """Losses `[n]`, class weights included, by what the whole head tells of each image.
+
+        For heads of which nobody holds all logits, see `bsce_tf.heads`; a loss of the table says in
+        `Row.sums` whether it can be told so.
+
+        Args:
+          ids: int32 `[n]`.
+          ces: list of `[n]`, −log p of the given class, with each of `offsets` added to the logits.
+          classes: K.
+          spread: with label smoothing, Σ w(k)·(−log p(k)) / K, w the class weights or 1, with the
+            first of `offsets` added; else None.
+        """
+        if spread is not None:
+            raise InputError(f'loss.label_smoothing: found {self.label_smoothing}; expected 0 with '
+                             'this loss, or ce, bce, sce, bsce, logit_adjustment, bsce_many.')
+        losses = self.of_log_p(-ces[0])
+        return losses if self.class_weights is None else (
+            losses * take(self.class_weights, ids, losses))
+
     def call(self, y_true, y_pred):
         """Losses `[...]`; see `labels.by_kind` for the shapes of labels."""
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)

@@ -11,10 +11,11 @@ import math
 from typing import NamedTuple
 
 import keras
+import numpy as np
 from keras import ops
 
 from bsce_tf.losses import balance, cross_entropy, labels
-from bsce_tf.losses.base import ClassLoss, check, check_fields
+from bsce_tf.losses.base import ClassLoss, check, check_fields, take
 
 
 class _Terms(NamedTuple):
@@ -226,6 +227,41 @@ class BalancedSymmetricCrossEntropy(ClassLoss):
         return bsce(y_true, y_pred, self.alpha, self.beta, self.class_weights, self.log_zero,
                     self.from_logits, self.label_smoothing, self.log_prior, self.logit_bias,
                     self.reverse_on, self.reverse_weights)
+
+    def offsets(self):
+        """See `base.ClassLoss`: of BCE, and of RCE where that is another."""
+        return [self.log_prior, *([None] if self._reverse_is_raw() else [])]
+
+    def _reverse_is_raw(self):
+        return bool(self.beta and self.log_prior is not None and self.reverse_on != 'adjusted')
+
+    def of_ces(self, ids, ces, classes, spread=None):
+        """See `base.ClassLoss`.
+
+        With label smoothing q(y) = 1 − s + s/K and q = s/K elsewhere, so that RCE, too, is a
+        function of p(y) alone: −log q(y) + (1 − p(y))·(log q(y) − log q).
+        """
+        share = self.label_smoothing
+        rest, true = share / classes, 1.0 - share + share / classes
+        balanced = ces[0]
+        if self.class_weights is not None:
+            balanced = balanced * take(self.class_weights, ids, balanced)
+        if spread is not None:
+            balanced = (1.0 - share) * balanced + share * spread
+        if not self.beta:
+            return self.alpha * balanced
+        bias = (balance.start_bias(classes) if self.logit_bias == 'auto' else self.logit_bias)
+        bias *= 1.0 - rest / true
+        missed = -ops.expm1(-ces[-1])
+        if bias:
+            missed = missed / (missed + ops.exp(bias - ces[-1]))
+        log_true = math.log(true)
+        log_rest = math.log(rest) if rest > math.exp(self.log_zero) else self.log_zero
+        reverse = missed * (log_true - log_rest) - log_true
+        if self.reverse_weights is not None:
+            weights = (1.0 - share) * take(self.reverse_weights, ids, reverse)
+            reverse = reverse * (weights + rest * float(np.sum(self.reverse_weights)))
+        return self.alpha * balanced + self.beta * reverse
 
     def get_config(self):
         """See Keras."""

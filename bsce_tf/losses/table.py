@@ -30,6 +30,7 @@ class Row(NamedTuple):
         sampler in an epoch.
       soft: whether it takes soft labels, as MixUp and label smoothing make them.
       numbered: whether it remembers each image, and so takes the images' numbers.
+      sums: whether it can be told by `base.ClassLoss.of_ces`, as a head in parts needs it.
     """
 
     loss: type
@@ -39,6 +40,7 @@ class Row(NamedTuple):
     counts: str = ''
     soft: bool = True
     numbered: bool = False
+    sums: bool = False
 
 
 _CE = {'alpha': 1.0, 'beta': 0.0}
@@ -46,20 +48,20 @@ _PAPER = {'logit_bias': 0.0, 'reverse_on': 'raw'}
 _REVERSE = {name: name for name in ('alpha', 'beta', 'log_zero', 'logit_bias', 'reverse_on')}
 
 TABLE = {
-    'ce': Row(BalancedSymmetricCrossEntropy, 'none', _CE),
-    'bce': Row(BalancedSymmetricCrossEntropy, 'weights', _CE),
-    'sce': Row(BalancedSymmetricCrossEntropy, 'none', _PAPER, _REVERSE),
-    'bsce': Row(BalancedSymmetricCrossEntropy, 'weights', _PAPER, _REVERSE),
-    'logit_adjustment': Row(BalancedSymmetricCrossEntropy, 'logit_adjustment', _CE),
+    'ce': Row(BalancedSymmetricCrossEntropy, 'none', _CE, sums=True),
+    'bce': Row(BalancedSymmetricCrossEntropy, 'weights', _CE, sums=True),
+    'sce': Row(BalancedSymmetricCrossEntropy, 'none', _PAPER, _REVERSE, sums=True),
+    'bsce': Row(BalancedSymmetricCrossEntropy, 'weights', _PAPER, _REVERSE, sums=True),
+    'logit_adjustment': Row(BalancedSymmetricCrossEntropy, 'logit_adjustment', _CE, sums=True),
     'bsce_many': Row(BalancedSymmetricCrossEntropy, 'logit_adjustment',
-                     {'logit_bias': 'auto', 'reverse_on': 'weighted'}, _REVERSE),
-    'focal': Row(FocalLoss, fields={'gamma': 'focal_gamma'}),
-    'cb_focal': Row(FocalLoss, 'effective', fields={'gamma': 'focal_gamma'}),
+                     {'logit_bias': 'auto', 'reverse_on': 'weighted'}, _REVERSE, sums=True),
+    'focal': Row(FocalLoss, fields={'gamma': 'focal_gamma'}, sums=True),
+    'cb_focal': Row(FocalLoss, 'effective', fields={'gamma': 'focal_gamma'}, sums=True),
     'ldam': Row(LDAMLoss, fields={'margin': 'ldam_margin', 'scale': 'ldam_scale'},
                 counts='images'),
     'seesaw': Row(SeesawLoss, fields={'p': 'seesaw_p', 'q': 'seesaw_q'}, counts='drawn',
                   soft=False),
-    'gce': Row(GeneralisedCrossEntropy, fields={'q': 'gce_q'}),
+    'gce': Row(GeneralisedCrossEntropy, fields={'q': 'gce_q'}, sums=True),
     'nce_rce': Row(NormalisedReverseCrossEntropy, fields={
         'alpha': 'nce_alpha', 'beta': 'rce_beta', 'log_zero': 'log_zero'}),
     'elr': Row(EarlyLearningLoss, fields={'strength': 'elr_strength', 'memory': 'elr_memory',

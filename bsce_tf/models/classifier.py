@@ -85,7 +85,7 @@ def build(name, num_classes, weights=None, *, image_size=None, channels=3, pooli
     return model
 
 
-def make_model(config, num_classes, channels, weights=None):
+def make_model(config, num_classes, channels, weights=None, division=None):
     """The classifier of `config.model` and `config.image`.
 
     Args:
@@ -93,6 +93,7 @@ def make_model(config, num_classes, channels, weights=None):
       num_classes: K.
       channels: of the images, 1 or 3.
       weights: what to start from, see `build`; None where weights are loaded later.
+      division: of a head in parts, see `heads.TauHead`; None for one that is whole.
     """
     model = build(
         config.model.backbone, num_classes, weights,
@@ -100,7 +101,7 @@ def make_model(config, num_classes, channels, weights=None):
         embedding=config.model.embedding, dropout=config.model.dropout, head=config.model.head,
         freeze=config.model.freeze,
         scale=config.model.head_scale, learn_scale=config.model.head_learn_scale,
-        tau=config.model.head_tau)
+        tau=config.model.head_tau, division=division)
     if config.model.batch_norm_momentum:
         set_batch_norm_momentum(model, config.model.batch_norm_momentum)
     if config.model.sync_batch_norm:

@@ -49,8 +49,48 @@ class GeneralisedMeanPooling2D(layers.Layer):
         return {**super().get_config(), 'p': self.initial}
 
 
+class _Divided:
+    """What a head does whose class vectors lie elsewhere, in parts: see `bsce_tf.heads`.
+
+    Its `class_variables` count among its variables, and are saved and loaded, as those of a head
+    that is whole. It is not called: `of_rows` gives the logits of some classes.
+    """
+
+    class_variables = ()
+
+    def divide(self, division, **values):
+        """Takes a `class_variable.Division` and what its variables begin with, arrays `[…, K]`."""
+        self.class_variables = tuple(division.variable(value, f'{self.name}/{name}')
+                                     for name, value in values.items())
+
+    @property
+    def variables(self):
+        return [*self.class_variables, *super().variables]
+
+    @property
+    def weights(self):
+        return [*self.class_variables, *super().weights]
+
+    def save_own_variables(self, store):
+        if not self.class_variables:
+            super().save_own_variables(store)
+            return
+        for number, variable in enumerate(self.weights):
+            store[str(number)] = variable.numpy()
+
+    def load_own_variables(self, store):
+        if not self.class_variables:
+            super().load_own_variables(store)
+            return
+        if len(store.keys()) != len(self.weights):
+            raise ValueError(f'{self.name}: found {len(store.keys())} arrays; expected '
+                             f'{len(self.weights)}.')
+        for number, variable in enumerate(self.weights):
+            variable.assign(store[str(number)])
+
+
 @keras.saving.register_keras_serializable('bsce_tf')
-class TauHead(layers.Dense):
+class TauHead(_Divided, layers.Dense):
     """A linear head whose class vectors are divided by the τ-th power of their lengths.
 
     logit_k = x·w_k / ‖w_k‖^τ + b_k. Classes with more images get longer vectors; τ > 0 takes that
@@ -62,16 +102,33 @@ class TauHead(layers.Dense):
     Args:
       units: K, the number of classes.
       tau: τ, 0 (linear) or more; 1 makes all lengths equal.
+      division: a `class_variable.Division`, or None for one variable on every replica.
       **kwargs: of `keras.layers.Dense`.
 
     Raises:
       InputError: if τ is negative.
     """
 
-    def __init__(self, units, tau=0.0, **kwargs):
+    def __init__(self, units, tau=0.0, division=None, **kwargs):
         super().__init__(units, **kwargs)
         fields.check('model.head_tau', tau)
-        self.tau = tau
+        self.tau, self.division = tau, division
+
+    def build(self, input_shape):
+        if self.division is None:
+            super().build(input_shape)
+        else:
+            self.divide(self.division,
+                        kernel=self.kernel_initializer((input_shape[-1], self.units)).numpy(),
+                        bias=self.bias_initializer((self.units,)).numpy())
+            self.built = True
+
+    def of_rows(self, features, vectors, bias):
+        """Logits `[n, s]` of features `[n, c]`, s class vectors `[s, c]` and biases `[s]`."""
+        logits = ops.matmul(features, ops.transpose(vectors))
+        if self.tau:
+            logits *= ops.power(ops.sum(ops.square(vectors), axis=1) + _TINY, -self.tau / 2)
+        return logits + bias
 
     def call(self, features, training=None):
         if not self.tau:  # the length of a zero vector has no gradient
@@ -85,7 +142,7 @@ class TauHead(layers.Dense):
 
 
 @keras.saving.register_keras_serializable('bsce_tf')
-class CosineHead(layers.Layer):
+class CosineHead(_Divided, layers.Layer):
     """logit_k = s · cos(x, w_k): neither long features nor long class vectors count.
 
     `[n, features]` → `[n, K]`. Gidaris and Komodakis 2018, "Dynamic Few-Shot Visual Learning
@@ -95,26 +152,35 @@ class CosineHead(layers.Layer):
       units: K, the number of classes.
       scale: s, above 0. A fixed s bounds the largest probability by 1 / (1 + (K−1)·e^(−2s)).
       learn_scale: whether s is learnt, from `scale` on.
+      division: as of `TauHead`.
       **kwargs: of `keras.layers.Layer`.
 
     Raises:
       InputError: if `scale` is not above 0.
     """
 
-    def __init__(self, units, scale=10.0, learn_scale=True, **kwargs):
+    def __init__(self, units, scale=10.0, learn_scale=True, division=None, **kwargs):
         super().__init__(**kwargs)
         fields.check('model.head_scale', scale)
         self.units, self.initial_scale, self.learn_scale = units, scale, learn_scale
+        self.division = division
 
     def build(self, input_shape):
-        self.kernel = self.add_weight(shape=(input_shape[-1], self.units), name='kernel',
-                                      initializer='glorot_uniform')
+        shape, start = (input_shape[-1], self.units), keras.initializers.GlorotUniform()
+        if self.division is None:
+            self.kernel = self.add_weight(shape=shape, name='kernel', initializer=start)
+        else:
+            self.divide(self.division, kernel=start(shape).numpy())
         self.scale = self.add_weight(
             shape=(), initializer=keras.initializers.Constant(self.initial_scale),
             trainable=self.learn_scale, name='scale')
 
     def call(self, features):
         return self.scale * ops.matmul(_unit(features, -1), _unit(self.kernel, 0))
+
+    def of_rows(self, features, vectors):
+        """Logits `[n, s]` of features `[n, c]` and s class vectors `[s, c]`."""
+        return self.scale * ops.matmul(_unit(features, -1), ops.transpose(_unit(vectors, -1)))
 
     def compute_output_shape(self, input_shape):
         return *input_shape[:-1], self.units
@@ -157,7 +223,7 @@ def embedding(width):
             layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name='embedding_bn'))
 
 
-def head(name, num_classes, *, scale=10.0, learn_scale=True, tau=1.0):
+def head(name, num_classes, *, scale=10.0, learn_scale=True, tau=1.0, division=None):
     """The layer 'head' of one of `HEADS`, float32 under every policy: `[n, features]` → `[n, K]`.
 
     Args:
@@ -165,6 +231,7 @@ def head(name, num_classes, *, scale=10.0, learn_scale=True, tau=1.0):
       num_classes: K.
       scale, learn_scale: of `CosineHead`.
       tau: of `TauHead`.
+      division: of both, see `TauHead`.
 
     Raises:
       InputError: for another name, or a number out of range.
@@ -174,7 +241,7 @@ def head(name, num_classes, *, scale=10.0, learn_scale=True, tau=1.0):
     if parts.is_part(name):
         return parts.made('model.head', name, layers.Layer, num_classes, **options)
     if name == 'linear':
-        return TauHead(num_classes, **options)
+        return TauHead(num_classes, division=division, **options)
     if name == 'tau':
-        return TauHead(num_classes, tau, **options)
-    return CosineHead(num_classes, scale, learn_scale, **options)
+        return TauHead(num_classes, tau, division, **options)
+    return CosineHead(num_classes, scale, learn_scale, division, **options)

@@ -30,8 +30,7 @@ class Ema:
         self._decay = decay
         self._sources = averaged_variables(model)
         self._steps = keras.Variable(0.0, trainable=False, dtype='float32', name='ema_steps')
-        self._averages = [keras.Variable(v.numpy(), trainable=False, dtype=v.dtype,
-                                         name=f'ema_{i}') for i, v in enumerate(self._sources)]
+        self._averages = [_like(v, f'ema_{i}') for i, v in enumerate(self._sources)]
         self.variables = [self._steps, *self._averages]
 
     def update(self):
@@ -46,6 +45,12 @@ class Ema:
     def values(self):
         """The averages, in the order of `averaged_variables`."""
         return [v.numpy() for v in self._averages]
+
+
+def _like(variable, name):
+    if not isinstance(variable, keras.Variable):  # of a head in parts
+        return variable.like(variable.numpy(), name)
+    return keras.Variable(variable.numpy(), trainable=False, dtype=variable.dtype, name=name)
 
 
 def _move(average, source, decay):

@@ -35,7 +35,7 @@ class Loop:
         self._saved = time.monotonic()
         wanted = config.averaging.statistics
         self._estimates = wanted == 'estimated' or (wanted == 'auto' and bool(config.model.weights))
-        self._statistics = averaging.Statistics(steps.model)
+        self._statistics = averaging.Statistics(steps.body)
         self._untraced = steps.accumulate  # steps until TensorFlow has seen both kinds
         # Several workers can stop together alone, by what travels with the loss of a step.
         worker, workers = strategy.workers_of(steps.strategy)

@@ -22,6 +22,8 @@ class _RateFactors(internals.OwnSums):
       rate_factors: {path of a variable: factor}; 1 for those not in it.
     """
 
+    decay_all = True  # whether weight decay is for variables of one axis, too
+
     def __init__(self, *args, rate_factors=None, **kwargs):
         super().__init__(*args, **kwargs)
         self.rate_factors = dict(rate_factors or {})
@@ -95,6 +97,7 @@ def make(model, settings, scale_loss=False):
                         weight_decay=settings.weight_decay or None, **options)
     else:
         optimizer = AdamW(weight_decay=settings.weight_decay, **options)
+    optimizer.decay_all = settings.decay_all
     if not settings.decay_all:
         optimizer.exclude_from_weight_decay(
             [v for v in model.trainable_variables if len(v.shape) < 2])

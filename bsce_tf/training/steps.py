@@ -7,6 +7,8 @@ when to save and when to stop by two numbers that travel with the loss. Keras 3'
 work with MultiWorkerMirroredStrategy (keras issue 20585).
 """
 
+import math
+
 import keras
 import tensorflow as tf
 
@@ -26,6 +28,7 @@ class Steps:
       jit_compile: whether XLA compiles the forward and the backward pass.
       ema: an `averaging.Ema` or None.
       accumulate: steps whose mean gradient makes one update.
+      head: a `heads.parted.Parted`, where the model's head is in parts or sampled; or None.
 
     Attributes:
       sums: variables of the gradients that are accumulated; may be infinite with a scaled loss.
@@ -34,9 +37,10 @@ class Steps:
     """
 
     def __init__(self, model, view, optimizer, loss, batch_size, *, jit_compile=False, ema=None,
-                 accumulate=1):
+                 accumulate=1, head=None):
         self.model, self.optimizer, self.loss, self.ema = model, optimizer, loss, ema
         self.network = network.of(model, view)
+        self.head, self.body = head, model if head is None else head.body
         self.strategy = tf.distribute.get_strategy()
         self.batch_size = batch_size
         self.loss_mean, self.val_loss = keras.metrics.Mean(), keras.metrics.Mean()
@@ -51,9 +55,9 @@ class Steps:
             gradients = tf.function(gradients, jit_compile=True, autograph=False)
 
         self._gradients_of = gradients
-        self._step = tf.function(lambda batch, flags: self._whole_step(batch, flags, True),
+        self._step = tf.function(lambda *step: self._whole_step(*step, update=True),
                                  reduce_retracing=True, autograph=False)
-        self._part = tf.function(lambda batch, flags: self._whole_step(batch, flags, False),
+        self._part = tf.function(lambda *step: self._whole_step(*step, update=False),
                                  reduce_retracing=True, autograph=False)
         self._test = tf.function(
             lambda batch: self.strategy.run(self._replica_test, (batch,)),
@@ -63,7 +67,11 @@ class Steps:
     def variables(self):
         """All that a step changes, in a fixed order."""
         ema = self.ema.variables if self.ema is not None else []
-        return [*self.model.variables, *self.optimizer.variables, *ema, *self.sums,
+        of_optimizer = list(self.optimizer.variables)
+        if self.head is not None:  # where Keras would have the momentum of its class vectors
+            place = len(of_optimizer) - len(self.head.layer.trainable_variables)
+            of_optimizer[place:place] = self.head.momentums
+        return [*self.model.variables, *of_optimizer, *ema, *self.sums,
                 *self.loss_mean.variables, *self.error.variables, *getattr(self.loss, 'state', [])]
 
     def train(self, batch, number=0, save=False, stop=False):
@@ -79,7 +87,7 @@ class Steps:
         """
         flags = tf.constant([float(save), float(stop)])
         step = self._step if (number + 1) % self.accumulate == 0 else self._part
-        loss, save, stop = step(batch, flags).numpy().tolist()
+        loss, save, stop = step(batch, flags, tf.constant(number, tf.int64)).numpy().tolist()
         return loss, save > 0, stop > 0
 
     def reset(self):
@@ -88,9 +96,10 @@ class Steps:
         self.error.reset_state()
 
     def results(self):
-        """{'loss', 'mean_top1_error'} of the steps since `reset`."""
+        """{'loss', 'mean_top1_error'} of the steps since `reset`; a sampled head has no error."""
+        counted = self.head is None or self.head.share == 1
         return {'loss': float(self.loss_mean.result()),
-                'mean_top1_error': float(self.error.result())}
+                'mean_top1_error': float(self.error.result()) if counted else math.nan}
 
     def evaluate(self, batches, tell=None):
         """{'val_loss', 'val_mean_top1_error'} of all images of a distributed data set.
@@ -108,21 +117,29 @@ class Steps:
         return {'val_loss': float(self.val_loss.result()),
                 'val_mean_top1_error': float(self.val_error.result())}
 
-    def _whole_step(self, batch, flags, update):
+    def _whole_step(self, batch, flags, number, update):
         """Sum over the replicas of [loss, *flags]; without `update` gradients are only added up."""
         extended = self.strategy.extended
 
         def of_replica(flags, images, labels, *numbers):
-            losses, logits, grads = self._gradients_of(images, labels, *numbers)
+            if self.head is None:
+                losses, logits, grads = self._gradients_of(images, labels, *numbers)
+            else:
+                losses, logits, grads, *of_head = self._gradients_in_parts(images, labels, number)
             grads = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM,
                                                                    grads)
             if update:
                 if self.sums:
                     grads = [(g + s.value) / self.accumulate
                              for g, s in zip(grads, self.sums, strict=True)]
+                if self.head is not None:
+                    grads = self.head.update(grads, *of_head)
                 self.optimizer.apply(grads, self.model.trainable_variables)
             self.loss_mean.update_state(losses)
-            self.error.update_state(labels, logits)
+            if self.head is None:
+                self.error.update_state(labels, logits)
+            elif logits is not None:
+                self.error.count(labels, logits)
             return tf.concat([tf.reduce_sum(losses)[None] / self.batch_size, flags], 0), grads
 
         found, grads = self.strategy.run(of_replica, (flags, *batch))
@@ -134,6 +151,15 @@ class Steps:
         if update and self.ema is not None:
             self.ema.update()
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, found, axis=None)
+
+    def _gradients_in_parts(self, images, labels, number):
+        """`_gradients` with hits for logits; and of the head's rows gradients and ids."""
+        with tf.GradientTape() as tape:
+            losses, hits, rows, chosen = self.head.train(images, labels, number, tape)
+            scaled = self.optimizer.scale_loss(tf.reduce_sum(losses) / self.batch_size)
+        variables = self.model.trainable_variables
+        grads = tape.gradient(scaled, [*variables, *rows])
+        return losses, hits, grads[:len(variables)], grads[len(variables):], chosen
 
     def _gradients(self, images, labels, *numbers):
         with tf.GradientTape() as tape:
@@ -151,6 +177,11 @@ class Steps:
         return losses, logits, gradients
 
     def _replica_test(self, batch):
+        if self.head is not None:
+            losses, hits = self.head.test(batch.crops[0][:, 0], batch.labels)
+            self.val_loss.update_state(losses, sample_weight=batch.weights)
+            self.val_error.count(batch.labels, hits, batch.weights)
+            return
         _, logits = self.network.outputs(batch.crops[0])
         losses = self.loss.call(batch.labels, logits)
         self.val_loss.update_state(losses, sample_weight=batch.weights)

@@ -16,6 +16,8 @@ from bsce_tf.data.examples import Splits
 from bsce_tf.data.images import augment
 from bsce_tf.data.sampler import drawn
 from bsce_tf.errors import InputError, RunError
+from bsce_tf.heads import choice
+from bsce_tf.heads.parted import Parted
 from bsce_tf.models.classifier import make_model
 from bsce_tf.termination import Terminated
 from bsce_tf.training import (
@@ -214,12 +216,15 @@ def _build(config, examples, seen, weights):
       seen: the `View` of validation.
       weights: to begin with, see `classifier.build`.
     """
-    model = make_model(config, examples.num_classes, examples.channels, weights)
+    division = choice.division(config, examples.num_classes)
+    model = make_model(config, examples.num_classes, examples.channels, weights, division)
     settings = optimizers.Settings(**config.optimizer)
     optimizer = optimizers.make(model, settings, scale_loss=config.precision == 'mixed_float16')
     ema = averaging.Ema(model, config.averaging.ema) if config.averaging.ema else None
-    return Steps(model, seen, optimizer, make_loss(config, examples.counts), config.batch_size,
-                 jit_compile=config.jit_compile, ema=ema, accumulate=settings.accumulate)
+    loss = make_loss(config, examples.counts)
+    head = division and Parted(model, loss, config.model.head_sample, config.seed, optimizer)
+    return Steps(model, seen, optimizer, loss, config.batch_size, jit_compile=config.jit_compile,
+                 ema=ema, accumulate=settings.accumulate, head=head)
 
 
 def _restored(checkpoints, devices):

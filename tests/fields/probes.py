@@ -26,6 +26,7 @@ from bsce_tf.data.view import View
 from bsce_tf.evaluation import adjust, networks
 from bsce_tf.evaluation.evaluate import evaluate
 from bsce_tf.evaluation.predict import predict
+from bsce_tf.heads import choice
 from bsce_tf.models import network as split_network
 from bsce_tf.report.report import report
 from bsce_tf.serving import export
@@ -165,6 +166,13 @@ def network(config, place):
             np.asarray(model(pixels, training=True)).tolist())
 
 
+def parted(config, place):
+    """In how many parts a head is on two replicas."""
+    with strategy.create('mirrored', 2).scope():
+        division = choice.division(part_of(config), 6)
+    return division and division.parts
+
+
 def features(config, place):
     """Shapes of what is averaged at test time."""
     model = train.make_model(part_of(config), 3, 3)
@@ -224,7 +232,7 @@ class _Steps:
 
     def __init__(self):
         self.errors = itertools.chain(ERRORS, itertools.repeat(ERRORS[-1]))
-        self.model = tiny((16, 16, 3))
+        self.model = self.body = tiny((16, 16, 3))
 
     def train(self, batch, number, save, stop):
         return 0.0, save, stop

@@ -81,6 +81,8 @@ ROWS = {
     'model.embedding': (4, probes.network, {}),
     'model.features': ('embedding', probes.features, {'model.embedding': 4}),
     'model.head': ('cosine', probes.network, {}),
+    'model.head_sample': (0.5, probes.parted, {}),
+    'model.head_parts': ('replicas', probes.parted, {}),
     'model.head_scale': (3.0, probes.network, {'model.head': 'cosine'}),
     'model.head_learn_scale': (False, probes.network, {'model.head': 'cosine'}),
     'model.head_tau': (0.5, probes.network, {'model.head': 'tau'}),

@@ -1,0 +1,64 @@
+"""config.model.head_parts and head_sample → whether a head is in parts, and what it goes with."""
+
+import tensorflow as tf
+
+from bsce_tf import losses, parts
+from bsce_tf.errors import InputError
+from bsce_tf.heads.class_variable import Division
+
+MANY = 200_000  # classes from which on 'auto' divides a head over several replicas
+
+
+def division(config, classes):
+    """The `Division` of a stage's head; None for a head that is whole on every replica.
+
+    Call it within the strategy's scope.
+
+    Args:
+      config: ConfigDict of the stage.
+      classes: K.
+
+    Raises:
+      InputError: if the head has to be in parts, and cannot.
+    """
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    wanted, share = config.model.head_parts, config.model.head_sample
+    sampled = share < 1
+    if sampled and wanted == 'one' and replicas > 1:
+        raise InputError(f'config.model.head_parts: found one with model.head_sample = {share:g} '
+                         f'and {replicas} replicas; expected auto or replicas: a sampled head is '
+                         'divided among them.')
+    divided = replicas > 1 and (wanted == 'replicas' or (
+        wanted == 'auto' and classes >= MANY and not obstacle(config)))
+    if not sampled and not divided:
+        return None
+    if reason := obstacle(config):
+        raise InputError(f'config.model.{"head_sample" if sampled else "head_parts"}: found '
+                         f'{share if sampled else wanted} with {reason}')
+    if classes < replicas:
+        raise InputError(f'config.model.head_parts: found {wanted} with {classes} classes; '
+                         f'expected at least {replicas}, one for each replica.')
+    return Division(classes)
+
+
+def obstacle(config):
+    """Why the head of a stage can be neither in parts nor sampled; '' where it can."""
+    loss, smoothing = config.loss.name, config.loss.label_smoothing
+    known = ', '.join(name for name, row in losses.TABLE.items() if row.sums)
+    found = (
+        (parts.is_part(config.model.head), f"model.head '{config.model.head}'; expected linear, "
+         'cosine or tau.'),
+        (not losses.row(loss).sums, f'loss.name {loss}; expected one that a partition sum and a '
+         f'logit tell all: {known}.'),
+        (smoothing and loss in ('focal', 'cb_focal', 'gce'), f'loss.label_smoothing = {smoothing} '
+         f'and loss.name {loss}; expected 0, or another loss.'),
+        (config.augment.mixup or config.augment.cutmix, 'MixUp or CutMix, whose labels are as wide '
+         'as the head; expected augment.mixup and augment.cutmix to be 0.'),
+        (config.optimizer.name != 'sgd', f'optimizer.name {config.optimizer.name}; expected sgd.'),
+        (config.optimizer.accumulate > 1, f'optimizer.accumulate = {config.optimizer.accumulate}; '
+         'expected 1.'),
+        (config.jit_compile, 'jit_compile; expected False.'),
+        ('head' in config.model.freeze, "'head' in model.freeze; expected it to train."),
+        (isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy),
+         'several workers; expected the devices of one machine.'))
+    return next((reason for bad, reason in found if bad), '')

@@ -1,0 +1,97 @@
+"""Whole runs with a head in parts or sampled, against the head as it always was."""
+
+import csv
+import importlib
+import math
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+
+from bsce_tf.errors import InputError
+from bsce_tf.evaluation.evaluate import evaluate
+from bsce_tf.training import checkpoint
+from bsce_tf.training.train import train
+
+
+def config_of(**fields):
+    config = importlib.import_module('configs.smoke').get_config()
+    config.update_from_flattened_dict({
+        'epochs': 2, 'steps': 2, 'batch_size': 24, 'schedule.name': 'constant',
+        'optimizer.weight_decay': 0.1, 'optimizer.clip_norm': 0.5, 'averaging.ema': 0.9,
+        'model.head': 'cosine', 'loss.name': 'bsce_many', **fields})
+    return config
+
+
+def rows_of(folder):
+    with open(folder / 'metrics.csv') as file:
+        return list(csv.DictReader(file))
+
+
+def arrays_of(folder):
+    _, state, arrays = checkpoint.load(folder / 'checkpoints')
+    return arrays
+
+
+def assert_alike(one, two, rtol=1e-3, atol=1e-4):
+    for a, b in zip(rows_of(one), rows_of(two), strict=True):
+        assert a.keys() == b.keys()
+        for key in a:
+            tolerance = {'abs': 2 / 48} if 'error' in key else {'rel': 1e-3}
+            assert float(a[key]) == pytest.approx(float(b[key]), nan_ok=True, **tolerance), key
+    for number, (a, b) in enumerate(zip(arrays_of(one), arrays_of(two), strict=True)):
+        if a.shape != (6,):  # counts of the metric: an image may fall to either side
+            np.testing.assert_allclose(a, b, rtol=rtol, atol=atol, err_msg=str(number))
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('whole') / 'run'
+    train(config_of(), folder)
+    return folder
+
+
+def test_a_run_in_parts_is_the_run_of_a_whole_head_and_goes_on_with_one(whole, tmp_path):
+    parts = {'strategy': 'mirrored', 'replicas': 2, 'model.head_parts': 'replicas'}
+    train(config_of(**parts, epochs=1), tmp_path / 'run')
+    shutil.copytree(tmp_path / 'run', tmp_path / 'other')
+    train(config_of(**parts), tmp_path / 'run')
+    assert_alike(whole, tmp_path / 'run')
+    train(config_of(**parts | {'model.head_parts': 'one'}), tmp_path / 'other')
+    assert_alike(whole, tmp_path / 'other')
+    with h5py.File(whole / 'best.weights.h5') as a, h5py.File(
+            tmp_path / 'run' / 'best.weights.h5') as b:
+        for key, value in a['layers/cosine_head/vars'].items():
+            np.testing.assert_allclose(value[()], b['layers/cosine_head/vars'][key][()], rtol=1e-3,
+                                       atol=1e-4)
+    config = config_of(batch_size=72)
+    error = evaluate(config, tmp_path / 'run')['mean_top1_error']
+    assert error == pytest.approx(evaluate(config, whole)['mean_top1_error'], abs=0.05)
+
+
+def test_a_sampled_run_goes_on_exactly(tmp_path):
+    sampled = {'model.head_sample': 0.5, 'model.head': 'linear'}
+    train(config_of(**sampled), tmp_path / 'one')
+    train(config_of(**sampled, epochs=1), tmp_path / 'two')
+    train(config_of(**sampled), tmp_path / 'two')
+    for a, b in zip(arrays_of(tmp_path / 'one'), arrays_of(tmp_path / 'two'), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    row = rows_of(tmp_path / 'one')[-1]
+    assert math.isnan(float(row['mean_top1_error']))
+    assert 0 <= float(row['val_mean_top1_error']) <= 1
+
+
+@pytest.mark.parametrize(('fields', 'message'), [
+    ({'model.head_sample': 0.5, 'loss.name': 'ldam'},
+     'model.head_sample: found 0.5 with loss.name ldam'),
+    ({'model.head_sample': 0.5, 'optimizer.name': 'adamw'}, 'expected sgd'),
+    ({'model.head_sample': 0.5, 'augment.mixup': 0.2}, 'MixUp or CutMix'),
+    ({'model.head_sample': 0.5, 'model.freeze': ('head',)}, "'head' in model.freeze"),
+    ({'model.head_sample': 0.5, 'model.head_parts': 'one', 'strategy': 'mirrored', 'replicas': 2},
+     'model.head_parts: found one with model.head_sample = 0.5')], ids=str)
+def test_what_cannot_be_sampled_is_said_in_a_line(fields, message, tmp_path):
+    with pytest.raises(InputError, match=message) as error:
+        train(config_of(**fields), tmp_path / 'run')
+    assert '\n' not in str(error.value)
+    assert not (tmp_path / 'run').exists()
