@@ -202,7 +202,7 @@ def _centres(examples, views, bad):
     read = loading.reader(examples)
 
     def decoded(index, *data):
-        image = decode.decode(read(index, *data), bad.max_pixels)
+        image = decode.decode_in_pipeline(read(index, *data), bad.max_pixels)
         return [view.centre(image) for view in views]
 
     def black(index, *data):

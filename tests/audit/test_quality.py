@@ -8,7 +8,8 @@ import pytest
 from bsce_tf.audit import audit, quality, top_probabilities, transitions
 from bsce_tf.data.examples import Examples
 
-FIELDS = types.SimpleNamespace(score='self_confidence', rule='drop', below=1000.0, keep=1)
+FIELDS = types.SimpleNamespace(score='self_confidence', rule='drop', threshold_factor=1000.0,
+                               min_images_per_class=1)
 
 
 def softmax(logits):

@@ -1,7 +1,6 @@
 """Two workers on this machine, as processes of their own, against one process."""
 
 import csv
-import importlib
 import json
 import multiprocessing
 import os
@@ -18,6 +17,7 @@ from PIL import Image
 from bsce_tf.errors import RunError
 from bsce_tf.training import checkpoint
 from bsce_tf.training.train import train
+from tests.smoke import smoke
 
 # A server that has imported everything makes a new process in no time.
 SERVER = multiprocessing.get_context('forkserver')
@@ -26,11 +26,9 @@ SERVER.set_forkserver_preload(['bsce_tf.training.train', 'bsce_tf.data.sources.g
 
 def config_of(**fields):
     """48 validation images in batches of 20: the last one is short."""
-    config = importlib.import_module('configs.smoke').get_config()
-    config.update_from_flattened_dict({
+    return smoke(**{
         'epochs': 2, 'batch_size': 20, 'averaging.ema': 0.9, 'averaging.swa_epochs': 1,
         'averaging.batches': 3, 'optimizer.clip_norm': 1.0, 'checkpoint.steps': 3, **fields})
-    return config
 
 
 def run(folder, cluster, fields):

@@ -1,7 +1,6 @@
 """Runs that are killed and started again, in processes of their own."""
 
 import csv
-import importlib
 import json
 import multiprocessing
 import random
@@ -15,6 +14,7 @@ import pytest
 
 from bsce_tf.training import checkpoint
 from bsce_tf.training.train import train
+from tests.smoke import smoke
 
 # A server that has imported everything makes a new process in no time.
 SERVER = multiprocessing.get_context('forkserver')
@@ -23,8 +23,7 @@ SERVER.set_forkserver_preload(['bsce_tf.training.train', 'bsce_tf.data.sources.g
 
 def config_of(**fields):
     """Two stages with everything that has a state: dropout, EMA, SWA, momentum, plateaus."""
-    config = importlib.import_module('configs.smoke').get_config()
-    config.update_from_flattened_dict({
+    config = smoke(**{
         'epochs': 12, 'batch_size': 24, 'deterministic': True, 'model.dropout': 0.2,
         'averaging.ema': 0.9, 'averaging.swa_epochs': 3, 'averaging.batches': 2,
         'schedule.patience': 1, 'schedule.factor': 0.5, 'checkpoint.steps': 4, **fields})

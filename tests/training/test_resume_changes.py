@@ -1,7 +1,6 @@
 """What may change when a run goes on, and runs of earlier and later versions."""
 
 import csv
-import importlib
 import json
 import shutil
 
@@ -15,12 +14,11 @@ from bsce_tf.fields import stored
 from bsce_tf.training import checkpoint, resume, workdir
 from bsce_tf.training.state import State
 from bsce_tf.training.train import train
+from tests.smoke import smoke as smoke_config
 
 
 def smoke(**changes):
-    config = importlib.import_module('configs.smoke').get_config()
-    config.update_from_flattened_dict({'deterministic': True, **changes})
-    return config
+    return smoke_config(**{'deterministic': True, **changes})
 
 
 def epochs_of(folder):

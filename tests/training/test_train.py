@@ -1,5 +1,4 @@
 import csv
-import importlib
 import json
 import os
 import shutil
@@ -19,12 +18,7 @@ from bsce_tf.models import classifier
 from bsce_tf.training import checkpoint, workdir
 from bsce_tf.training.loop import Loop
 from bsce_tf.training.train import train
-
-
-def smoke(**fields):
-    config = importlib.import_module('configs.smoke').get_config()
-    config.update_from_flattened_dict(fields)
-    return config
+from tests.smoke import smoke
 
 
 def weights_of(path):

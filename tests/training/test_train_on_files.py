@@ -1,7 +1,6 @@
 """Training on files as users have them: a folder of JPEGs, some of them broken."""
 
 import csv
-import importlib
 import json
 
 import numpy as np
@@ -11,6 +10,7 @@ from PIL import Image
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation.evaluate import evaluate
 from bsce_tf.training.train import train
+from tests.smoke import smoke
 
 
 @pytest.fixture
@@ -28,11 +28,9 @@ def shop(tmp_path):
 
 
 def config_of(shop, **fields):
-    config = importlib.import_module('configs.smoke').get_config()
-    config.update_from_flattened_dict({
+    return smoke(**{
         'data.source': 'folder', 'data.root': str(shop), 'data.cache': 'off', 'batch_size': 12,
-        'data.validation_fraction': 0.2, 'epochs': 6, **fields})
-    return config
+        'data.validation_fraction': 0.2, 'epochs': 6, 'model.backbone': 'small_resnet', **fields})
 
 
 def test_a_folder_of_jpegs(shop, tmp_path):

@@ -95,7 +95,7 @@ def crop_encoded(data, choose, size, antialias=False, max_pixels=0):
 
     A JPEG is decoded within the crop's box alone, at a half, a quarter or an eighth of its size
     where the box is at least so many times larger than the result (reduced in the frequency domain,
-    which averages pixels). Every other image is decoded whole by `decode.decode`.
+    which averages pixels). Every other image is decoded whole, as by `decode.decode`.
 
     Args:
       data: scalar string tensor, the whole file.
@@ -113,7 +113,7 @@ def crop_encoded(data, choose, size, antialias=False, max_pixels=0):
     # A call, because the ops of an untaken branch, if inlined, would still cost time.
     @tf.function(autograph=False, experimental_attributes={'_noinline': True})
     def whole():
-        image = decode.decode(data, max_pixels)
+        image = decode.decode_in_pipeline(data, max_pixels)
         return resize_box(image, choose(tf.shape(image)[:2]), size, antialias)
 
     def part():

@@ -5,6 +5,7 @@ import tensorflow as tf
 from bsce_tf.data.images import bmp, exif, gif, layout, pixels, webp
 
 FORMATS = ('JPEG', 'PNG', 'GIF', 'BMP', 'WebP')  # as `kind` counts them
+_PNG, _PNG_SHAPE = b'\x89PNG\r\n\x1a\n', (20, 16)  # first bytes; where height and width lie
 
 
 def decode(data, max_pixels=0):
@@ -29,16 +30,18 @@ def decode(data, max_pixels=0):
       tf.errors.InvalidArgumentError: when run on bytes that are no such image, are truncated, or
         hold more than `max_pixels`.
     """
-    def jpeg():
-        shape = tf.io.extract_jpeg_shape(data)[:2]
-        with tf.control_dependencies(check_size(shape, max_pixels)):
-            image = tf.io.decode_jpeg(data, channels=3, dct_method='INTEGER_ACCURATE')
-        return exif.upright(image, exif.of_jpeg(data))
+    return _jpeg_or(_other, data, max_pixels)
 
-    limit = tf.cast(max_pixels, tf.int64)
-    image = tf.cond(_is_jpeg(data), jpeg, lambda: _other(data, limit))
-    image.set_shape([None, None, 3])
-    return image
+
+def decode_in_pipeline(data, max_pixels=0):
+    """As `decode`, within the functions of a tf.data pipeline; some formats go through Python.
+
+    TensorFlow copies and optimises all that the functions of a pipeline hold, for every pipeline
+    again. GIF, BMP and the rarer kinds of WebP are most of it: with their ops in the graph, a first
+    batch takes 3 s of CPU longer. So these are decoded by a call of `decode`'s own function, which
+    costs them about a tenth of their speed. A saved model has no Python and uses `decode`.
+    """
+    return _jpeg_or(_png_or_call, data, max_pixels)
 
 
 def header(data):
@@ -59,7 +62,7 @@ def header(data):
     kind = _kind(head)
     shape = tf.switch_case(kind, [
         lambda: tf.cast(tf.io.extract_jpeg_shape(data)[:2], tf.int64),
-        lambda: layout.numbers(head, (20, 16), 4, 'big'),
+        lambda: layout.numbers(head, _PNG_SHAPE, 4, 'big'),
         lambda: gif.shape(data, head),
         lambda: bmp.shape(head),
         lambda: webp.shape(head),
@@ -123,6 +126,51 @@ def _is_jpeg(data):
     return tf.equal(tf.strings.substr(data, 0, 3), b'\xff\xd8\xff')
 
 
+def _jpeg_or(other, data, max_pixels):
+    """A decoded JPEG, or what `other` gives of the data and an int64 limit."""
+    def jpeg():
+        shape = tf.io.extract_jpeg_shape(data)[:2]
+        with tf.control_dependencies(check_size(shape, max_pixels)):
+            image = tf.io.decode_jpeg(data, channels=3, dct_method='INTEGER_ACCURATE')
+        return exif.upright(image, exif.of_jpeg(data))
+
+    limit = tf.cast(max_pixels, tf.int64)
+    image = tf.cond(_is_jpeg(data), jpeg, lambda: other(data, limit))
+    image.set_shape([None, None, 3])
+    return image
+
+
+@layout.as_call(layout.DATA_SPEC, tf.TensorSpec([], tf.int64))
+def _png_or_call(data, max_pixels):
+    """As `_other`: PNG and plain WebP by ops of the graph, all else by a call."""
+    head = layout.head_of(data)
+
+    def png():
+        shape = layout.numbers(head, _PNG_SHAPE, 4, 'big')
+        with tf.control_dependencies(check_size(shape, max_pixels)):
+            image = _png(data, head)
+        return exif.upright(image, exif.of_png(data))
+
+    def plain_webp():
+        with tf.control_dependencies(check_size(webp.shape(head), max_pixels)):
+            return tf.io.decode_image(data, channels=3, expand_animations=False)
+
+    def called():
+        return tf.numpy_function(_other_by_call, [data, max_pixels], tf.uint8)
+
+    image = tf.cond(layout.has(head, _PNG), png, lambda: tf.cond(
+        webp.is_plain(head), plain_webp, called))
+    return tf.ensure_shape(image, [None, None, 3])
+
+
+def _other_by_call(data, max_pixels):
+    try:
+        with tf.device('CPU'):
+            return _other(data, max_pixels).numpy()
+    except tf.errors.InvalidArgumentError as error:  # a ValueError becomes one again
+        raise ValueError(error.message) from None
+
+
 @layout.as_call(layout.DATA_SPEC, tf.TensorSpec([], tf.int64))
 def _other(data, max_pixels):
     """`decode` of what is no JPEG."""
@@ -140,7 +188,7 @@ def _other(data, max_pixels):
 
 def _kind(head):
     """int32 scalar: the place of the format in `FORMATS`, or their number."""
-    found = tf.stack([layout.has(head, b'\xff\xd8\xff'), layout.has(head, b'\x89PNG\r\n\x1a\n'),
+    found = tf.stack([layout.has(head, b'\xff\xd8\xff'), layout.has(head, _PNG),
                       layout.has(head, b'GIF87a') | layout.has(head, b'GIF89a'),
                       layout.has(head, b'BM'), layout.has(head, b'RIFF') & layout.has(
                           head, b'WEBP', 8), tf.constant(True)])

@@ -22,6 +22,11 @@ def shape(head):
                     tf.where(tf.equal(head[15], ord('L')), lossless, lossy))
 
 
+def is_plain(head):
+    """Whether it is lossy and nothing else: no alpha, no animation, no Exif."""
+    return layout.has(head, b'RIFF') & layout.has(head, b'WEBPVP8 ', 8)
+
+
 def decode(data, head):
     """uint8 `[height, width, 3]`; transparent pixels on white, of an animation the first frame.
 

@@ -14,6 +14,8 @@ from bsce_tf.data.images import check, decode, exif, layout
 from tests.data.pictures import encoded, picture
 
 decode_graph = tf.function(decode.decode, input_signature=[tf.TensorSpec([], tf.string)])
+in_pipeline = tf.function(decode.decode_in_pipeline, input_signature=[
+    tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)], autograph=False)
 PICTURE = picture()
 CLEAR = PICTURE.copy()
 CLEAR.putalpha(Image.linear_gradient('L').resize(PICTURE.size))
@@ -65,6 +67,14 @@ def test_decodes_as_pillow_does(name):
     image = decode_graph(SAME[name]).numpy()
     assert image.dtype == np.uint8
     np.testing.assert_allclose(image, pillow(SAME[name]), atol=1)
+    np.testing.assert_array_equal(in_pipeline(SAME[name], 0).numpy(), image)
+
+
+def test_a_pipeline_holds_few_ops():
+    """Each pipeline over files would take seconds longer before its first batch."""
+    graph = in_pipeline.get_concrete_function().graph.as_graph_def()
+    ops = sum(len(function.node_def) for function in graph.library.function)
+    assert 300 < ops < 1000, ops  # 3,000 with the ops of all formats
 
 
 def test_adobe_cmyk_is_not_inverted():
@@ -248,8 +258,9 @@ def test_blocks_of_a_gif_end_where_a_walk_from_block_to_block_does():
 def test_size_is_known_before_decoding(name):
     pixels = PICTURE.width * PICTURE.height
     assert decode.decode(SAME[name], pixels).shape == (PICTURE.height, PICTURE.width, 3)
-    with pytest.raises(tf.errors.InvalidArgumentError, match='too many pixels'):
-        decode.decode(SAME[name], pixels - 1)
+    for decoder in (decode.decode, in_pipeline):
+        with pytest.raises(tf.errors.InvalidArgumentError, match='too many pixels'):
+            decoder(SAME[name], pixels - 1)
 
 
 def test_bomb_is_not_decoded():
@@ -268,8 +279,9 @@ decode_graph_limited = tf.function(lambda data: decode.decode(data, 10**8),
     SAME['jpeg'][:-2], SAME['jpeg'][:len(SAME['jpeg']) // 2], SAME['png'][:500],
     SAME['webp'][:500], SAME['palette bmp'][:200]])
 def test_what_is_no_whole_image_fails(data):
-    with pytest.raises(tf.errors.InvalidArgumentError):
-        decode_graph(data)
+    for decoder in (decode_graph, lambda data: in_pipeline(data, 0)):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            decoder(data)
 
 
 @pytest.mark.parametrize('ratio', [1, 2, 4, 8])
