@@ -11,11 +11,16 @@ import tensorflow as tf
 
 
 def provenance():
-    """Dict of strings: commit ('+changes' if tracked files differ), versions, machine, time."""
+    """Dict of strings: commit, versions, machine, time.
+
+    The commit ends in '+changes' if tracked files differ from it; those in results/, which the
+    programs themselves write, do not count.
+    """
     def git(*command):
         return subprocess.run(['git', *command], cwd=pathlib.Path(__file__).parent, text=True,
                               capture_output=True, check=False).stdout.strip()
-    changed = git('status', '--porcelain', '--untracked-files=no')
+    changed = git('status', '--porcelain', '--untracked-files=no', '--', ':/',
+                  ':(top,exclude)results')
     return {'commit': (git('rev-parse', '--short', 'HEAD') or 'unknown')
             + ('+changes' if changed else ''),
             'tensorflow': tf.__version__, 'keras': keras.__version__,
