@@ -127,7 +127,8 @@ def test_what_dinov2_trains_of_its_positions_is_kept(preset, tmp_path):
 def depths_of(name, preset, pooling='avg'):
     """{path of a variable: depth} by the rates with a decay of a half."""
     model = classifier.build(name_of(preset(name)), 4, pooling=pooling)
-    return {path: int(-np.log2(factor)) for path, factor in optimizers.factors(model, 0.5).items()}
+    found = optimizers.rate_factors(model, 0.5)
+    return {path: int(-np.log2(factor)) for path, factor in found.items()}
 
 
 @pytest.mark.parametrize(('name', 'block', 'first'), [

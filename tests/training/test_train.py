@@ -136,7 +136,7 @@ def test_damaged_files_are_named(finished):
 def test_weights_of_another_class_count_start_a_run_but_do_not_end_one(tmp_path, caplog):
     model_file = tmp_path / 'other.weights.h5'
     classifier.build('small_resnet', 9, image_size=24).save_weights(model_file)
-    config = smoke()
+    config = smoke(**{'model.backbone': 'small_resnet'})
     config.model.weights = str(model_file)
     train(config, tmp_path / 'run')
     assert 'a head of 9 classes' in caplog.text
@@ -155,7 +155,8 @@ def test_fine_tuned_weights_have_the_statistics_of_the_training_images(
         tmp_path, statistics, estimated):
     model_file = tmp_path / 'start.weights.h5'
     classifier.build('small_resnet', 6, image_size=24).save_weights(model_file)
-    config = smoke(**{'model.weights': str(model_file), 'augment.flip': False,
+    config = smoke(**{'model.backbone': 'small_resnet', 'model.weights': str(model_file),
+                      'augment.flip': False,
                       'image.scales': (24,), 'averaging.statistics': statistics})
     data = prepare.load(**config.data, seed=config.seed)
     train(config, tmp_path / 'run', data)
