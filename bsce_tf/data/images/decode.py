@@ -39,7 +39,7 @@ def decode_in_pipeline(data, max_pixels=0):
     TensorFlow copies and optimises all that the functions of a pipeline hold, for every pipeline
     again. GIF, BMP and the rarer kinds of WebP are most of it: with their ops in the graph, a first
     batch takes 3 s of CPU longer. So these are decoded by a call of `decode`'s own function, which
-    costs them about a tenth of their speed. A saved model has no Python and uses `decode`.
+    costs them a tenth to a quarter of their speed. A saved model has no Python and uses `decode`.
     """
     return _jpeg_or(_png_or_call, data, max_pixels)
 
