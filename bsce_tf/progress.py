@@ -23,7 +23,6 @@ class Bar:
     """
 
     def __init__(self, title, total, unit='image', done=0, shown=True, brief=False):
-        """See the class."""
         self.total, self.done = total, done
         self._title, self._unit, self._shown = title, unit, shown
         self._bar = tqdm(total=total, initial=done, unit=unit, desc=title, leave=not brief,

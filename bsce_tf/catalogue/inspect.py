@@ -200,7 +200,7 @@ def lines(found):
             f' (an image counts as at most {_CAP:g} mean ones; changes '
             f'{weights["classes_above_cap"]} classes, {weights["images_above_cap"]} images)'
             if weights['suggested_cap'] else ' (none needed)'))
-    text += [f'recommended: {advice["flags"]}: {advice["reason"]}'
+    text += [f'recommended: {advice["action"]}: {advice["reason"]}'
              for advice in found['recommended']]
     return text
 

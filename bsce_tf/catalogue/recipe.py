@@ -9,11 +9,11 @@ class Advice(NamedTuple):
     """A piece of advice.
 
     Attributes:
-      flags: as the command line takes them.
+      action: flags of the command line, or what to do.
       reason: why.
     """
 
-    flags: str
+    action: str
     reason: str
 
 
@@ -22,7 +22,7 @@ def recommend(found):
 
     The loss follows from class sizes alone, as its constants do (see `losses.bsce`): where some
     classes are rare, the one that balances both of its terms; else the one without a balance. Both
-    hold out against wrong labels, of which nothing is known while data are new.
+    have a reverse term, as nothing is known of wrong labels while data are new.
 
     Args:
       found: what `inspect.json` holds.
@@ -34,18 +34,19 @@ def recommend(found):
     if imbalance > _LEVEL:
         advice = [Advice(
             '--config.loss.name=bsce_many',
-            f'the largest class has {imbalance:.3g} times the images of the smallest: this loss '
-            f'balances the {classes:,} classes in both of its terms, and holds out against wrong '
-            'labels')]
+            f'the largest class has {imbalance:,.1f} times the images of the smallest: this '
+            f'loss balances the {classes:,} classes in both of its terms, and its reverse term is '
+            'made to hold out against wrong labels')]
     else:
         advice = [Advice(
             '--config.loss.name=sce --config.loss.logit_bias=auto',
-            'the classes are about equally frequent and need no balance: this loss holds out '
-            f'against wrong labels, and with its bias {classes:,} classes start as ten do')]
+            'the classes are about equally frequent and need no balance: the reverse '
+            'term of this loss is made to hold out against wrong labels, and with its bias '
+            f'{classes:,} classes start as ten do')]
     wrong = found['duplicates']['across_classes']
     if wrong['groups']:
         advice.append(Advice(
-            '--mode=audit, then --config.data.clean_list=…',
+            '--mode=audit, then --config.data.clean=…',
             f'{wrong["images"]:,} images lie in several classes, so labels are wrong'))
     leaks = found['duplicates']['across_splits']
     if leaks['groups']:

@@ -26,6 +26,7 @@ class Parted:
       optimizer: `optimizers.SGD`, or a LossScaleOptimizer of it; not built.
 
     Attributes:
+      body: Model, images → what the head takes.
       momentums: list of `ClassVariable`, of the kernel and the bias, or empty.
     """
 
@@ -38,19 +39,24 @@ class Parted:
         self.momentums = [v.like(np.zeros(v.shape, np.float32), f'{v.path}_momentum')
                           for v in self.layer.class_variables] if self._rule.momentum else []
 
-    def train(self, images, labels, step, tape):
+    def train(self, features, labels, step, tape):
         """(losses `[n]`, hits or None, `tensors` that have gradients, ids of their rows or None).
 
         Of a sample there are no hits: the best of few classes is not the best of all.
+
+        Args:
+          features: what `body` gives, `[n, …]`.
+          labels: int32 `[n]`.
+          step: int64 scalar, for the draw.
+          tape: GradientTape, which watches the rows.
         """
-        features = self.body(images, training=True)
         part, local = self._part()
         return self._forward(features, labels, part, local, step, tape)
 
-    def test(self, images, labels):
+    def test(self, features, labels):
         """(losses `[n]`, hits `[n]`), by all classes."""
         part, local = self._part()
-        return self._forward(self.body(images, training=False), labels, part, local)[:2]
+        return self._forward(features, labels, part, local)[:2]
 
     def _part(self):
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group

@@ -76,7 +76,7 @@ def bsce(y_true, y_pred, alpha=0.4, beta=0.7, class_weights=None, log_zero=-4.0,
     classes = labels.classes_of(y_pred)
     class_weights = _weights('class_weights', class_weights, y_pred)
     reverse_weights = _weights('reverse_weights', reverse_weights, y_pred)
-    bias = balance.start_bias(classes) if logit_bias == 'auto' else logit_bias
+    bias = _bias(logit_bias, classes)
     terms = _Terms(alpha, beta, class_weights, log_zero, log_prior, bias, reverse_on == 'adjusted',
                    reverse_weights)
     if not from_logits and (bias or log_prior is not None):
@@ -88,9 +88,13 @@ def bsce(y_true, y_pred, alpha=0.4, beta=0.7, class_weights=None, log_zero=-4.0,
     def of_ids(ids):
         if label_smoothing:
             return of_shares(ops.one_hot(ids, classes, dtype=y_pred.dtype))
-        return _hard(ids, y_pred, terms, from_logits)
+        return _of_ces(ids, _cross_entropies(ids, y_pred, terms, from_logits), terms, classes)
 
     return labels.by_kind(y_true, y_pred, of_ids, of_shares)
+
+
+def _bias(value, classes):
+    return balance.start_bias(classes) if value == 'auto' else value
 
 
 def _weights(name, weights, y_pred):
@@ -103,20 +107,37 @@ def _weights(name, weights, y_pred):
     return weights
 
 
-def _hard(ids, y_pred, terms, from_logits):
-    ce, of_reverse = _cross_entropies(ids, y_pred, terms, from_logits)
-    weight = terms.alpha
+def _of_ces(ids, ces, terms, classes, smoothing=0.0, spread=None):
+    """Losses by −log p of the given class, for BCE (`ces[0]`) and for RCE (`ces[-1]`).
+
+    With label smoothing q(y) = 1 − s + s/K and q = s/K elsewhere, so that RCE, too, is a function
+    of p(y) alone: −log q(y) + (1 − p(y))·(log q(y) − log q). `spread` is told by
+    `base.ClassLoss.of_ces`.
+    """
+    rest, true = smoothing / classes, 1.0 - smoothing + smoothing / classes
+    weight = terms.alpha * (1.0 - smoothing)
     if terms.class_weights is not None:
-        weight = weight * ops.take(terms.class_weights, ids, axis=0)
-    balanced = weight * ce
+        weight = weight * take(terms.class_weights, ids, ces[0])
+    balanced = weight * ces[0]
+    if smoothing:
+        balanced = balanced + terms.alpha * smoothing * spread
     if not terms.beta:
         return balanced
-    missed = -ops.expm1(-of_reverse)  # 1 − p(y), exact where p(y) is near 1
-    if terms.logit_bias:
-        missed = missed / (missed + ops.exp(terms.logit_bias - of_reverse))
+    missed = -ops.expm1(-ces[-1])  # 1 − p(y), exact where p(y) is near 1
+    bias = terms.logit_bias * (1.0 - rest / true)
+    if bias:
+        missed = missed / (missed + ops.exp(bias - ces[-1]))
+    log_true = math.log(true)
+    log_rest = math.log(rest) if rest > math.exp(terms.log_zero) else terms.log_zero
+    reverse = (terms.beta * (log_true - log_rest)) * missed
+    if smoothing:
+        reverse = reverse - terms.beta * log_true
     if terms.reverse_weights is not None:
-        missed = missed * ops.take(terms.reverse_weights, ids, axis=0)
-    return balanced + (-terms.beta * terms.log_zero) * missed
+        weights = take(terms.reverse_weights, ids, reverse)
+        if smoothing:
+            weights = (1.0 - smoothing) * weights + rest * float(np.sum(terms.reverse_weights))
+        reverse = reverse * weights
+    return balanced + reverse
 
 
 def _cross_entropies(ids, y_pred, terms, from_logits):
@@ -236,32 +257,11 @@ class BalancedSymmetricCrossEntropy(ClassLoss):
         return bool(self.beta and self.log_prior is not None and self.reverse_on != 'adjusted')
 
     def of_ces(self, ids, ces, classes, spread=None):
-        """See `base.ClassLoss`.
-
-        With label smoothing q(y) = 1 − s + s/K and q = s/K elsewhere, so that RCE, too, is a
-        function of p(y) alone: −log q(y) + (1 − p(y))·(log q(y) − log q).
-        """
-        share = self.label_smoothing
-        rest, true = share / classes, 1.0 - share + share / classes
-        balanced = ces[0]
-        if self.class_weights is not None:
-            balanced = balanced * take(self.class_weights, ids, balanced)
-        if spread is not None:
-            balanced = (1.0 - share) * balanced + share * spread
-        if not self.beta:
-            return self.alpha * balanced
-        bias = (balance.start_bias(classes) if self.logit_bias == 'auto' else self.logit_bias)
-        bias *= 1.0 - rest / true
-        missed = -ops.expm1(-ces[-1])
-        if bias:
-            missed = missed / (missed + ops.exp(bias - ces[-1]))
-        log_true = math.log(true)
-        log_rest = math.log(rest) if rest > math.exp(self.log_zero) else self.log_zero
-        reverse = missed * (log_true - log_rest) - log_true
-        if self.reverse_weights is not None:
-            weights = (1.0 - share) * take(self.reverse_weights, ids, reverse)
-            reverse = reverse * (weights + rest * float(np.sum(self.reverse_weights)))
-        return self.alpha * balanced + self.beta * reverse
+        """See `base.ClassLoss`."""
+        terms = _Terms(self.alpha, self.beta, self.class_weights, self.log_zero, self.log_prior,
+                       _bias(self.logit_bias, classes), self.reverse_on == 'adjusted',
+                       self.reverse_weights)
+        return _of_ces(ids, ces, terms, classes, self.label_smoothing, spread)
 
     def get_config(self):
         """See Keras."""

@@ -71,7 +71,7 @@ class EarlyLearningLoss(ClassLoss):
           y_true: labels of n images.
           y_pred: `[n, K]`.
           numbers: whole numbers `[n]`, 0 … N−1, of the images; their memories are brought up to
-            date. None: no memory.
+            date. Of an image that comes twice in a batch one look is remembered. None: no memory.
         """
         losses = super().call(y_true, y_pred)
         if numbers is None:

@@ -101,7 +101,6 @@ class Statistics:
     """
 
     def __init__(self, model):
-        """See the class."""
         self._norms = [layer for layer in internals.all_layers(model)
                        if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable]
         strategy = tf.distribute.get_strategy()

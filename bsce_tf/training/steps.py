@@ -155,30 +155,44 @@ class Steps:
     def _gradients_in_parts(self, images, labels, number):
         """`_gradients` with hits for logits; and of the head's rows gradients and ids."""
         with tf.GradientTape() as tape:
-            losses, hits, rows, chosen = self.head.train(images, labels, number, tape)
-            scaled = self.optimizer.scale_loss(tf.reduce_sum(losses) / self.batch_size)
-        variables = self.model.trainable_variables
-        grads = tape.gradient(scaled, [*variables, *rows])
-        return losses, hits, grads[:len(variables)], grads[len(variables):], chosen
+            features = self.body(images, training=True)
+            own = self.body.losses  # at once: where replicas meet, another one's may replace them
+            losses, hits, rows, chosen = self.head.train(features, labels, number, tape)
+            scaled = self._scaled(losses, own)
+        grads = self._derivatives(tape, scaled, rows)
+        return losses, hits, grads[:-len(rows)], grads[-len(rows):], chosen
 
     def _gradients(self, images, labels, *numbers):
         with tf.GradientTape() as tape:
             logits = self.model(images, training=True)
+            own = self.model.losses
             losses = self.loss.call(labels, logits, *numbers)
-            total = tf.reduce_sum(losses) / self.batch_size
-            if self.model.losses:
-                total += tf.add_n(self.model.losses) / self.strategy.num_replicas_in_sync
-            scaled = self.optimizer.scale_loss(total)
-        variables = self.model.trainable_variables
+            scaled = self._scaled(losses, own)
+        return losses, logits, self._derivatives(tape, scaled)
+
+    def _scaled(self, losses, own):
+        """This replica's part of the loss of the batch, as the optimizer wants it.
+
+        Args:
+          losses: `[n]`, of the images.
+          own: list of the losses of the model's layers.
+        """
+        total = tf.reduce_sum(losses) / self.batch_size
+        if own:
+            total += tf.add_n(own) / self.strategy.num_replicas_in_sync
+        return self.optimizer.scale_loss(total)
+
+    def _derivatives(self, tape, scaled, rows=()):
+        """By the model's variables, and by rows of a head in parts."""
+        variables = [*self.model.trainable_variables, *rows]
         # None where a variable counts for nothing, as the mask token of DINOv2.
-        gradients = [tf.zeros(v.shape, v.dtype) if gradient is None else gradient
-                     for gradient, v in zip(tape.gradient(scaled, variables), variables,
-                                            strict=True)]
-        return losses, logits, gradients
+        return [tf.zeros(v.shape, v.dtype) if gradient is None else gradient
+                for gradient, v in zip(tape.gradient(scaled, variables), variables, strict=True)]
 
     def _replica_test(self, batch):
         if self.head is not None:
-            losses, hits = self.head.test(batch.crops[0][:, 0], batch.labels)
+            features = self.body(batch.crops[0][:, 0], training=False)
+            losses, hits = self.head.test(features, batch.labels)
             self.val_loss.update_state(losses, sample_weight=batch.weights)
             self.val_error.count(batch.labels, hits, batch.weights)
             return

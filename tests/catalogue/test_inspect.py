@@ -44,9 +44,9 @@ def test_the_report_tells_what_is_in_the_data(tmp_path, capsys):
     text = capsys.readouterr().out
     assert 'classes in validation but not in training: 1: new' in text
     assert 'for loss.name bce, bsce: --config.loss.weight_cap=10' in text
-    assert 'recommended: --config.loss.name=bsce_many: the largest class has 40 times' in text
-    assert [advice['flags'] for advice in found['recommended']] == [
-        '--config.loss.name=bsce_many', '--mode=audit, then --config.data.clean_list=…',
+    assert 'recommended: --config.loss.name=bsce_many: the largest class has 40.0 times' in text
+    assert [advice['action'] for advice in found['recommended']] == [
+        '--config.loss.name=bsce_many', '--mode=audit, then --config.data.clean=…',
         'see duplicates.csv']
 
 
@@ -128,7 +128,7 @@ def test_classes_of_equal_size_need_no_balance(tmp_path):
             for i in range(number):
                 (tmp_path / split / name / f'{i}.jpg').write_bytes(f'{split} {name} {i}'.encode())
     advice, = _run(tmp_path, tmp_path / 'run')['recommended']
-    assert advice['flags'] == '--config.loss.name=sce --config.loss.logit_bias=auto'
+    assert advice['action'] == '--config.loss.name=sce --config.loss.logit_bias=auto'
 
 
 def test_what_is_recommended_can_be_trained():
@@ -138,7 +138,7 @@ def test_what_is_recommended_can_be_trained():
         advice, = recipe.recommend({**found, 'imbalance': imbalance})
         config = recipes.defaults()
         recipes.change(config, dict(
-            flag.removeprefix('--config.').split('=') for flag in advice.flags.split()))
+            flag.removeprefix('--config.').split('=') for flag in advice.action.split()))
         config_check.check(config)
         assert np.isfinite(float(train.make_loss(config, np.array([50, 9, 1]))(
             [1], np.zeros((1, 3), np.float32))))

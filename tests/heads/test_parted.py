@@ -44,7 +44,8 @@ def in_parts(kind, loss, replicas, share=1.0, step=0):
 
     def of_replica(images, labels):
         with tf.GradientTape() as tape:
-            found, hits, rows, chosen = head.train(images, labels, tf.constant(step), tape)
+            found, hits, rows, chosen = head.train(
+                head.body(images, training=True), labels, tf.constant(step), tape)
             total = tf.reduce_sum(found)
         grads = tape.gradient(total, [*model.trainable_variables, *rows])
         count = len(model.trainable_variables)

@@ -58,7 +58,7 @@ def test_only_the_rows_of_a_step_change():
     before = [v.numpy() for v in variables]
     labels = np.array([2, 2, 5, 2, 2, 5, 5, 2], 'int32')
     with tf.GradientTape() as tape:
-        found, hits, rows, chosen = head.train(FEATURES, labels, tf.constant(3), tape)
+        found, hits, rows, chosen = head.train(head.body(FEATURES), labels, tf.constant(3), tape)
         total = tf.reduce_sum(found)
     gradients = tape.gradient(total, rows)
     head.update([tf.zeros(3)], gradients, chosen)
@@ -78,7 +78,7 @@ def test_only_the_rows_of_a_step_change():
 def test_losses_of_a_sample_are_those_of_its_corrected_sum():
     model, head = head_of(0.3)
     with tf.GradientTape() as tape:
-        found, _, rows, chosen = head.train(FEATURES, LABELS, tf.constant(1), tape)
+        found, _, rows, chosen = head.train(head.body(FEATURES), LABELS, tf.constant(1), tape)
     logits = model_of('linear', None)(FEATURES).numpy().astype('float64')
     ids, given = chosen.numpy(), set(LABELS.tolist())
     number = sample.count(CLASSES, 0.3)

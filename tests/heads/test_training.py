@@ -6,6 +6,7 @@ import math
 import shutil
 
 import h5py
+import keras
 import numpy as np
 import pytest
 
@@ -80,6 +81,38 @@ def test_a_sampled_run_goes_on_exactly(tmp_path):
     row = rows_of(tmp_path / 'one')[-1]
     assert math.isnan(float(row['mean_top1_error']))
     assert 0 <= float(row['val_mean_top1_error']) <= 1
+
+
+class Odd(keras.layers.Layer):
+    """Has a variable that counts for nothing and a loss of its own."""
+
+    def build(self, shape):
+        self.add_weight(shape=(2,), name='unused')
+
+    def call(self, x):
+        self.add_loss(0.1 * keras.ops.mean(keras.ops.square(x)))
+        return x
+
+
+def odd(input_shape):
+    inputs = keras.Input(input_shape)
+    return keras.Model(inputs, Odd()(keras.layers.Conv2D(4, 5, 4)(inputs)))
+
+
+def test_losses_of_layers_and_variables_without_a_gradient_go_with_parts(tmp_path):
+    own = {'model.backbone': f'{__name__}:odd', 'model.head': 'linear', 'epochs': 1}
+    parts = {'strategy': 'mirrored', 'replicas': 2, 'model.head_parts': 'replicas'}
+    train(config_of(**own), tmp_path / 'whole')
+    train(config_of(**own, **parts), tmp_path / 'parts')
+    assert_alike(tmp_path / 'whole', tmp_path / 'parts')
+
+
+def test_a_later_stage_that_cannot_be_sampled_is_told_before_the_first_step(tmp_path):
+    config = config_of(**{'model.head_sample': 0.5})
+    config.stages = ({}, {'augment.mixup': 0.2})
+    with pytest.raises(InputError, match='MixUp or CutMix'):
+        train(config, tmp_path / 'run')
+    assert not (tmp_path / 'run').exists()
 
 
 @pytest.mark.parametrize(('fields', 'message'), [

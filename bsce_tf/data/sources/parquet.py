@@ -8,7 +8,6 @@ read them in the order of the files: `--mode=pack` turns a large set into one th
 import collections
 import json
 import os
-import pathlib
 import threading
 
 import numpy as np
@@ -48,32 +47,36 @@ def load(*, root, train='', validation='', test='', classes='', cache='', image_
     Raises:
       InputError: if files or columns are missing, or a file is damaged or of another layout.
     """
-    indexes, origins, found = {}, {}, {}
+    indexes, origins = {}, {}
     for split, pattern in (('train', train), ('validation', validation), ('test', test)):
         pattern, paths = _files(root, pattern, split)
-        found[split], origins[split] = paths, os.path.join(root, pattern)
+        origins[split] = os.path.join(root, pattern)
+        if split == 'train':
+            _warn_of_groups(origins[split], paths)
         indexes[split] = index_cache.cached(
             paths, ['parquet', root, image_column, label_column], cache,
             lambda paths=paths, split=split, pattern=pattern: _build(
                 root, pattern, paths, split, image_column, label_column)) if paths else None
-    splits = listing.assemble(indexes, origins, lambda _, index: {
+    return listing.assemble(indexes, origins, lambda _, index: {
         'records': Records(Rows(root, index.paths, image_column), index.paths)}, classes)
-    if len(found['train']) > _KEPT:
-        logging.warning('%s: Parquet files are read a row group at a time, which is slow in any '
-                        'other order than theirs; --mode=pack makes a set that trains fast.',
-                        origins['train'])
-    return splits
+
+
+def _warn_of_groups(origin, paths):
+    groups = 0
+    for path in paths:
+        with _opened(path) as file:
+            groups += file.metadata.num_row_groups
+        if groups > _KEPT:
+            logging.warning('%s: Parquet files are read a row group at a time, which is slow in '
+                            'any other order than theirs; --mode=pack makes a set that trains '
+                            'fast.', origin)
+            return
 
 
 def _files(root, pattern, split):
     """(pattern, its files); none where the split is optional and was not named."""
-    if os.path.isabs(pattern) or '..' in pattern.split('/'):
-        raise InputError(f"data.{split}: the pattern '{pattern}' leaves the data folder {root}; "
-                         'expected one inside of it.')
     for tried in (pattern,) if pattern else _PATTERNS[split]:
-        paths = sorted(path for path in pathlib.Path(root).glob(tried) if path.is_file()
-                       and not any(map(walk.left_out, path.relative_to(root).parts)))
-        if paths:
+        if paths := walk.matching(root, tried):
             return tried, paths
     if pattern or split == 'train':
         raise InputError(f"{root}: no file fits '{pattern or ' or '.join(_PATTERNS[split])}'; "
@@ -106,11 +109,21 @@ def _labels(path, split, image_column, label_column):
     if label_column not in columns:
         return [None] * rows
     codes, texts = csv_file.labels_of(columns[label_column], label_column, path)
-    known = _class_names(metadata, label_column)
-    if known:
-        texts = [known[int(text)] if text.isdecimal() and int(text) < len(known)
-                 else None if text == '-1' else text for text in texts]
-    return [None if code < 0 else texts[code] for code in codes]
+    named = _named(texts, _class_names(metadata, label_column), path, label_column)
+    return [None if code < 0 else named[code] for code in codes]
+
+
+def _named(texts, known, path, label_column):
+    """Class names of labels, None of −1; by number where the file knows the names of numbers."""
+    named = []
+    for text in texts:
+        number = int(text) if known and text.isdecimal() else -1
+        if known and text != '-1' and not 0 <= number < len(known):
+            raise InputError(f"{path}: the label '{text}' in column '{label_column}'; expected "
+                             f'0 to {len(known) - 1}, as the file names {len(known)} classes, or '
+                             '-1.')
+        named.append(None if text == '-1' else known[number] if known else text)
+    return named
 
 
 def _class_names(metadata, label_column):

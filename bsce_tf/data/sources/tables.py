@@ -3,8 +3,9 @@
 * CSV and TSV: the cell as it stands in the file, without the quotes around it.
 * JSON lines, and JSON files that hold one list of objects: the characters of a string; a number,
   `true` and `false` as they stand in the file.
-* Text: lines of a path and a class after it, apart by a tab or, without one, by the last space; a
-  line that ends as names of images do is a path alone. The columns are called image and label.
+* Text: lines of a path and a class after it. Between them is a tab; or else the first space after
+  the ending of an image's name, such as `.jpg`; or else the last space. A line that ends with such
+  an ending is a path alone. The columns are called image and label.
 * Parquet, where a column is not text: whole numbers as 7, also those that are stored as floats;
   `true` and `false`; dates as 2020-01-31; times as 2020-01-31 12:30:00, at midnight the date alone;
   decimal numbers with all their places, as 1.50.
@@ -13,6 +14,7 @@
 import gzip
 import json
 import pathlib
+import re
 
 import numpy as np
 
@@ -21,6 +23,7 @@ from bsce_tf.errors import InputError
 
 KINDS = {'.csv': 'csv', '.tsv': 'tsv', '.jsonl': 'jsonl', '.ndjson': 'jsonl', '.json': 'json',
          '.txt': 'txt', '.parquet': 'parquet'}
+_PATH = re.compile(f'(.*?(?:{"|".join(map(re.escape, walk.ENDINGS))}))\\s+(.*)', re.IGNORECASE)
 _EXACT = 2.0 ** 53  # up to here a float64 holds every whole number
 
 
@@ -136,8 +139,7 @@ def _columns(path, entries, wanted, decode):
 
 def _text(path, wanted):
     import pyarrow as pa
-    rows = [[text] if text.lower().endswith(walk.ENDINGS) else
-            text.rsplit('\t' if '\t' in text else None, 1) for _, text in _lines(path)]
+    rows = [_path_and_label(text) for _, text in _lines(path)]
     names = ['image', 'label'] if any(len(row) == 2 for row in rows) else ['image']
     cells = {name: [row[i].strip().encode() if i < len(row) else None for row in rows]
              for i, name in enumerate(names)}
@@ -167,6 +169,15 @@ def _object(pairs):
 # Numbers stay as they stand in the file.
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=str, parse_float=str,
                             parse_constant=str)
+
+
+def _path_and_label(text):
+    if '\t' in text:
+        return text.rsplit('\t', 1)
+    if text.lower().endswith(walk.ENDINGS):
+        return [text]
+    found = _PATH.match(text)
+    return found.groups() if found else text.rsplit(None, 1)
 
 
 def _parquet(path, wanted):

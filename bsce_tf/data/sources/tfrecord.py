@@ -6,7 +6,6 @@ where the writer put it there, `image/class/text` (bytes).
 
 import functools
 import os
-import pathlib
 import re
 import struct
 import threading
@@ -41,7 +40,7 @@ def load(*, root, train='', validation='', test='', classes='', cache=''):
       InputError: if files are missing, damaged, compressed or of another layout.
     """
     patterns = {'train': train or 'train-*', 'validation': validation, 'test': test}
-    if not validation and _files(root, 'validation-*'):
+    if not validation and walk.matching(root, 'validation-*'):
         patterns['validation'] = 'validation-*'
     indexes, origins = {}, {}
     for split, pattern in patterns.items():
@@ -52,19 +51,11 @@ def load(*, root, train='', validation='', test='', classes='', cache=''):
 
 
 def _read(root, pattern, cache):
-    if os.path.isabs(pattern) or '..' in pattern.split('/'):
-        raise InputError(f"{root}: the pattern '{pattern}' leaves the data folder; expected one "
-                         'inside of it.')
-    paths = _files(root, pattern)
+    paths = walk.matching(root, pattern)
     if not paths:
         raise InputError(f"{root}: no file fits '{pattern}'; expected TFRecord files.")
     return index_cache.cached(paths, ['tfrecord', root], cache,
                               lambda: _build(root, pattern, paths))
-
-
-def _files(root, pattern):
-    return sorted(path for path in pathlib.Path(root).glob(pattern) if path.is_file()
-                  and not any(map(walk.left_out, path.relative_to(root).parts)))
 
 
 def _build(root, pattern, paths):

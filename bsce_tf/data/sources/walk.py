@@ -2,6 +2,7 @@
 
 import collections
 import os
+import pathlib
 
 from absl import logging
 
@@ -88,3 +89,23 @@ def _tell(top, number, folders, endings, hidden):
 
 def _some(names):
     return ', '.join(names[:_SHOWN]) + (', …' if len(names) > _SHOWN else '')
+
+
+def matching(root, pattern):
+    """Files below a folder that fit a pattern, by name; what `left_out` names is not among them.
+
+    Args:
+      root: the data folder.
+      pattern: as `pathlib.Path.glob` takes it.
+
+    Returns:
+      List of pathlib.Path.
+
+    Raises:
+      InputError: if the pattern leaves the folder.
+    """
+    if os.path.isabs(pattern) or '..' in pattern.split('/'):
+        raise InputError(f"{root}: the pattern '{pattern}' leaves the data folder; expected one "
+                         'inside of it.')
+    return sorted(path for path in pathlib.Path(root).glob(pattern) if path.is_file()
+                  and not any(map(left_out, path.relative_to(root).parts)))

@@ -249,8 +249,9 @@ def test_absolute_paths_below_the_data_folder_are_taken(tmp_path):
 
 
 def test_a_plain_list_without_labels(tmp_path):
-    (tmp_path / 'a.txt').write_text('x y.jpg shoe\n')
+    (tmp_path / 'a.txt').write_text('x y.jpg red shoe\n')
     (tmp_path / 'b.txt').write_text('x y.JPG\nz.png\n')
     found = sources.load('csv', root=str(tmp_path), train='a.txt', test='b.txt', cache='off').test
+    assert found.class_names == ('red shoe',)
     assert found.paths.tolist() == [b'x y.JPG', b'z.png']
     assert not found.labelled

@@ -75,7 +75,7 @@ def test_what_is_missing_or_of_another_kind_is_named(tmp_path):
         _load(tmp_path, image_column='picture')
     with pytest.raises(InputError, match=r"no column 'class' \(data.label_column\) among image"):
         _load(tmp_path, label_column='class')
-    with pytest.raises(InputError, match=r'data.train: the pattern .* leaves the data folder'):
+    with pytest.raises(InputError, match='the pattern .* leaves the data folder'):
         _load(tmp_path, train='../train.parquet')
     with pytest.raises(InputError, match="'label' is a column of type int64; expected the bytes"):
         _load(tmp_path, image_column='label')
@@ -91,3 +91,26 @@ def test_a_file_that_is_gone_later_is_named(tmp_path):
     (tmp_path / 'train.parquet').unlink()
     with pytest.raises(InputError, match=r'train\.parquet'):
         train.records.read([3])
+
+
+def test_labels_beyond_the_names_and_below_0(tmp_path):
+    _write(tmp_path / 'train.parquet', IMAGES[:2], [0, 3], NAMES)
+    with pytest.raises(InputError, match="the label '3' in column 'label'; expected 0 to 2"):
+        _load(tmp_path)
+    _write(tmp_path / 'train.parquet', IMAGES[:2], [0, 3])
+    _write(tmp_path / 'test.parquet', IMAGES[:2], [-1, -1])
+    train, _, test = _load(tmp_path)
+    assert train.class_names == ('0', '3')
+    assert not test.labelled
+    _write(tmp_path / 'train.parquet', IMAGES[:2], [0, -1])
+    with pytest.raises(InputError, match='has no label'):
+        _load(tmp_path)
+
+
+def test_many_row_groups_are_warned_of(tmp_path, caplog):
+    _write(tmp_path / 'train.parquet', IMAGES[:4], [0] * 4, NAMES, group=1)
+    _load(tmp_path)
+    assert 'mode=pack' not in caplog.text
+    _write(tmp_path / 'train.parquet', IMAGES[:5], [0] * 5, NAMES, group=1)
+    _load(tmp_path)
+    assert 'mode=pack' in caplog.text
