@@ -117,8 +117,10 @@ def _begun(config, folder, data, watch, callbacks, terminated):
         if data is None:
             data = prepare.load(**config.data, seed=config.seed)
         workdir.check_data(folder, data)
-        with devices.scope():
-            _check_stages(parts[checkpoint.newest_state(folder / workdir.CHECKPOINTS).stage:], data)
+        with devices.scope():  # a head is divided among the replicas
+            for part in parts:
+                choice.division(part, data.train.num_classes)
+        _check_stages(parts[checkpoint.newest_state(folder / workdir.CHECKPOINTS).stage:], data)
         set_up(config)  # once more: models that were only tried have drawn numbers
     return Job(plan, parts, folder, data, watch, callbacks, devices, terminated)
 
@@ -283,7 +285,6 @@ def _check_stages(parts, data):
         cap = part.sampler.cap
         images = int(np.minimum(counts, cap).sum() if cap else counts.sum())
         stages.check_length(part, part.steps or max(images // part.batch_size, 1))
-        choice.division(part, data.train.num_classes)
     for part in parts[1:]:
         augment.build(augment.Augmentation(**part.augment))
         make_loss(part, counts)
