@@ -230,7 +230,8 @@ def _read_zip(file, path):
 def _member(archive, name, size=None):
     """The bytes of a member; ValueError unless it is as large as expected, and says so.
 
-    Checked before it is read: a few bytes, compressed, may become any number of them.
+    Checked before it is read. `torch.save` never compresses; a compressed storage is refused, as a
+    few bytes may become any number of them.
 
     Args:
         archive: zipfile.ZipFile.
@@ -238,6 +239,8 @@ def _member(archive, name, size=None):
         size: expected, in bytes; None: any that a pickle of names and shapes may have.
     """
     info = archive.getinfo(name)
+    if size is not None and info.compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f'{name} is compressed, expected it as torch.save writes it')
     if info.file_size != size if size is not None else info.file_size > _MOST_PICKLE:
         raise ValueError(
             f'{name} has {info.file_size} bytes, expected '

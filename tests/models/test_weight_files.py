@@ -169,22 +169,33 @@ class TorchPickler(pickle._Pickler):  # the one in Python: it asks `save_global`
         return super().save(obj, save_persistent_id)
 
 
-def torch_zip(path, storage, content, claimed=None):
+def torch_zip(path, storage, content, claimed=None, how=zipfile.ZIP_STORED):
     """A `.pth` of one tensor; its header may claim another size than the content has."""
     stream = io.BytesIO()
     TorchPickler(stream, 2).dump({'w': storage})
-    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(path, 'w', how) as archive:
         archive.writestr('archive/data.pkl', stream.getvalue())
         archive.writestr('archive/data/0', content)
         if claimed is not None:
             archive.getinfo('archive/data/0').file_size = claimed
 
 
-def test_a_compressed_storage_is_read(tmp_path):
+def test_a_storage_is_read_as_torch_writes_it(tmp_path):
     values = np.arange(4, dtype='<f4')
     torch_zip(tmp_path / 'good.pth', Storage(4, (2, 2)), values.tobytes())
     np.testing.assert_array_equal(weight_files.read(tmp_path / 'good.pth')['w'],
                                   values.reshape(2, 2))
+
+
+def test_a_compressed_storage_that_is_as_large_as_it_says_is_refused_unread(tmp_path):
+    torch_zip(tmp_path / 'bomb.pth', Storage(2**24, (2**24,)), bytes(2**26),
+              how=zipfile.ZIP_DEFLATED)
+    assert (tmp_path / 'bomb.pth').stat().st_size < 2**17
+    tracemalloc.start()
+    with pytest.raises(InputError, match='data/0 is compressed, expected it as torch.save writes'):
+        weight_files.read(tmp_path / 'bomb.pth')
+    assert tracemalloc.get_traced_memory()[1] < 2**22
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize('claimed', [None, 16])
