@@ -60,8 +60,8 @@ def start(folder, workers, **fields):
 
 
 def finish(processes):
-    """Exit statuses, within two minutes."""
-    end = time.monotonic() + 120
+    """Exit statuses, within five minutes: a busy machine is slow to start processes."""
+    end = time.monotonic() + 300
     for process in processes:
         process.join(max(end - time.monotonic(), 0))
     alive = [process for process in processes if process.is_alive()]
