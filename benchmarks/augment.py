@@ -1,6 +1,6 @@
 """How fast each change of training images is, against the same in other libraries.
 
-  python benchmarks/augment.py
+  python -m benchmarks.augment
 
 Every way gets the same uint8 images from memory, in a parallel map of tf.data on two threads: one
 at a time; for MixUp and CutMix ours takes pairs and the others batches of 64. Needs the extra

@@ -1,7 +1,7 @@
 """Speed and memory of each network, against timm on PyTorch.
 
-  python benchmarks/backbones.py
-  python benchmarks/backbones.py --forward resnest101 resnest200 --train
+  python -m benchmarks.backbones
+  python -m benchmarks.backbones --forward resnest101 resnest200 --train
 
 Both networks have a head of 1,000 classes and random weights, and get the same number of images at
 their native size, in float32, with oneDNN. They live in two processes that take turns. Memory is

@@ -1,6 +1,6 @@
 """What an export costs and saves.
 
-  python benchmarks/export.py
+  python -m benchmarks.export
 
 Five scales of an 800 × 800 JPEG in one decode against a decode for each scale: crops alone, one
 image after another, and the whole exported graph; and the exported forward pass, BatchNorm folded,

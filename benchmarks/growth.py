@@ -1,6 +1,6 @@
 """How time and memory grow with the catalogue, up to AliProducts' 2.5 million images.
 
-  python benchmarks/growth.py        also writes results/growth.csv and results/growth.svg
+  python -m benchmarks.growth        also writes results/growth.csv and results/growth.svg
 
 For each size, in a process of its own: opening the list from its index and making the sampler;
 one epoch of the sampler's indices; a step of the loss, forward and backward, and an update of the

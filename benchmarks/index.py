@@ -1,6 +1,6 @@
 """How fast a list of AliProducts' size opens: 2,498,771 images of 50,030 classes.
 
-  python benchmarks/index.py
+  python -m benchmarks.index
 
 Makes a JSON list of that size, then reads it in fresh processes: the first time (JSON, to be within
 60 s and 3 GB), from the cached index (within 3 s and 500 MB), and, as the peer, by `json.load` into

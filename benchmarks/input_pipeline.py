@@ -1,7 +1,7 @@
 """How fast training crops are made from JPEG files, against what others do with them.
 
-  python benchmarks/input_pipeline.py                   the rates below, on two threads
-  python benchmarks/input_pipeline.py --large 10000     first batch and memory with 2.5 M paths
+  python -m benchmarks.input_pipeline                   the rates below, on two threads
+  python -m benchmarks.input_pipeline --large 10000     first batch and memory with 2.5 M paths
 
 Generates 800 × 800 JPEGs with texture (quality 80 to 95) and makes 331 × 331 crops of them, batches
 of 64. In turn: decoding alone (`tf.io.decode_jpeg`, the bound of all who decode whole images); this

@@ -1,6 +1,6 @@
 """What the loss costs at AliProducts' 50,030 classes, forward and backward from the logits.
 
-  python benchmarks/loss.py
+  python -m benchmarks.loss
 
 Against Keras's sparse cross-entropy; against the symmetric cross-entropy as it was published
 (softmax, clipped probabilities, one-hot labels clipped at 1e-4, two sums over the classes; Wang et

@@ -1,6 +1,6 @@
 """What mean top-1 error costs at AliProducts' size: 50,030 classes, 148,000 test images.
 
-  python benchmarks/metric.py
+  python -m benchmarks.metric
 
 From class ids of predictions: scikit-learn's macro recall on the whole set, and its balanced
 accuracy and torchmetrics' MulticlassRecall, which count K × K pairs, at a smaller K. Ours is what

@@ -1,6 +1,6 @@
 """How fast packed images are read, against the same images as files.
 
-  python benchmarks/packed.py
+  python -m benchmarks.packed
 
 Writes random JPEG-sized files and packs them; then reads all of them in the same shuffled order
 through tf.data, in batches, in turn from the files (`tf.io.read_file` in a parallel map: the peer)

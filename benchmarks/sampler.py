@@ -1,6 +1,6 @@
 """What the sampler costs at AliProducts' size, against tf.data's own ways to balance classes.
 
-  python benchmarks/sampler.py
+  python -m benchmarks.sampler
 
 Square-root sampling (γ = 0.5) of 2.5 million images of 50,030 classes. Peers:
 `Dataset.sample_from_datasets` with one shuffled data set a class, at the largest K of 100, 1,000,

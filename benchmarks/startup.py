@@ -1,6 +1,6 @@
 """How long the start takes: to the first training step, and to import the loss.
 
-  python benchmarks/startup.py
+  python -m benchmarks.startup
 
 The list of a catalogue of AliProducts' size (2.5 million images, 50,030 classes; the files are 16
 small JPEGs) with its index cached, small network, CPU. The peer does only what nobody can do

@@ -1,6 +1,6 @@
 """What a training step costs here, against other loops.
 
-  python benchmarks/training_step.py
+  python -m benchmarks.training_step
 
 BSCE with class weights and mean top-1 error against Keras's `fit` with sparse CE and accuracy, on
 the same network and batch; ResNet-50 against timm's on PyTorch; a checkpoint against
