@@ -11,6 +11,7 @@ from bsce_tf.data import split
 from bsce_tf.errors import RunError
 from experiments import (
     grid,
+    heads,
     intervals,
     large_k,
     losses,
@@ -26,7 +27,7 @@ from experiments import (
     table4,
 )
 
-PROGRAMS = (table1, table2, recipes, sweep, large_k, losses)
+PROGRAMS = (table1, table2, recipes, sweep, large_k, losses, heads)
 
 
 def made(tmp_path, **changes):
@@ -205,8 +206,8 @@ def test_an_unknown_condition_is_named(places, smoke):
 @pytest.mark.parametrize('program', PROGRAMS)
 def test_arms_change_fields_that_exist(program, smoke):
     from bsce_tf import config_check
-    get_config = getattr(program, 'get_config', program.__dict__.get('fashion_mnist')
-                         and program.fashion_mnist.get_config)
+    shared = losses if program is heads else program.__dict__.get('fashion_mnist')
+    get_config = getattr(program, 'get_config', shared and shared.get_config)
     for condition in program.STUDY.conditions.values():
         for arm in program.STUDY.arms.values():
             config = get_config()

@@ -1,0 +1,33 @@
+"""What a sampled head costs in accuracy: all classes in each step against 0.3 and 0.1 of them.
+
+    nice -n 15 .venv/bin/python -m experiments.heads --processes=2
+
+The conditions, the network and the recommended loss of `experiments/losses.py`; the arms differ in
+`model.head_sample` alone. Drawings of 1,000 classes, and Hangul of 11,172. Each arm has its own
+best rate on validation. Writes results/heads.csv, .md and .svg.
+"""
+
+from absl import app
+
+from experiments import drawings, losses, study
+
+ARMS = {'all classes': {}, 'sample 0.3': {'model.head_sample': 0.3},
+        'sample 0.1': {'model.head_sample': 0.1}}
+CONDITIONS = {name: {**losses.CONDITIONS[name], 'loss.name': 'bsce_many'}
+              for name in ('drawings1000-10', 'drawings1000-30', 'hangul11172-30')}
+MORE_SEEDS = {name: [2] for name in CONDITIONS if name.startswith('drawings')}
+STUDY = study.Study('heads', 'Share of the other classes that a step computes', CONDITIONS, ARMS,
+                    'all classes', {}, seeds=[0, 1], rates=[0.3, 0.1], more_seeds=MORE_SEEDS,
+                    margin=0.2)
+
+
+def main(_):
+    """Draws what is missing and runs what the flags name."""
+    if not study.SHOW.value:
+        drawings.write(losses.folder(1000), 1000, losses.LARGEST, losses.SMALLEST,
+                       losses.TEST_IMAGES, 0)
+    study.run(STUDY, losses.get_config())
+
+
+if __name__ == '__main__':
+    app.run(main)
