@@ -1,4 +1,4 @@
-"""The data doctor: what is in the data, and what of it will harm training."""
+"""Mode `inspect`: reports what the data hold and which parts of them would harm training."""
 
 import concurrent.futures
 import hashlib
@@ -13,16 +13,16 @@ from bsce_tf.data import clean_list, label_map, records, sources
 from bsce_tf.errors import InputError
 from bsce_tf.progress import Bar
 
-_CHUNK = 64  # images of a task
-_SHOWN = 10  # names in the report of each kind of trouble
-_CAP = 10.0  # largest weight that is suggested: the mean weight over images is 1
+_CHUNK = 64  # images that a thread hashes at a time
+_SHOWN = 10  # names that the report shows of each kind of problem
+_CAP = 10.0  # suggested largest class weight; the mean weight over images is 1
 
 
 def run(config, workdir):
-    """Mode `inspect`: prints a report on every split of `config.data`.
+    """Prints a report on every split of `config.data`.
 
-    Writes it as `inspect.json`, the histogram of training class sizes as `class_sizes.svg` and the
-    groups of equal files as `duplicates.csv` into `workdir`.
+    Writes into `workdir`: the report as `inspect.json`, a histogram of the training class sizes as
+    `class_sizes.svg`, the groups of equal files as `duplicates.csv`.
     """
     workdir = pathlib.Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
@@ -44,16 +44,16 @@ def run(config, workdir):
 
 
 def digests(examples, title='', progress=True):
-    """A hash of every image as it is stored.
+    """Hashes the stored bytes of every image.
 
     Args:
       examples: an `Examples` of any kind.
-      title: of the progress.
-      progress: whether to show how far it is.
+      title: label of the progress bar.
+      progress: whether to show the progress bar.
 
     Returns:
-      uint64 `[N, 2]`, and a list of [name, reason] of the images that could not be read; their
-      rows are 0.
+      uint64 `[N, 2]`, and a list of [name, reason] of the images that could not be read; the rows
+      of these images are 0.
     """
     hashes = np.zeros((len(examples), 2), '<u8')
     unreadable = []
@@ -63,7 +63,7 @@ def digests(examples, title='', progress=True):
         image = examples.images[i].tobytes() if reader is None else reader.read([i])[0]
         return hashlib.blake2b(image, digest_size=16).digest()
 
-    def judge(first):
+    def hash_chunk(first):
         failed = []
         for i in range(first, min(first + _CHUNK, len(examples))):
             try:
@@ -75,7 +75,7 @@ def digests(examples, title='', progress=True):
     starts = range(0, len(examples), _CHUNK)
     with (concurrent.futures.ThreadPoolExecutor(2 * os.cpu_count()) as pool,
           Bar(f'hash {title}', len(examples), shown=progress) as bar):
-        for first, failed in zip(starts, pool.map(judge, starts), strict=True):
+        for first, failed in zip(starts, pool.map(hash_chunk, starts), strict=True):
             unreadable += failed
             bar.update(min(_CHUNK, len(examples) - first))
     return hashes, unreadable
@@ -86,7 +86,7 @@ def duplicates(splits, hashes):
 
     Args:
       splits: dict of split → `Examples`.
-      hashes: dict of split → uint64 `[N, 2]`, see `digests`; rows of 0 are left out.
+      hashes: dict of split → uint64 `[N, 2]`, see `digests`; rows of 0 are ignored.
 
     Returns:
       List of groups, each a list of (split, index).
@@ -111,10 +111,10 @@ def duplicates(splits, hashes):
 
 
 def report(splits, groups, unreadable):
-    """Everything that `inspect.json` holds.
+    """The content of `inspect.json`.
 
     Args:
-      splits: dict of split → `Examples`, train among them.
+      splits: dict of split → `Examples`; has `train`.
       groups: see `duplicates`.
       unreadable: dict of split → list of [name, reason].
 
@@ -156,7 +156,7 @@ def _weights(counts):
 
 
 def _summary(splits, groups):
-    """Counts of the kinds of groups, and the first few of each."""
+    """Counts each kind of group of equal files, and names the first few."""
     kinds = {'across_splits': [], 'across_classes': [], 'within_class': []}
     for group in groups:
         labels = {int(splits[split].labels[i]) for split, i in group} - {-1}
@@ -197,8 +197,8 @@ def lines(found):
     text.append(f'class weights w(k): {weights["smallest"]:.4g} to {weights["largest"]:.4g}')
     text.append(
         f'for loss.name bce, bsce: --config.loss.weight_cap={weights["suggested_cap"]:g}' + (
-            f' (an image counts as at most {_CAP:g} mean ones; changes '
-            f'{weights["classes_above_cap"]} classes, {weights["images_above_cap"]} images)'
+            f' (limits the weight of {weights["classes_above_cap"]} classes, '
+            f'{weights["images_above_cap"]} images)'
             if weights['suggested_cap'] else ' (none needed)'))
     text += [f'recommended: {advice["action"]}: {advice["reason"]}'
              for advice in found['recommended']]

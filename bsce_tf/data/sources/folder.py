@@ -1,4 +1,4 @@
-"""Folders of images: the class of an image is the folder that it lies in."""
+"""Folders of images: the folder of an image is its class."""
 
 import os
 
@@ -9,28 +9,26 @@ from bsce_tf.errors import InputError
 
 
 def load(*, root, train='', validation='', test='', classes=''):
-    """Walks the folders, in the order of code points; links to folders are followed.
+    """Walks the folders, sorted by code points. Follows links to folders.
 
     The class of `<train>/shoes/boots/a.jpg` is `shoes/boots`. A folder without images and without
-    subfolders is a class without images. What is left out, as hidden and system files, is told by
-    `walk.walk`.
+    subfolders is a class without images. Hidden and system files are skipped, see `walk.walk`.
 
     Args:
       root: the data folder.
       train: folder of the training classes, relative to `root`. Empty: `train` or `training` in
         upper or lower case, or else `root` itself; see `set_folders.choose`.
-      validation: the same; empty for `validation`, `valid`, `val` or `dev` if there is one beside
-        the training folder.
-      test: the same; empty for `test` or `testing` if there is one there. A folder without
-        subfolders is a test set without labels.
+      validation: folder of the validation classes. Empty: a folder beside the training folder that
+        has one of the names in `set_folders.NAMES`, if there is one.
+      test: the same for testing. A folder without subfolders is a test set without labels.
       classes: file of class names in the order of their ids; empty: folder names of training.
 
     Returns:
       `Splits`.
 
     Raises:
-      InputError: if a folder is missing or empty, lies in another one, or a training image lies
-        in no class, or if it is unclear which folders are sets and which are classes.
+      InputError: if a folder is missing, is empty or contains the folder of another set; if a
+        training image is in no class folder; if sets and classes cannot be told apart.
     """
     if not root:
         raise InputError('data.root: empty; expected the folder of the images.')
@@ -54,7 +52,7 @@ def _check_apart(root, folders):
         for other, outer in places.items():
             if split != other and os.path.commonpath([place, outer]) == outer:
                 raise InputError(f'data.{split}: the folder {place} lies in {outer} of '
-                                 f'data.{other}; expected folders apart from each other.')
+                                 f'data.{other}; expected separate folders.')
 
 
 def _walk(root, name):

@@ -1,4 +1,4 @@
-"""Which folder of images is for training, which for validation, which for testing."""
+"""Finds the folders of the training, validation and test images by their names."""
 
 import collections
 import os
@@ -14,25 +14,25 @@ NAMES = {'train': ('train', 'training'),
          'validation': ('validation', 'valid', 'val', 'dev', 'validate'),
          'test': ('test', 'testing')}
 _SPLITS = {name: split for split, names in NAMES.items() for name in names}
-# The same within a longer name, as in train_images, seg_test or val2017.
+# The same names within longer ones: train_images, seg_test, val2017.
 _WITHIN = re.compile(rf'(?<![a-z])({"|".join(sorted(_SPLITS, key=len, reverse=True))})(?![a-z])')
 
 
 def choose(root, train='', validation='', test=''):
     """Finds the folders of the sets that the config does not name.
 
-    Where `train` is empty, they are looked for in `root`, else beside `train`: folders with the
-    names of `NAMES`, in upper or lower case. Without such a folder, `root` itself is for training.
+    Looks for folders with the names in `NAMES`, in upper or lower case: beside `train` if that is
+    given, else in `root`. If there is no training folder, `root` itself is it.
 
     Args:
       root: the data folder.
       train: folder of the training images, relative to `root`; '.' is `root` itself, with all
         subfolders as classes, whatever their names.
-      validation: the same of validation images.
-      test: the same of test images.
+      validation: folder of the validation images, relative to `root`.
+      test: folder of the test images, relative to `root`.
 
     Returns:
-      Dict of split → folder relative to `root`; without a split there is no such set.
+      Dict of split → folder relative to `root`; a set that does not exist has no entry.
 
     Raises:
       InputError: if two folders are for the same set, or if it is unclear whether folders are sets
@@ -70,10 +70,10 @@ def check_classes(top, classes):
       classes: their names; a nested one has '/' in it.
 
     Raises:
-      InputError: if two folders beside each other are called as sets are, alone, as `shop/train`
-        and `shop/test`, or within names that are else alike, as `seg_train` and `seg_test`.
+      InputError: if one folder contains two that have the names of sets, such as `train` and
+        `test`, or whose names differ only in the name of a set, such as `seg_train` and `seg_test`.
     """
-    beside = collections.defaultdict(dict)  # (folder, name without that of a set) → {split: name}
+    beside = collections.defaultdict(dict)  # (parent, name with * for the set's) → {split: name}
     for name in classes:
         parts = name.split('/')
         for depth, part in enumerate(parts):
@@ -87,8 +87,8 @@ def check_classes(top, classes):
                         f"{folder}: '{sets.pop('train')}' and '{sets.popitem()[1]}' look like a "
                         'training and a test or validation set, and would become classes; '
                         'expected data.root to be the folder that holds the sets, or their names '
-                        'in data.train, data.validation and data.test; data.train=. takes them '
-                        'as classes.')
+                        'in data.train, data.validation and data.test (data.train=. takes them '
+                        'as classes).')
 
 
 def _check_sets(root, found, chosen, others):
@@ -99,8 +99,8 @@ def _check_sets(root, found, chosen, others):
             'unclear which are sets and which classes; expected the folder of training classes in '
             'data.train (data.train=. takes all as classes).')
     if 'train' not in found:
-        raise InputError(f'{root}: found {names} and no training set; expected its folder, train, '
-                         'beside it, or another name in data.train.')
+        raise InputError(f'{root}: found {names} and no training set; expected a folder train '
+                         'beside it, or the name of the training folder in data.train.')
     if others:
         logging.warning('%s: %s are taken as the sets; left out %d other folders (%s).', root,
                         names, len(others), ', '.join(others[:5]))
@@ -112,4 +112,4 @@ def _subfolders(folder):
             return sorted(entry.name for entry in entries
                           if entry.is_dir() and not walk.left_out(entry.name))
     except OSError:
-        return []  # whoever walks it says what is wrong
+        return []  # `walk.walk` reports the error

@@ -1,7 +1,7 @@
-"""TFRecord files of the usual layout, read in any order by the place of each record in its file.
+"""TFRecord files of the usual layout. An index of byte offsets allows reading in any order.
 
-A record is a `tf.train.Example` with `image/encoded` (bytes), `image/class/label` (int64) and,
-where the writer put it there, `image/class/text` (bytes).
+A record is a `tf.train.Example` with `image/encoded` (bytes), `image/class/label` (int64) and
+optionally `image/class/text` (bytes).
 """
 
 import functools
@@ -22,15 +22,15 @@ _tracing = threading.Lock()
 
 
 def load(*, root, train='', validation='', test='', classes='', cache=''):
-    """Finds where every record lies, by reading all files once; the index cache keeps the result.
+    """Finds the offset of every record. Reads all files once; the index cache keeps the result.
 
     Args:
       root: the data folder.
       train: pattern of the training files relative to `root`; empty for `train-*`.
-      validation: the same; empty for `validation-*` if there are such files.
-      test: the same; empty for none. Labels may be missing or negative throughout.
+      validation: the same for validation; empty for `validation-*`, if there are such files.
+      test: the same for testing; empty for none. All its labels may be missing or negative.
       classes: file of class names in the order of their ids; empty: the texts of the records, or
-        their labels as numbers where there is no text.
+        their numeric labels where there is no text.
       cache: folder for the index, see `index_cache.cached`.
 
     Returns:
@@ -74,7 +74,7 @@ def _build(root, pattern, paths):
 
 
 def _offsets(path):
-    """Where the records of a file begin, in bytes."""
+    """Byte offset of each record of a file."""
     offsets, at, size = [], 0, path.stat().st_size
     with open(path, 'rb') as file:
         while at < size:
@@ -110,7 +110,7 @@ def _classes(path):
 
 
 class TFRecords:
-    """A store of the images in TFRecord files; what is read is checked by the files' checksums.
+    """Reads encoded images from TFRecord files and verifies the checksums of their records.
 
     Args:
       root: the data folder.
@@ -122,7 +122,7 @@ class TFRecords:
         self._names = names
 
     def read(self, numbers):
-        """Images at `numbers` (int64 `[n]`), in that order, as a list of bytes."""
+        """Encoded images at `numbers` (int64 `[n]`), in that order, as a list of bytes."""
         import tensorflow as tf
         if not len(numbers):
             return []
@@ -132,7 +132,7 @@ class TFRecords:
             offsets = tf.constant([int(offset) for _, _, offset in places], tf.int64)
             return list(_reader()(tf.constant(files), offsets).numpy())
         except tf.errors.OpError as error:
-            if len(numbers) > 1:  # it does not say which
+            if len(numbers) > 1:  # find the record that failed: the error does not name it
                 return [self.read([number])[0] for number in numbers]
             name = self._names[numbers[0]].decode('utf-8', 'replace')
             raise InputError(f'{os.path.join(self._root, name)}: {_line(error)}; expected a whole '
@@ -140,13 +140,13 @@ class TFRecords:
 
 
 def _reader():
-    with _tracing:  # several threads may be the first
+    with _tracing:  # several threads may call it at once
         return _traced_reader()
 
 
 @functools.cache
 def _traced_reader():
-    """Function of files `[n]` and offsets `[n]` of records in them → their images, string `[n]`."""
+    """Function of (files, offsets), both `[n]`, that returns the encoded images, string `[n]`."""
     import tensorflow as tf
     layout = {'image/encoded': tf.io.FixedLenFeature([], tf.string)}
 
@@ -168,11 +168,11 @@ def _traced_reader():
 
 
 def _line(error):
-    """What a TensorFlow error says, without the graph's stack around it."""
+    """The cause that a TensorFlow error names, in one line without its stack trace."""
     import tensorflow as tf
     found = re.search(r'(corrupted|truncated) record at \d+', error.message)
     if found:
         return f'{found[0]} (by its checksum)'
     kinds = {tf.errors.NotFoundError: 'no such file',
-             tf.errors.InvalidArgumentError: 'no record there, or none of this layout'}
+             tf.errors.InvalidArgumentError: 'no record there, or one of another layout'}
     return kinds.get(type(error), ' '.join(error.message.split())[:200])

@@ -1,4 +1,4 @@
-"""Walks folders of images, past what systems and tools leave there."""
+"""Walks folders of images, without hidden files and those of operating systems."""
 
 import collections
 import os
@@ -10,8 +10,8 @@ from bsce_tf.errors import InputError
 
 ENDINGS = ('.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.gif', '.bmp', '.webp')
 
-# Folders of macOS, ext4, Windows and Synology's and QNAP's file servers, in lower case. Some hold
-# thumbnails or deleted copies of the images. Hidden ones, as .ipynb_checkpoints, need no entry.
+# Folders of macOS, ext4, Windows and the file servers of Synology and QNAP, in lower case. Some
+# hold thumbnails or deleted copies of the images. Hidden folders need no entry.
 _SYSTEM = frozenset((
     '__macosx', 'network trash folder', 'temporary items', 'lost+found', '$recycle.bin',
     'system volume information', 'found.000', '#recycle', '#snapshot', '@eadir', '@tmp', '@recycle',
@@ -20,15 +20,15 @@ _SHOWN = 5  # names or endings in the log line
 
 
 def left_out(name):
-    """Whether a file or folder of this name is hidden or a system's own."""
+    """Whether a file or folder of this name is hidden or belongs to an operating system."""
     return name.startswith('.') or name.lower() in _SYSTEM
 
 
 def walk(top):
-    """Goes through a folder and all below, in the order of code points; links are followed.
+    """Walks a folder and all folders below it, sorted by code points. Follows links.
 
-    Hidden and system files and folders, and files with other endings than those of images, are left
-    out. When the walk ends, one line of the log counts them.
+    Skips hidden and system files and folders, and files without the ending of an image. When the
+    walk ends, one line of the log counts what was skipped.
 
     Args:
       top: the folder.
@@ -92,7 +92,7 @@ def _some(names):
 
 
 def matching(root, pattern):
-    """Files below a folder that fit a pattern, by name; what `left_out` names is not among them.
+    """Files below a folder that match a pattern, sorted; without those that `left_out` names.
 
     Args:
       root: the data folder.
