@@ -1,6 +1,6 @@
 """The default of every field: the paper's recipe, without a data set.
 
-`bsce_tf/fields/table.py` says what each field means, with its unit and range. What a run takes and
+`bsce_tf/fields/*_rows.py` say what each field means, with its unit and range. What a run takes and
 reaches depends on the data that it is given, so no numbers stand here.
 """
 

@@ -1,0 +1,68 @@
+"""Rows of the table of fields: what the modes do with a trained run."""
+
+from bsce_tf.fields.field import AUDIT, LATER, ROUNDS, Field
+from bsce_tf.fields.rules import BOOLEAN, MAYBE_SIZES, TEXT, integer, number, number_or, one_of
+
+ROWS = {
+    'tta.scales': Field((), MAYBE_SIZES,
+        'Test time: sizes S, in pixels, whose central crops the features are averaged over. (): '
+        'image.scales.', AUDIT),
+    'adjust.tau': Field(0.0, number_or(('auto',), 0, 10),
+        'Logit adjustment after training: τ·log π is subtracted from the logits, π the class '
+        'shares in training. 0: off. auto: the best τ on validation.', LATER),
+    'evaluate.output': Field('', TEXT,
+        'Folder for the tables of several runs. Empty: the first --workdir.', LATER),
+
+    'audit.folds': Field(5, integer(2),
+        'Networks to train; each judges the images that it was not trained on.', AUDIT),
+    'audit.model': Field('', TEXT,
+        '--workdir of a run on other images, which judges all images. Empty: train audit.folds '
+        'networks.', AUDIT),
+    'audit.top_k': Field(20, integer(2),
+        'Classes to keep for each image, the most probable ones.', AUDIT),
+    'audit.score': Field('self_confidence',
+        one_of('self_confidence', 'normalized_margin', 'adjusted_self_confidence',
+               'adjusted_margin'),
+        'Score that sorts the list of wrong labels; see bsce_tf/audit/confident.py.', ROUNDS),
+    'audit.rule': Field('drop', one_of('drop', 'relabel'),
+        'What to do with listed images: drop all, or relabel those whose suggested label is sure '
+        'and drop the others.', ROUNDS),
+    'audit.threshold_factor': Field(0.5, number(0, open_low=True),
+        'Listed images are dropped or relabelled only where their label is less probable than this '
+        '× the mean of its class. 1000: no such limit.', ROUNDS),
+    'audit.min_images_per_class': Field(5, integer(1),
+        'Every class keeps at least this many of its images.', ROUNDS),
+    'audit.rounds': Field(1, integer(1), 'clean_train: rounds of audit and training.', LATER),
+    'audit.duplicate_similarity': Field(0.98, number(0, 1),
+        'Smallest cosine similarity of the features of near-duplicates. 0: no search.', LATER),
+
+    'predict.input': Field('', TEXT,
+        'Folder, list or image to predict. Empty: the test set.', LATER),
+    'predict.model': Field('', TEXT,
+        'SavedModel to predict with. Empty: the runs in --workdir.', LATER),
+    'predict.output': Field('', TEXT,
+        'File to write. Empty: predictions.csv in the first --workdir.', LATER),
+    'predict.format': Field('csv', one_of('csv', 'aliproducts'),
+        "Format of that file: csv, or aliproducts (the challenge's submission).", LATER),
+    'predict.top_k': Field(5, integer(1), 'Classes per image.', LATER),
+
+    'export.folder': Field('', TEXT,
+        'Folder that TensorFlow Serving watches. Empty: export in the first --workdir.', LATER),
+    'export.name': Field('bsce_tf', TEXT, 'Name of the model in TensorFlow Serving.', LATER),
+    'export.top_k': Field(5, integer(1), 'Classes per answer.', LATER),
+    'export.optimise': Field(True, BOOLEAN, 'Fold BatchNorm into the layers before it.', LATER),
+    'export.freeze': Field(False, BOOLEAN,
+        'Weights as constants: faster with oneDNN, about 8 × the memory.', LATER),
+    'export.bad_image': Field('error', one_of('error', 'empty'),
+        'A bad image makes its request fail (error), or gets an empty answer (empty).', LATER),
+    'export.images': Field('', TEXT,
+        "Image or folder of images to test the export with. Empty: the run's own data.", LATER),
+
+    'report.output': Field('', TEXT,
+        'File to write. Empty: report.html in the first --workdir.', LATER),
+    'report.pairs': Field(12, integer(0),
+        'Pairs of confused classes to show per run; fewer with more than 4 runs.', LATER),
+    'report.errors': Field(24, integer(0),
+        'Worst classes and most confident mistakes to show per run; fewer with more than 4 '
+        'runs.', LATER),
+}
