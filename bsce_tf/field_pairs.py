@@ -5,7 +5,8 @@ from absl import logging
 from bsce_tf import fields, losses
 from bsce_tf.errors import InputError
 from bsce_tf.fields import stored
-from bsce_tf.models import backbones, hub
+from bsce_tf.models import backbones
+from bsce_tf.models.backbones import hub
 from bsce_tf.training import stages
 
 _FAR = 2  # times the crop: from there on a crop shows a quarter of the image or less

@@ -16,7 +16,7 @@ def all_layers(model):
 def inner_layers(layer):
     """List of the layers that a layer or model holds itself, without those inside of them.
 
-    tests/models/test_hub.py finds the blocks of transformers by it.
+    tests/models/backbones/test_hub.py finds the blocks of transformers by it.
     """
     return list(layer._flatten_layers(include_self=False, recursive=False))
 
@@ -25,7 +25,7 @@ def preset_loader(preset):
     """KerasHub's loader of a preset, which tells its class before anything is built.
 
     Its public way builds the whole network first, of language models with billions of weights.
-    tests/models/test_hub.py asks for a preset of text.
+    tests/models/backbones/test_hub.py asks for a preset of text.
     """
     from keras_hub.src.utils import preset_utils
     return preset_utils.get_preset_loader(preset)
@@ -64,7 +64,7 @@ def compiled_by_xla():
 
     A grouped convolution's gradient works as a whole or group by group; XLA's CPU code for the
     whole is some hundred times slower.
-    tests/models/test_grouped_convolution.py looks at the operations of both.
+    tests/models/layers/test_grouped_convolution.py looks at the operations of both.
     """
     import tensorflow as tf
     if tf.executing_eagerly():

@@ -7,7 +7,7 @@ finds its module. Each field asks for an object that can be called:
   `examples.Splits`.
 * `model.backbone`: with (height, width, 3); gives a Keras model from normalised images to a feature
   map `[n, h, w, c]`. A row as those of `backbones.BACKBONES`, with normalisation and weights, will
-  do as well. (`hub:PRESET` is no module's but KerasHub's, see `models.hub`.)
+  do as well. (`hub:PRESET` is no module's but KerasHub's, see `models.backbones.hub`.)
 * `model.head`: with (num_classes, name='head', dtype='float32'); gives a layer from features `[n,
   c]` to logits `[n, K]`.
 * `loss.name`: with the images of each class in an epoch, float64 `[K]`; gives a

@@ -3,7 +3,8 @@
 import functools
 import importlib
 
-from bsce_tf.models import backbones, small
+from bsce_tf.models import backbones
+from bsce_tf.models.backbones import small
 
 # One block instead of three: most of the time of a short run is the tracing of its network.
 NETWORK = backbones.Backbone(functools.partial(small.small_resnet, widths=(24,), name='one_block'),

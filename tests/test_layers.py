@@ -57,9 +57,10 @@ def needed(path, found):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or '').startswith('bsce_tf'):
             base = ROOT.joinpath(*node.module.split('.')[1:])
-            for place in (base.with_suffix('.py'), *(base / f'{n.name}.py' for n in node.names)):
-                if place.exists():
-                    needed(place, found)
+            for place in (base, *(base / n.name for n in node.names)):
+                for file in (place.with_suffix('.py'), place / '__init__.py'):
+                    if file.exists():
+                        needed(file, found)
 
 
 @pytest.mark.parametrize('name', ['serving/export', 'evaluation/predict', 'evaluation/networks'])

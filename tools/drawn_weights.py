@@ -46,7 +46,7 @@ class Case:
 
     @property
     def filename(self):
-        """Name of the file with the kept result, below tests/models/reference."""
+        """Name of the file with the kept result, below tests/models/backbones/reference."""
         depth = 'shallow' if self.shallow else 'full'
         mode = '-training' if self.training else ''
         return f'{self.network}-{depth}-{self.size}{mode}.npz'

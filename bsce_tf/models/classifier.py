@@ -12,7 +12,8 @@ from keras import layers
 
 from bsce_tf import fields, internals
 from bsce_tf.errors import InputError
-from bsce_tf.models import backbones, convert_timm, heads, weight_sizes
+from bsce_tf.models import backbones, heads
+from bsce_tf.models.weights import array_sizes, convert_timm
 
 _LISTED = 12  # layer names in a message
 _HEADS = {heads.TauHead: 'tau_head', heads.CosineHead: 'cosine_head'}  # names in a file of weights
@@ -209,7 +210,7 @@ def load_weights(model, path, *, new_head=False, modules=None):
             left_out += [layer for layer in model.layers if layer.name in convert_timm.OURS]
             unread = [f'layers/{kind}/' for kind in (*_HEADS.values(), *_EMBEDDING)]
             logging.warning(message)
-        weight_sizes.check_h5(path, model.weights, unread)
+        array_sizes.check_h5(path, model.weights, unread)
         model.load_weights(path, objects_to_skip=left_out)
     except (OSError, ValueError, KeyError) as error:
         first = str(error).strip().splitlines()[0]

@@ -6,7 +6,8 @@ import keras
 
 from bsce_tf import files
 from bsce_tf.errors import InputError
-from bsce_tf.models import backbones, classifier, convert_timm, weight_files
+from bsce_tf.models import backbones, classifier
+from bsce_tf.models.weights import convert_timm, torch_files
 
 SUFFIXES = ('.safetensors', '.pth')
 _NO_HEAD = 2  # classes of the head that is made where the checkpoint has none
@@ -38,7 +39,7 @@ def run(config, workdir):
     if row.published != 'imagenet':
         raise InputError(f"config.model.backbone: found '{name}'; expected one of the backbones "
                          'that --mode=models lists, as timm has them.')
-    state = weight_files.read(source)
+    state = torch_files.read(source)
     side = row.weights.size
     arrays = convert_timm.convert(row.build((side, side, 3)), state, source,
                                   modules=row.modules())

@@ -6,7 +6,7 @@ import math
 import keras
 
 from bsce_tf import fields, internals
-from bsce_tf.models import tokens
+from bsce_tf.models.layers import tokens
 
 NAMES = fields.choices('optimizer.name')
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from bsce_tf.errors import InputError
-from bsce_tf.models import backbones, classifier, heads
+from bsce_tf.models import classifier, heads
+from bsce_tf.models.backbones import table
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 24, 24, 3)).astype('uint8')
 needs_lite0 = pytest.mark.skipif(
@@ -152,7 +153,7 @@ def test_frozen_stages_of_a_pretrained_network():
 @needs_lite0
 @pytest.mark.parametrize('classes', [1000, 5])
 def test_head_of_a_checkpoint(classes, tmp_path, said):
-    from bsce_tf.models import efficientnet_lite
+    from bsce_tf.models.backbones import efficientnet_lite
     path = efficientnet_lite.imagenet_weights_file()
     model = classifier.build('efficientnet_lite0', classes, str(path), image_size=96)
     published = classifier.build('efficientnet_lite0', classes, 'imagenet', image_size=96)
@@ -171,5 +172,5 @@ def test_published_weights_that_cannot_be_had_take_one_line():
     model = keras.Model(images, keras.layers.ReLU()(images), name='resnet50')
     with pytest.raises(InputError, match=r'resnet50 \(keras.applications\) cannot be had '
                        r'\(URL fetch .*\); expected a network the first time') as error:
-        backbones._load_keras(build, 'keras.applications', model)
+        table._load_keras(build, 'keras.applications', model)
     assert '\n' not in str(error.value)

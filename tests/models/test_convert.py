@@ -21,7 +21,7 @@ def config(weights, backbone='efficientnet_lite0'):
 
 @pytest.fixture(scope='module')
 def published():
-    from bsce_tf.models import efficientnet_lite
+    from bsce_tf.models.backbones import efficientnet_lite
     return efficientnet_lite.imagenet_weights_file()
 
 

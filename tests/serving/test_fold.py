@@ -4,7 +4,7 @@ import pytest
 from keras import layers
 
 from bsce_tf.models import heads
-from bsce_tf.models.grouped_convolution import GroupedConv2D
+from bsce_tf.models.layers.grouped_convolution import GroupedConv2D
 from bsce_tf.serving import fold
 
 

@@ -8,8 +8,8 @@ by name.
 
 import keras
 
-from bsce_tf.models import input_shape as shapes
-from bsce_tf.models.batch_norm import FusedBatchNormalization
+from bsce_tf.models.backbones import input_shape as shapes
+from bsce_tf.models.layers.batch_norm import FusedBatchNormalization
 from bsce_tf.models.weights import Weights
 
 EPSILON = 1e-3

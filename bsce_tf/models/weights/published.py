@@ -16,7 +16,7 @@ from absl import logging
 
 from bsce_tf import files
 from bsce_tf.errors import InputError
-from bsce_tf.models import convert_timm, weight_files, weight_sizes
+from bsce_tf.models.weights import array_sizes, convert_timm, torch_files
 
 _TIMEOUT = 30  # seconds without an answer
 _SHA256 = re.compile('[0-9a-f]{64}')
@@ -54,7 +54,7 @@ def load(model, weights, *, modules=None, fetch=None):
         else:
             path = pathlib.Path(temporary) / weights.filename
             _download(weights, path, published, fetch or _fetch)
-        state = weight_files.read(path)
+        state = torch_files.read(path)
         arrays = convert_timm.convert(model, state, weights.filename, modules=modules)
         report = convert_timm.assign(model, arrays, weights.filename)
         with files.replacing(converted) as unfinished:
@@ -133,7 +133,7 @@ def _address(weights):
 def _read_converted(path, model):
     shapes = {name: tuple(v.shape) for name, v in convert_timm.variables_of(model).items()}
     try:
-        return weight_sizes.read_npz(path, shapes)
+        return array_sizes.read_npz(path, shapes)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f'{path}: damaged ({reason}): remove it, it is then made again') from error

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from bsce_tf.errors import InputError
-from bsce_tf.models import weight_files
+from bsce_tf.models.weights import torch_files
 
 FOLDER = pathlib.Path(__file__).parent / 'reference'
 # Written by PyTorch itself; see tools/timm_reference.py.
@@ -29,7 +29,7 @@ def expected():
 
 @pytest.mark.parametrize('name', FILES)
 def test_every_format_gives_the_same_arrays(name, expected):
-    state = weight_files.read(FOLDER / name)
+    state = torch_files.read(FOLDER / name)
     assert state.keys() == expected.keys()
     for key, array in state.items():
         np.testing.assert_array_equal(array.astype(np.float64), expected[key])
@@ -45,7 +45,7 @@ def test_a_file_cut_anywhere_is_refused_in_one_line(name, tmp_path):
     for length in range(0, len(content) - 1, 7):
         path.write_bytes(content[:length])
         with pytest.raises(InputError) as error:
-            weight_files.read(path)
+            torch_files.read(path)
         assert str(path) in str(error.value)
         assert '\n' not in str(error.value)
 
@@ -61,7 +61,7 @@ def test_a_flipped_byte_never_gives_another_error(name, tmp_path):
         damaged[position] ^= int(generator.integers(1, 256))
         path.write_bytes(damaged)
         try:
-            weight_files.read(path)
+            torch_files.read(path)
         except InputError:
             refused += 1
     assert refused > 40  # most bytes of a small file say how to read it
@@ -98,7 +98,7 @@ def test_a_pickle_that_runs_code_is_refused_and_does_not_run(
     path = tmp_path / 'evil.pth'
     write(path, {'conv.weight': Evil(function, *arguments)})
     with pytest.raises(InputError, match=r'refused: its pickle asks for \w+\.(mkdir|eval)'):
-        weight_files.read(path)
+        torch_files.read(path)
     assert not (tmp_path / 'made').exists()
 
 
@@ -113,7 +113,7 @@ def test_a_pickle_that_runs_code_is_refused_and_does_not_run(
 def test_a_checkpoint_of_something_else_is_refused(value, message, tmp_path):
     zipped(tmp_path / 'other.pth', value)
     with pytest.raises(InputError, match=message):
-        weight_files.read(tmp_path / 'other.pth')
+        torch_files.read(tmp_path / 'other.pth')
 
 
 def test_a_tensor_outside_its_storage_is_refused(tmp_path):
@@ -125,7 +125,7 @@ def test_a_tensor_outside_its_storage_is_refused(tmp_path):
     path = tmp_path / 'shape.safetensors'
     path.write_bytes(len(text).to_bytes(8, 'little') + text + content[8 + length :])
     with pytest.raises(InputError, match=r'shape.safetensors: .*(?i:invalid|offset|size)'):
-        weight_files.read(path)
+        torch_files.read(path)
 
 
 class Storage:
@@ -183,7 +183,7 @@ def torch_zip(path, storage, content, claimed=None, how=zipfile.ZIP_STORED):
 def test_a_storage_is_read_as_torch_writes_it(tmp_path):
     values = np.arange(4, dtype='<f4')
     torch_zip(tmp_path / 'good.pth', Storage(4, (2, 2)), values.tobytes())
-    np.testing.assert_array_equal(weight_files.read(tmp_path / 'good.pth')['w'],
+    np.testing.assert_array_equal(torch_files.read(tmp_path / 'good.pth')['w'],
                                   values.reshape(2, 2))
 
 
@@ -193,7 +193,7 @@ def test_a_compressed_storage_that_is_as_large_as_it_says_is_refused_unread(tmp_
     assert (tmp_path / 'bomb.pth').stat().st_size < 2**17
     tracemalloc.start()
     with pytest.raises(InputError, match='data/0 is compressed, expected it as torch.save writes'):
-        weight_files.read(tmp_path / 'bomb.pth')
+        torch_files.read(tmp_path / 'bomb.pth')
     assert tracemalloc.get_traced_memory()[1] < 2**22
     tracemalloc.stop()
 
@@ -204,10 +204,10 @@ def test_a_storage_that_would_unpack_to_more_than_it_says_is_not_unpacked(claime
     tracemalloc.start()
     if claimed is None:
         with pytest.raises(InputError, match='data/0 has 67108864 bytes, expected 16'):
-            weight_files.read(tmp_path / 'bomb.pth')
+            torch_files.read(tmp_path / 'bomb.pth')
     else:  # the archive's own header lies as well: what it says is taken, and no more
         with contextlib.suppress(InputError):
-            weight_files.read(tmp_path / 'bomb.pth')
+            torch_files.read(tmp_path / 'bomb.pth')
     assert tracemalloc.get_traced_memory()[1] < 2**22
     tracemalloc.stop()
 
@@ -215,11 +215,11 @@ def test_a_storage_that_would_unpack_to_more_than_it_says_is_not_unpacked(claime
 def test_a_tensor_that_repeats_its_storage_is_refused(tmp_path):
     torch_zip(tmp_path / 'wide.pth', Storage(1, (10**6, 10**6), (0, 0)), bytes(4))
     with pytest.raises(InputError, match='has more numbers than its storage'):
-        weight_files.read(tmp_path / 'wide.pth')
+        torch_files.read(tmp_path / 'wide.pth')
 
 
 def test_missing_file_and_other_suffix_are_refused(tmp_path):
     with pytest.raises(InputError, match=r'none\.pth: No such file'):
-        weight_files.read(tmp_path / 'none.pth')
+        torch_files.read(tmp_path / 'none.pth')
     with pytest.raises(InputError, match=r"suffix '\.h5', expected one of \.safetensors, \.pth"):
-        weight_files.read('weights.h5')
+        torch_files.read('weights.h5')

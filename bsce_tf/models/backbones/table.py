@@ -8,19 +8,17 @@ import keras
 
 from bsce_tf import parts
 from bsce_tf.errors import InputError, alike
-from bsce_tf.models import (
-    convert_timm,
+from bsce_tf.models.backbones import (
     efficientnet_lite,
     hub,
     input_shape,
     keras_applications,
     pnasnet,
-    published,
     resnest,
     senet,
     small,
 )
-from bsce_tf.models.weights import Weights
+from bsce_tf.models.weights import Weights, convert_timm, published
 
 
 class Backbone(NamedTuple):

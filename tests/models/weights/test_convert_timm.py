@@ -11,10 +11,10 @@ import pytest
 from safetensors.numpy import save_file
 
 from bsce_tf.errors import InputError
-from bsce_tf.models import convert_timm, pnasnet, published, senet
-from bsce_tf.models.weights import Weights
+from bsce_tf.models.backbones import pnasnet, senet
+from bsce_tf.models.weights import Weights, convert_timm, published
 
-sys.path.append(str(pathlib.Path(__file__).parents[2] / 'tools'))
+sys.path.append(str(pathlib.Path(__file__).parents[3] / 'tools'))
 import drawn_weights  # noqa: E402
 
 SUFFIXES = {

@@ -12,10 +12,11 @@ from bsce_tf import field_pairs, recipes
 from bsce_tf.audit.audit import audit
 from bsce_tf.data.sources import generated
 from bsce_tf.errors import InputError
-from bsce_tf.models import classifier, convert, hub
+from bsce_tf.models import classifier, convert
+from bsce_tf.models.backbones import hub
 from bsce_tf.serving import fold
 from bsce_tf.training import optimizers, stages
-from tests.models import hub_presets
+from tests.models.backbones import hub_presets
 from tests.serving.exported import ask_c_api, encoded
 
 keras_hub = pytest.importorskip('keras_hub', reason="needs pip install 'bsce-tf[hub]'")

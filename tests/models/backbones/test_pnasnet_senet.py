@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from bsce_tf.errors import InputError
-from bsce_tf.models import pnasnet, senet
+from bsce_tf.models.backbones import pnasnet, senet
 
 
 def little_pnasnet(input_shape=(96, 96, 3), **options):

@@ -15,7 +15,7 @@ import keras
 from keras import layers
 
 from bsce_tf.errors import InputError
-from bsce_tf.models import input_shape as shapes
+from bsce_tf.models.backbones import input_shape as shapes
 from bsce_tf.models.weights import Weights
 
 

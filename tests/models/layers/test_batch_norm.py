@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from bsce_tf import internals
 from bsce_tf.models import backbones, classifier
-from bsce_tf.models.batch_norm import FusedBatchNormalization
+from bsce_tf.models.layers.batch_norm import FusedBatchNormalization
 
 EPSILON, MOMENTUM = 1e-3, 0.9
 

@@ -11,9 +11,9 @@ import operator
 
 import keras
 
-from bsce_tf.models import input_shape as shapes
-from bsce_tf.models.batch_norm import FusedBatchNormalization
-from bsce_tf.models.grouped_convolution import GroupedConv2D
+from bsce_tf.models.backbones import input_shape as shapes
+from bsce_tf.models.layers.batch_norm import FusedBatchNormalization
+from bsce_tf.models.layers.grouped_convolution import GroupedConv2D
 from bsce_tf.models.weights import Weights
 
 EXPANSION = 4  # a block's output is this many times as wide as its 3 x 3 convolution

@@ -10,9 +10,10 @@ import keras
 import numpy as np
 import pytest
 
-from bsce_tf.models import convert_timm, pnasnet, senet
+from bsce_tf.models.backbones import pnasnet, senet
+from bsce_tf.models.weights import convert_timm
 
-sys.path.append(str(pathlib.Path(__file__).parents[2] / 'tools'))
+sys.path.append(str(pathlib.Path(__file__).parents[3] / 'tools'))
 import drawn_weights  # noqa: E402
 
 REFERENCE = pathlib.Path(__file__).parent / 'reference'

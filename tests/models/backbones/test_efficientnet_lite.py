@@ -12,9 +12,10 @@ import pytest
 import tensorflow as tf
 
 from bsce_tf.errors import InputError
-from bsce_tf.models import convert_timm, efficientnet_lite
+from bsce_tf.models.backbones import efficientnet_lite
+from bsce_tf.models.weights import convert_timm
 
-sys.path.append(str(pathlib.Path(__file__).parents[2] / 'tools'))
+sys.path.append(str(pathlib.Path(__file__).parents[3] / 'tools'))
 import drawn_weights  # noqa: E402
 
 REFERENCE = pathlib.Path(__file__).parent / 'reference'

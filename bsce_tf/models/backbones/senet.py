@@ -11,9 +11,9 @@ import dataclasses
 
 import keras
 
-from bsce_tf.models import input_shape as shapes
-from bsce_tf.models.batch_norm import FusedBatchNormalization
-from bsce_tf.models.grouped_convolution import GroupedConv2D
+from bsce_tf.models.backbones import input_shape as shapes
+from bsce_tf.models.layers.batch_norm import FusedBatchNormalization
+from bsce_tf.models.layers.grouped_convolution import GroupedConv2D
 from bsce_tf.models.weights import Weights
 
 EPSILON = 1e-5

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bsce_tf.models import grouped_convolution
-from bsce_tf.models.grouped_convolution import GroupedConv2D, grouped_gradient_works
+from bsce_tf.models.layers import grouped_convolution
+from bsce_tf.models.layers.grouped_convolution import GroupedConv2D, grouped_gradient_works
 
 GROUPS = 4
 TOLERANCE = {'float32': 1e-5, 'float64': 1e-13, 'float16': 2e-2, 'bfloat16': 1e-1}
@@ -110,7 +110,7 @@ def test_with_onednn_switched_the_other_way():
     folder = pathlib.Path(__file__).parent
     environment = os.environ | {
         'TF_ENABLE_ONEDNN_OPTS': '0' if grouped_gradient_works(tf.float32) else '1',
-        'PYTHONPATH': str(folder.parents[1]),
+        'PYTHONPATH': str(folder.parents[2]),
     }
     ran = subprocess.run(
         [sys.executable, '-c', code, str(folder)], env=environment, capture_output=True, text=True

@@ -11,7 +11,7 @@ import numpy as np
 from absl import logging
 
 from bsce_tf.errors import InputError
-from bsce_tf.models import weight_files
+from bsce_tf.models.weights import torch_files
 
 HEAD = 'head'  # our classifier's layer
 OURS = (HEAD, 'embedding', 'embedding_bn')  # layers that no checkpoint of timm has as we have them
@@ -52,7 +52,7 @@ def load(model, path, *, modules=None):
     Args:
         model: a built Keras model, a backbone with or without a layer 'head'. Changed only if
             the whole checkpoint fits.
-        path: `.safetensors` or `.pth` file; see `weight_files.read`.
+        path: `.safetensors` or `.pth` file; see `torch_files.read`.
         modules: {layer name: PyTorch module path} for layers that are named otherwise.
 
     Returns:
@@ -61,7 +61,7 @@ def load(model, path, *, modules=None):
     Raises:
         InputError: an unreadable file, a key missing or left over, a wrong shape.
     """
-    arrays = convert(model, weight_files.read(path), str(path), modules=modules)
+    arrays = convert(model, torch_files.read(path), str(path), modules=modules)
     return assign(model, arrays, str(path))
 
 
@@ -70,7 +70,7 @@ def convert(model, state, source, *, modules=None):
 
     Args:
         model: a built Keras model.
-        state: {key: array} as `weight_files.read` gives it.
+        state: {key: array} as `torch_files.read` gives it.
         source: the file's name, for messages.
         modules: as for `load`.
 

@@ -17,7 +17,7 @@ from absl import logging
 
 from bsce_tf import internals
 from bsce_tf.errors import InputError, alike
-from bsce_tf.models.tokens import ClassToken, TokenMap
+from bsce_tf.models.layers.tokens import ClassToken, TokenMap
 from bsce_tf.models.weights import Weights
 
 PREFIX = 'hub:'

@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from bsce_tf.models.batch_norm import FusedBatchNormalization
+from bsce_tf.models.layers.batch_norm import FusedBatchNormalization
 from bsce_tf.models.weights import Weights
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from bsce_tf.errors import InputError
-from bsce_tf.models import classifier, convert_timm, published, weight_sizes
-from bsce_tf.models.weights import Weights
+from bsce_tf.models import classifier
+from bsce_tf.models.weights import Weights, array_sizes, convert_timm, published
 
 HUGE = 2**36  # numbers: 256 GB
 
@@ -101,7 +101,7 @@ def test_an_npz_array_that_is_too_large_is_not_unpacked(tmp_path, monkeypatch, s
 
 def test_another_heads_shape_is_all_that_is_taken_of_it(tmp_path):
     np.savez(tmp_path / 'a.npz', a=np.ones((2, 3)), b=np.ones(4, np.float32))
-    found = weight_sizes.read_npz(tmp_path / 'a.npz', {'a': (2, 3), 'b': (5,)})
+    found = array_sizes.read_npz(tmp_path / 'a.npz', {'a': (2, 3), 'b': (5,)})
     np.testing.assert_array_equal(found['a'], np.ones((2, 3)))
     assert found['b'].shape == (4,)
     assert found['b'].strides == (0,)

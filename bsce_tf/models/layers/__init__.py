@@ -1,0 +1,1 @@
+"""Keras layers that Keras lacks, or has slower: normalisation, grouped convolution, tokens."""
