@@ -4,7 +4,7 @@ import keras
 from keras import layers, ops
 
 from bsce_tf import fields, parts
-from bsce_tf.errors import InputError
+from bsce_tf.errors import InputError, RunError
 
 POOLINGS = fields.choices('model.pooling')
 HEADS = fields.choices('model.head')
@@ -62,6 +62,13 @@ class _Divided:
         """Takes a `class_variable.Division` and what its variables begin with, arrays `[…, K]`."""
         self.class_variables = tuple(division.variable(value, f'{self.name}/{name}')
                                      for name, value in values.items())
+
+    def check_whole(self):
+        """Raises RunError if the class vectors are in parts."""
+        if self.class_variables:
+            raise RunError('model: found a call of a model whose head is in parts or sampled; '
+                           'expected a call of bsce_tf.load(workdir).model(), whose head is whole, '
+                           'or a run with model.head_sample=1 and model.head_parts=one.')
 
     @property
     def variables(self):
@@ -131,6 +138,7 @@ class TauHead(_Divided, layers.Dense):
         return logits + bias
 
     def call(self, features, training=None):
+        self.check_whole()
         if not self.tau:  # the length of a zero vector has no gradient
             return super().call(features, training=training)
         squared = ops.sum(ops.square(self.kernel), axis=0)
@@ -176,6 +184,7 @@ class CosineHead(_Divided, layers.Layer):
             trainable=self.learn_scale, name='scale')
 
     def call(self, features):
+        self.check_whole()
         return self.scale * ops.matmul(_unit(features, -1), _unit(self.kernel, 0))
 
     def of_rows(self, features, vectors):

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from bsce_tf import losses
+from bsce_tf.errors import RunError
 from bsce_tf.heads import class_variable, parted
 from bsce_tf.models import heads
 from bsce_tf.training import strategy
@@ -84,3 +85,11 @@ def test_parts_give_the_losses_and_gradients_of_the_whole(replicas, kind, name, 
                                    err_msg=path)
     logits = model_of(kind, None)(FEATURES).numpy()
     np.testing.assert_array_equal(hits, logits.argmax(1) == LABELS)
+
+
+@pytest.mark.parametrize('kind', ['linear', 'tau', 'cosine'])
+def test_a_call_of_a_model_in_parts_says_what_to_call(kind):
+    with strategy.create('mirrored', 2).scope():
+        model = model_of(kind, class_variable.Division(CLASSES))
+    with pytest.raises(RunError, match=r'expected a call of bsce_tf\.load\(workdir\)\.model\(\)'):
+        model(FEATURES)

@@ -1,5 +1,6 @@
 """What is printed while a run trains."""
 
+import math
 import time
 
 from tqdm import tqdm
@@ -66,9 +67,11 @@ class Progress(Observer):
         errors = ', '.join(f'{name.removesuffix("_mean_top1_error") or "raw"} {value:.4f}'
                            for name, value in row.items()
                            if name.startswith('val_') and name.endswith('error'))
-        print(f'epoch {row["epoch"]}: loss {row["loss"]:.4f}, training error '
-              f'{row["mean_top1_error"]:.4f}, validation error {errors.replace("val ", "")}, '
-              f'learning rate {row["learning_rate"]:g}{speed}', flush=True)
+        training = row['mean_top1_error']
+        training = '' if math.isnan(training) else f'training error {training:.4f}, '
+        print(f'epoch {row["epoch"]}: loss {row["loss"]:.4f}, {training}validation error '
+              f'{errors.replace("val ", "")}, learning rate {row["learning_rate"]:g}{speed}',
+              flush=True)
 
     def close(self, *_):
         if self._bar is not None:

@@ -39,3 +39,11 @@ def test_without_a_terminal_there_is_a_line_every_30_seconds(clock, capsys):
     assert capsys.readouterr().out == (
         'epoch 1: loss 2.0000, training error 0.5000, validation error 0.2500, learning rate '
         '0.1; 2 images/s, 25% waiting for data\n')
+
+
+def test_an_epoch_of_a_sampled_head_has_no_training_error(capsys):
+    progress.Progress(3, 40, 12).on_epoch(
+        {'epoch': 1, 'loss': 2.0, 'mean_top1_error': float('nan'), 'val_mean_top1_error': 0.25,
+         'learning_rate': 0.1}, None, None)
+    assert capsys.readouterr().out == (
+        'epoch 1: loss 2.0000, validation error 0.2500, learning rate 0.1\n')
