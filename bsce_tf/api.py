@@ -19,7 +19,8 @@ import keras
 import numpy as np
 
 from bsce_tf import config_check, fields, recipes
-from bsce_tf.data import bad_images, given, prepare
+from bsce_tf.data import bad_images, given, prepare, sources
+from bsce_tf.errors import InputError
 from bsce_tf.evaluation import adjust, evaluate, networks, predictors, run_config
 from bsce_tf.serving import export
 from bsce_tf.training import strategy, workdir
@@ -187,7 +188,13 @@ def train(config, folder, data=None, callbacks=(), **changes):
 def _given(config, data):
     """`Splits` of a user's own data, prepared as `config.data` says."""
     fields = config.data
-    return prepare.of(given.splits(data), fields.source, seed=config.seed,
+    if fields.group_column:
+        raise InputError(f"data.group_column: found '{fields.group_column}', but data from Python "
+                         'have no columns; expected none, or data.group_pattern.')
+    found = given.splits(data)
+    if fields.group_pattern:
+        found = sources.grouped(found, fields.group_pattern)
+    return prepare.of(found, fields.source, seed=config.seed, copies=fields.copies,
                       validation_fraction=fields.validation_fraction, imbalance=fields.imbalance,
                       noise=fields.noise, noise_kind=fields.noise_kind)
 

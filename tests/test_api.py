@@ -10,6 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 import bsce_tf
+from bsce_tf import api, recipes
 from bsce_tf.data import given
 from bsce_tf.data.sources import generated
 
@@ -99,6 +100,20 @@ def test_given_data_is_trained_on_and_asked_for_again(tmp_path):
         run.evaluate()
     with pytest.raises(bsce_tf.InputError, match='other training data'):
         bsce_tf.train('smoke', tmp_path / 'run', data=(train.images, names[::-1]))
+
+
+def test_groups_of_files_that_are_given(tmp_path):
+    config = recipes.load('smoke')
+    config.data.group_pattern = r'(\d+)_\d'
+    names = [str(tmp_path / f'{i // 4}_{i % 4}.png') for i in range(80)]
+    for name in names:
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(name)
+    splits = api._given(config, (names, np.arange(80) // 40))
+    assert len(splits.validation) == 8
+    assert not set(splits.train.groups) & set(splits.validation.groups)
+    config.data.group_column = 'sku'
+    with pytest.raises(bsce_tf.InputError, match="group_column: found 'sku', but data from Python"):
+        api._given(config, (names, np.arange(80) // 40))
 
 
 def test_a_dataset_is_read_in_its_order():

@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from bsce_tf.audit import collect, duplicates, top_probabilities
-from bsce_tf.data import label_map, records
+from bsce_tf.audit import collect, duplicates, folds, top_probabilities
+from bsce_tf.data import groups, label_map, records
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import networks
 from bsce_tf.training import strategy, train, workdir
@@ -17,38 +17,12 @@ HELD_OUT, FEATURES = 'held_out', 'features'  # folders of what the networks gave
 _MOST_SEEN = 0.5  # share of the images that `audit.model` may have been trained on
 
 
-def fold_of(labels, num_classes, folds, seed):
-    """int64 `[N]`: the fold that holds each image out; −1 for the only image of a class.
-
-    Every class gives each fold the same number of images, or one more or less, and none of them
-    all. A class with one image cannot be learnt without it, so that one is never judged.
-
-    Args:
-      labels: int `[N]`.
-      num_classes: K.
-      folds: k ≥ 2.
-      seed: of the choice.
-
-    Raises:
-      InputError: if there are fewer than k images to hold out.
-    """
-    order = np.random.default_rng(seed).permutation(len(labels))
-    order = order[np.argsort(labels[order], kind='stable')]
-    order = order[np.bincount(labels, minlength=num_classes)[labels[order]] > 1]
-    if len(order) < folds:
-        raise InputError(f'audit.folds: found {folds}, and {len(order)} images of classes that '
-                         'have several; expected at most as many folds as images.')
-    fold = np.full(len(labels), -1)
-    fold[order] = np.arange(len(order)) % folds
-    return fold
-
-
 def by_folds(config, folder, data):
     """(`top_probabilities.Sparse` of the training images of `data`, fold of each), int64 `[N]`.
 
     Trains a run of `config` in `folder`/fold-0 and so on, each without the images that it judges:
-    it sees neither their labels nor them, and its weights are chosen on the validation set. Runs
-    and probabilities that are there are not made again.
+    it sees neither their labels nor them, nor others of their groups, and its weights are chosen on
+    the validation set. Runs and probabilities that are there are not made again.
 
     Args:
       config: ConfigDict.
@@ -59,17 +33,18 @@ def by_folds(config, folder, data):
       InputError: if a fold's folder is of other data; and what `train.train` raises.
     """
     labels, size = data.train.labels, data.train.num_classes
-    fold = fold_of(labels, size, config.audit.folds, config.seed)
+    fold, judged = folds.fold_of(labels, size, config.audit.folds, config.seed,
+                                 groups.together(data.train, config.data.copies))
     found = top_probabilities.empty(len(labels), min(config.audit.top_k, size))
     for number in range(config.audit.folds):
         place = folder / f'fold-{number}'
-        kept, held_out = (np.flatnonzero(fold != number), np.flatnonzero(fold == number))
+        kept, held_out = (np.flatnonzero(fold != number), np.flatnonzero(judged & (fold == number)))
         _train(config, place, data._replace(train=data.train.subset(kept)))
         part = _judged(config, workdir.read(place), place / HELD_OUT, data.train.subset(held_out),
                        f'fold {number}')
         for values, new in zip(found, part, strict=True):
             values[held_out] = new
-    return found, fold
+    return found, np.where(judged, fold, -1)
 
 
 def by_model(config, folder, data):

@@ -4,6 +4,7 @@ A pack is a folder:
   shard-00000-of-00012.array_record   encoded images, unchanged
   shard-00000-of-00012.npy            (label, size, CRC-32) of each image
   labels.npy names.npy checksums.npy  the same of all shards together
+  groups.npy                          of each image, where the source has groups
   class_names.json
   pack.json                           written last: a folder without it is not finished
 """
@@ -65,8 +66,13 @@ def _pack(examples, folder, shard_images, progress):
     """`pack` in a folder that this process holds."""
     reader = records.of(examples)
     plan = {'format': 1, 'images': len(examples), 'shard_images': shard_images,
-            'fingerprint': records.fingerprint(examples), 'contents': records.contents(examples)}
-    if _begin(folder, plan):
+            'fingerprint': records.fingerprint(examples), 'contents': records.contents(examples),
+            'groups': packed.groups_digest(examples.groups)}
+    finished = _begin(folder, plan)
+    if finished:
+        if finished.get('groups') != plan['groups']:
+            _write_groups(folder, examples)
+            files.write_json(folder / 'pack.json', finished | {'groups': plan['groups']})
         logging.info('%s: already packed.', folder)
         return
     names = packed.shard_names(len(examples), shard_images)
@@ -80,21 +86,23 @@ def _pack(examples, folder, shard_images, progress):
 
 
 def _begin(folder, plan):
-    """Makes the folder and its plan; whether the pack is finished already."""
+    """Makes the folder and its plan; what pack.json holds of a pack that is finished, or None."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in ('pack.json', 'plan.json'):
         path = folder / name
         if path.exists():
-            differing = records.differing(_plan(path), plan)
+            found = _plan(path)
+            # Groups are beside the images and can be written anew.
+            differing = [key for key in records.differing(found, plan) if key != 'groups']
             if differing:
                 raise InputError(f'{path}: a pack of other data or with other shards ('
                                  f'{", ".join(differing)} differ); expected an empty folder, or '
                                  'one of this data.')
             if name == 'pack.json':
-                return True
+                return found
     files.remove_leftovers(folder)
     files.write_json(folder / 'plan.json', plan)
-    return False
+    return None
 
 
 def _plan(path):
@@ -156,6 +164,14 @@ def _check(path, written, facts):
     shard.close()
 
 
+def _write_groups(folder, examples):
+    if examples.groups is None:
+        (folder / 'groups.npy').unlink(missing_ok=True)
+        return
+    with files.replacing(folder / 'groups.npy') as temporary, open(temporary, 'wb') as file:
+        np.save(file, examples.groups)
+
+
 def _finish(folder, examples, plan, facts):
     if len(facts) != len(examples) or (facts['label'] != examples.labels).any():
         raise InputError(f'{folder}: labels of the shards differ from those of '
@@ -165,6 +181,7 @@ def _finish(folder, examples, plan, facts):
     for name, values in arrays.items():
         with files.replacing(folder / f'{name}.npy') as temporary:
             np.save(temporary, values)
+    _write_groups(folder, examples)
     label_map.save(folder / 'class_names.json', examples.class_names)
     files.write_json(folder / 'pack.json', plan | {'bytes': int(facts['size'].sum())})
 

@@ -176,33 +176,33 @@ def _match(examples, path, names, there, wanted, whole):
 
 
 def _header(path):
-    with _rows(path) as rows:
-        return next(rows, [])
+    with rows(path) as found:
+        return next(found, [])
 
 
 @contextlib.contextmanager
-def _rows(path):
+def rows(path, what='a clean list'):
     """A `csv.reader` past a BOM, as Excel writes; errors of reading become an `InputError`."""
     try:
         with open(path, newline='', encoding='utf-8-sig', errors='surrogateescape') as file:
             yield csv.reader(file)
     except OSError as error:
-        raise InputError(f'{path}: {error.strerror}; expected a clean list.') from error
+        raise InputError(f'{path}: {error.strerror}; expected {what}.') from error
     except csv.Error as error:
-        raise InputError(f'{path}: not CSV ({error}); expected a clean list.') from error
+        raise InputError(f'{path}: not CSV ({error}); expected {what}.') from error
 
 
 def _read(path):
     """(names of images, codes of their classes, of the given ones or None, names of classes)."""
     names, codes, given, classes = [], [], [], {}
-    with _rows(path) as rows:
-        header = next(rows, [])
+    with rows(path) as lines:
+        header = next(lines, [])
         if tuple(header[:2]) != COLUMNS:
             raise InputError(f'{path}: found the columns {header}; expected image, label.')
         audited = header[2:3] == [GIVEN]
-        for row in filter(None, rows):
+        for row in filter(None, lines):
             if len(row) < 2 + audited:
-                raise InputError(f'{path}: line {rows.line_num} has {len(row)} cells; '
+                raise InputError(f'{path}: line {lines.line_num} has {len(row)} cells; '
                                  f'expected {", ".join(header[:2 + audited])}.')
             names.append(row[0].encode('utf-8', 'surrogateescape'))
             codes.append(classes.setdefault(row[1], len(classes)))

@@ -24,6 +24,9 @@ class Examples:
       origin: what to call the set in messages, such as its list file.
       numbers: int64 `[N]`, of images in memory: the number of each in the set that the source gave,
         which names it in whatever subset it comes; None: 0 … N−1.
+      groups: NumPy bytes array `[N]`, UTF-8: the group of each image, such as the product that is
+        on it; images of one group stay on one side of a split. Empty: a group of its own; None: all
+        are.
 
     Raises:
       InputError: if there is no image, if lengths differ or if a label is outside 0 … K−1.
@@ -37,6 +40,7 @@ class Examples:
     root: str = ''
     origin: str = 'data'
     numbers: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
     def __post_init__(self):
         object.__setattr__(self, 'labels', np.asarray(self.labels, np.int32))
@@ -48,6 +52,9 @@ class Examples:
         if len(stores[0]) != len(self.labels) or self.labels.ndim != 1:
             raise InputError(f'{self.origin}: found {len(stores[0])} images and labels of shape '
                              f'{self.labels.shape}; expected one label an image.')
+        if self.groups is not None and len(self.groups) != len(self.labels):
+            raise InputError(f'{self.origin}: found {len(self.groups)} groups of {len(self)} '
+                             'images; expected one an image.')
         if not len(self.labels):
             raise InputError(f'{self.origin}: no image found; expected at least one.')
         self._check_labels()
@@ -107,6 +114,8 @@ class Examples:
             parts['paths'] = self.paths[indices]
         else:
             parts['records'] = self.records.subset(indices)
+        if self.groups is not None:
+            parts['groups'] = self.groups[indices]
         return dataclasses.replace(self, **parts)
 
 

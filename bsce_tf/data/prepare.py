@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 from absl import logging
 
-from bsce_tf.data import clean_list, corrupt, label_map, sources, split
+from bsce_tf.data import clean_list, corrupt, groups, label_map, sources, split
 from bsce_tf.data.examples import Splits
 from bsce_tf.errors import InputError
 
 
-def load(source, *, validation_fraction=0.1, imbalance=1.0, noise=0.0, noise_kind='symmetric',
-         clean='', seed=0, **fields):
+def load(source, *, validation_fraction=0.1, copies=groups.PATHS, imbalance=1.0, noise=0.0,
+         noise_kind='symmetric', clean='', seed=0, **fields):
     """Loads a source, puts wrong labels and a long tail on it if asked, and sees to validation.
 
     The tail comes first and the wrong labels are put on what is left, as benchmarks of both do; the
@@ -23,6 +23,8 @@ def load(source, *, validation_fraction=0.1, imbalance=1.0, noise=0.0, noise_kin
     Args:
       source: a key of `sources.SOURCES`.
       validation_fraction: share of the training images where the source has no validation set.
+        Images of one group (`Examples.groups`) stay on one side.
+      copies: which copies do, too, see `groups.together`.
       imbalance: see `corrupt.long_tail`; 1 leaves the set as it is.
       noise: see `corrupt.label_noise`; 0 leaves the labels as they are.
       noise_kind: 'symmetric', 'proportional' or 'asymmetric'.
@@ -40,18 +42,18 @@ def load(source, *, validation_fraction=0.1, imbalance=1.0, noise=0.0, noise_kin
     """
     before, audited = clean_list.places(clean)
     return of(sources.load(source, clean=before, **fields), source, audited=audited, seed=seed,
-              validation_fraction=validation_fraction, imbalance=imbalance, noise=noise,
-              noise_kind=noise_kind)
+              validation_fraction=validation_fraction, copies=copies, imbalance=imbalance,
+              noise=noise, noise_kind=noise_kind)
 
 
-def of(splits, source='', *, validation_fraction=0.1, imbalance=1.0, noise=0.0,
+def of(splits, source='', *, validation_fraction=0.1, copies=groups.PATHS, imbalance=1.0, noise=0.0,
        noise_kind='symmetric', audited='', seed=0):
     """As `load`, of what a source gave.
 
     Args:
       splits: `examples.Splits`.
       source: its name, which asymmetric noise goes by.
-      validation_fraction, imbalance, noise, noise_kind, seed: as in `load`.
+      validation_fraction, copies, imbalance, noise, noise_kind, seed: as in `load`.
       audited: the list of an audit, or ''.
     """
     train, validation, test = splits
@@ -68,13 +70,29 @@ def of(splits, source='', *, validation_fraction=0.1, imbalance=1.0, noise=0.0,
         train, validation = (_noisy(part, noise, noise_kind, pairs, seed)
                              for part in (train, validation))
     if validation is None:
-        kept, held_out = split.stratified_split(
-            train.labels, train.num_classes, validation_fraction, seed)
-        train, validation = train.subset(kept), train.subset(held_out)
+        train, validation = _split(train, validation_fraction, copies, seed)
     if audited:
         train = clean_list.apply(train, audited)
     _tell_empty(train, validation)
     return Splits(train, validation, test)
+
+
+def _split(train, fraction, copies, seed):
+    """(training images, validation images) of one set, no group and no copy on both sides."""
+    together = groups.together(train, copies)
+    kept, held_out = split.stratified_split(train.labels, train.num_classes, fraction, seed,
+                                            together)
+    if together is not None:
+        logging.info('%s: %d images in %d groups; %d of %d groups are for validation.',
+                     train.origin, len(train), len(np.unique(together)), len(held_out),
+                     len(np.unique(together[held_out])))
+        one = groups.classes_of_one(train.labels, together, train.num_classes)
+        if one.size:
+            logging.warning(
+                '%s: all images of a class are one group in %d classes (%s); they are for '
+                'training, so that nothing is validated of these classes.',
+                train.origin, one.size, label_map.some(train.class_names[k] for k in one))
+    return train.subset(kept), train.subset(held_out)
 
 
 def _tell_empty(train, validation):

@@ -1,24 +1,32 @@
 """A validation set out of the training images, where no list of one is given."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from bsce_tf import fields
 from bsce_tf.errors import InputError
 
 
-def stratified_split(labels, num_classes, fraction, seed=0):
-    """Puts the same share of every class aside for validation.
+def stratified_split(labels, num_classes, fraction, seed=0, groups=None):
+    """Puts the same share of every class aside for validation, whole groups of images at a time.
 
-    Class k gives fraction · n(k) images, rounded down or up by a systematic draw over the classes
-    in random order. So small classes, where rounding each by itself would always give none or
-    always one, give one as often as their share says, and the total is right to half an image. The
-    last image of a class never leaves training.
+    Class k gives fraction · n(k) images, rounded down or up to whole groups by a systematic draw
+    over the classes in random order. So small classes, where rounding each by itself would always
+    give none or always one, give one as often as their share says. Without groups the total is
+    right to half an image.
+
+    Groups of several classes are put aside first, each if that brings its classes nearer to what
+    they are to give. What is still missing of a class comes from groups of this class alone. The
+    last image of a class never leaves training, and a class whose images are all in one group gives
+    none.
 
     Args:
       labels: int `[N]`, each 0 … K−1.
       num_classes: K.
       fraction: share of validation images, above 0, at most 0.5.
       seed: 0 … 2³¹−1; the same seed gives the same split.
+      groups: int `[N]`; images with the same number stay on one side. None: each is its own group.
 
     Returns:
       Two int64 arrays of indices, both ascending: training and validation. Together they hold
@@ -33,23 +41,116 @@ def stratified_split(labels, num_classes, fraction, seed=0):
     if not labels.size or labels.min() < 0 or labels.max() >= num_classes:
         raise InputError('data.validation_fraction: a stratified split needs images that all have '
                          f'a label in 0 to {num_classes - 1}.')
-    counts = np.bincount(labels, minlength=num_classes)
+    groups = np.arange(len(labels)) if groups is None else numbered(groups)
+    pairs = count_pairs(labels, groups, num_classes)
+    number = np.bincount(pairs.label, minlength=num_classes)  # of groups with images of a class
     rng = np.random.default_rng(seed)
-    wanted = systematic(np.where(counts > 1, fraction * counts, 0.0), rng)
-    if not wanted.sum():
+    wanted = systematic(np.where(number > 1, fraction * number, 0.0), rng)
+    images = np.bincount(labels, minlength=num_classes)
+    target = wanted * (images / np.maximum(number, 1))
+    chosen = _of_several_classes(pairs, images, target, seed)
+    chosen = _of_one_class(pairs, images, target, chosen, rng)[groups]
+    if not chosen.any():
+        inside = f' in {pairs.groups} groups' if pairs.groups < len(labels) else ''
         raise InputError(f'data.validation_fraction: found {fraction}, which leaves none of '
-                         f'{len(labels)} images for validation; expected a larger number, or a '
-                         'list in data.validation.')
-    chosen = rank_in_class(labels, counts, rng) < wanted[labels]
+                         f'{len(labels)} images{inside} for validation; expected a larger number, '
+                         'or a list in data.validation.')
     return np.flatnonzero(~chosen), np.flatnonzero(chosen)
+
+
+class Pairs(NamedTuple):
+    """How many images each group has of each class; P pairs of both that have some.
+
+    Attributes:
+      group: int64 `[P]`, ascending.
+      label: int64 `[P]`, ascending within a group.
+      images: int64 `[P]`.
+      groups: G, their number.
+      mixed: bool `[G]`, whether a group has several classes.
+    """
+
+    group: np.ndarray
+    label: np.ndarray
+    images: np.ndarray
+    groups: int
+    mixed: np.ndarray
+
+    def of(self, chosen):
+        """List of (group, its classes, its images of each) of the chosen groups, an int array."""
+        ends = np.searchsorted(self.group, [chosen, chosen + 1])
+        labels, images = self.label.tolist(), self.images.tolist()
+        return [(group, labels[first:last], images[first:last])
+                for group, first, last in zip(chosen.tolist(), *ends.tolist(), strict=True)]
+
+
+def count_pairs(labels, groups, num_classes):
+    """`Pairs` of labels, int `[N]`, and groups, int `[N]`, each of 0 … G−1 at least once."""
+    codes, images = np.unique(groups.astype(np.int64) * num_classes + labels, return_counts=True)
+    group, label = np.divmod(codes, num_classes)
+    classes = np.bincount(group)
+    return Pairs(group, label, images, len(classes), classes > 1)
+
+
+def _of_several_classes(pairs, images, target, seed):
+    """bool `[G]`: groups of several classes to put aside, one after the other in random order.
+
+    A group goes if Σ (what its classes are still to give)² / n(k) does not become larger by it.
+    Those that leave no class with more than it should give go first.
+    """
+    chosen = np.zeros(pairs.groups, bool)
+    missing, spare, sizes = target.tolist(), (images - 1).tolist(), images.tolist()
+    order = np.random.default_rng([seed, 2]).permutation(np.flatnonzero(pairs.mixed))
+    for most in (missing, spare):
+        for group, labels, counts in pairs.of(order[~chosen[order]]):
+            own = list(zip(labels, counts, strict=True))
+            if (all(n <= min(most[k], spare[k]) for k, n in own)
+                    and sum(n * (n - 2 * missing[k]) / sizes[k] for k, n in own) <= 0):
+                chosen[group] = True
+                for k, n in own:
+                    missing[k] -= n
+                    spare[k] -= n
+    return chosen
+
+
+def _of_one_class(pairs, images, target, chosen, rng):
+    """bool `[G]`: `chosen` and groups of one class, until each class gives what it should.
+
+    In random order, without those that alone are more than twice of it.
+    """
+    taken = np.bincount(pairs.label, pairs.images * chosen[pairs.group], len(images))
+    missing = target - taken
+    single = np.flatnonzero(~pairs.mixed[pairs.group])
+    order = single[in_classes(pairs.label[single], rng)]
+    label, sizes = pairs.label[order], pairs.images[order]
+    fits = sizes < 2 * missing[label]
+    sizes = np.where(fits, sizes, 0)
+    total = np.bincount(label, sizes, len(images)).astype(np.int64)
+    end = np.cumsum(sizes) - (np.cumsum(total) - total)[label]  # within the class
+    # The last one stays where nothing else of its class would.
+    last = (end == total[label]) & (images - taken == total)[label]
+    goes = fits & (end - sizes / 2 < missing[label]) & ~last
+    chosen = chosen.copy()
+    chosen[pairs.group[order[goes]]] = True
+    return chosen
+
+
+def numbered(groups):
+    """int64 `[N]`: groups from 0, in the order in which they first come."""
+    _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse]
+
+
+def in_classes(labels, rng):
+    """int64 `[N]`: places of the labels by class, within a class in random order."""
+    order = rng.permutation(len(labels))
+    return order[np.argsort(labels[order], kind='stable')]
 
 
 def rank_in_class(labels, counts, rng):
     """int64 `[N]`: each image's place, from 0, in a random order of its class's images."""
-    order = rng.permutation(len(labels))
-    order = order[np.argsort(labels[order], kind='stable')]
     rank = np.empty(len(labels), np.int64)
-    rank[order] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
+    rank[in_classes(labels, rng)] = np.arange(len(labels)) - np.repeat(
+        np.cumsum(counts) - counts, counts)
     return rank
 
 

@@ -39,10 +39,11 @@ def other(config, run, data=None):
     if data is not None:
         own = records.fingerprint(data.train) == run.data['fingerprint']
         return {} if own else {'data.source': 'given'}
-    names = [name.removeprefix('data.') for name, row in fields.TABLE.items()
-             if name.startswith('data.') and row.resume != field.LATER]
-    return {f'data.{name}': config.data[name] for name in names
-            if config.data[name] != run.config.data[name]}
+    rows = {name.removeprefix('data.'): row for name, row in fields.TABLE.items()
+            if name.startswith('data.') and row.resume != field.LATER}
+    here, there = config.data, run.config.data
+    return {f'data.{name}': here[name] for name, row in rows.items() if here[name] != there[name]
+            and (here[name], there[name]) != (row.default, row.before)}  # of an earlier version
 
 
 def validation(data, runs):

@@ -53,6 +53,16 @@ ROWS = {
         'csv: name of the column with the paths of the images; parquet: with the images.', DATA),
     'data.label_column': Field('label', TEXT,
         'csv, parquet: name of the column with the class names.', DATA),
+    'data.group_column': Field('', TEXT,
+        'csv, parquet: name of a column of groups, such as products. All images of a group stay on '
+        'one side of the validation split and in one fold of an audit. Empty: no groups.', DATA),
+    'data.group_pattern': Field('', TEXT,
+        "Regular expression that finds an image's group in its path: the text of its first "
+        'brackets, or else the whole match. Empty: no groups, or those of the packed set.', DATA),
+    'data.copies': Field('paths', TEXT,
+        'Copies that stay together like a group: paths (rows that name the same file), or these '
+        'and the images of a list: duplicates.csv of --mode=inspect, near_duplicates.csv of '
+        '--mode=audit. Empty: none.', DATA, old=''),
     'data.classes': Field('', TEXT,
         'File of class names in the order of their ids, .json or .csv. Empty: the classes found in '
         'the data.', DATA),

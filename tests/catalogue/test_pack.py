@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bsce_tf.catalogue import pack
-from bsce_tf.data import sources
+from bsce_tf.data import prepare, sources
 from bsce_tf.data.examples import Examples
 from bsce_tf.data.sources import packed as packed_source
 from bsce_tf.errors import InputError
@@ -216,3 +216,38 @@ def test_a_pack_with_wrong_counts_is_refused(packed):
 def test_shards_hold_at_least_one_image(tmp_path):
     with pytest.raises(InputError, match='data.shard_images: found 0'):
         _pack(_examples(tmp_path), tmp_path / 'pack', 0)
+
+
+def test_a_pack_brings_the_groups_of_its_source_and_splits_as_it(tmp_path, caplog):
+    """Groups may be asked for later, without writing an image again."""
+    for product in range(20):
+        for view in range(2):
+            path = tmp_path / 'data' / 'ab'[product % 2] / f'{product}_{view}.jpg'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(_bytes(2 * product + view))
+    fields = {'source': 'folder', 'root': str(tmp_path / 'data'), 'train': '', 'shard_images': 16}
+
+    def run(**more):
+        pack.run(ml_collections.ConfigDict({'data': {**fields, **more}}), tmp_path / 'run')
+
+    def sides(**more):
+        return [part.name(i) for part in prepare.load(**more)[:2] for i in range(len(part))]
+
+    place = {'source': 'packed', 'root': str(tmp_path / 'run' / 'packed')}
+    run()
+    assert sides(**place) == sides(source='folder', root=fields['root'])
+    shard, = sorted((tmp_path / 'run').rglob('shard-00000*.array_record'))
+    before = shard.stat().st_mtime_ns
+    run(group_pattern=r'/(\d+)_')
+    assert shard.stat().st_mtime_ns == before
+    expected = sides(source='folder', root=fields['root'], group_pattern=r'/(\d+)_')
+    assert sides(**place) == expected
+    assert sides(**place, group_pattern=r'(\d)_') != expected
+    groups = tmp_path / 'run' / 'packed' / 'train' / 'groups.npy'
+    whole = np.load(groups)
+    np.save(groups, whole[::-1])
+    with pytest.raises(InputError, match='train: groups.npy is not that of pack.json'):
+        sides(**place)
+    run()
+    assert not groups.exists()
+    assert sides(**place) == sides(source='folder', root=fields['root'])

@@ -1,3 +1,5 @@
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -77,3 +79,93 @@ def test_a_single_image_of_a_class_stays_in_training():
 def test_says_what_is_wrong(labels, fraction, found):
     with pytest.raises(InputError, match=found):
         stratified_split(labels, 2, fraction)
+
+
+@pytest.mark.parametrize(('seed', 'fraction', 'digest'), [
+    (0, 0.1, 'ab59448d457a90e7'), (7, 1 / 3, '7b773c36a7714ac2'), (0, 0.5, '81a35b2d524ffdfe')])
+def test_without_groups_a_split_is_that_of_earlier_versions(seed, fraction, digest):
+    """Runs that were begun with them go on."""
+    for groups in (None, np.random.default_rng(0).permutation(19809)):
+        _, validation = stratified_split(_long_tail(), 300, fraction, seed, groups)
+        assert hashlib.sha256(validation.astype('<i8').tobytes()).hexdigest()[:16] == digest
+
+
+def _products(rng):
+    """Groups of 1 to 8 images of one class, of classes with 5 to 200 groups."""
+    groups_of_class = np.linspace(5, 200, 30).astype(int)
+    sizes = rng.integers(1, 9, groups_of_class.sum())
+    labels = np.repeat(np.repeat(np.arange(30), groups_of_class), sizes)
+    return labels, np.repeat(rng.permutation(len(sizes)), sizes)
+
+
+def _grouped(kind):
+    rng = np.random.default_rng(4)
+    if kind == 'one class each':
+        labels, groups = _products(rng)
+    elif kind == 'one class each, some labels wrong':
+        labels, groups = _products(rng)
+        wrong = rng.random(len(labels)) < 0.3
+        labels = np.where(wrong, rng.integers(0, 30, len(labels)), labels)
+    else:
+        labels = rng.choice(30, 6000, p=np.arange(30, 0, -1) / 465)
+        groups = rng.integers(0, 80, 6000)
+    order = rng.permutation(len(labels))
+    return labels[order], groups[order]
+
+
+@pytest.mark.parametrize('kind', ['one class each', 'one class each, some labels wrong',
+                                  'of all classes'])
+def test_no_group_is_on_both_sides_and_classes_give_about_their_share(kind):
+    labels, groups = _grouped(kind)
+    counts = np.bincount(labels, minlength=30)
+    for seed in range(3):
+        train, validation = stratified_split(labels, 30, 0.2, seed, groups)
+        assert sorted([*train, *validation]) == list(range(len(labels)))
+        assert not set(groups[train]) & set(groups[validation])
+        np.testing.assert_array_equal(
+            validation, stratified_split(labels, 30, 0.2, seed, groups + 7)[1])
+        given = np.bincount(labels[validation], minlength=30)
+        assert (given < counts).all()
+        assert abs(len(validation) / len(labels) - 0.2) < 0.02
+        # Two or three of the largest groups off, at most
+        assert (np.abs(given - 0.2 * counts) < 24).all()
+        assert np.abs(given / counts - 0.2)[counts > 100].mean() < 0.03
+    assert not np.array_equal(validation, stratified_split(labels, 30, 0.2, 9, groups)[1])
+
+
+def test_small_classes_of_a_few_groups_give_some_as_often_as_their_share_says():
+    """A class of 4 groups of 5 images should give 2, which no whole groups make."""
+    labels, groups = np.repeat(np.arange(1000), 20), np.repeat(np.arange(4000), 5)
+    _, validation = stratified_split(labels, 1000, 0.1, 0, groups)
+    assert len(validation) == 2000
+    assert (np.bincount(labels[validation], minlength=1000) <= 5).all()
+
+
+def test_a_group_that_is_much_too_large_stays_in_training():
+    labels = np.repeat([0, 1], 100)
+    groups = np.where(np.arange(200) % 100 < 50, 1000 + labels, np.arange(200))
+    for seed in range(20):
+        _, validation = stratified_split(labels, 2, 0.1, seed, groups)
+        assert (np.abs(np.bincount(labels[validation]) - 10) <= 2).all()
+
+
+@pytest.mark.parametrize('fraction', [0.1, 0.5])
+def test_no_class_leaves_training(fraction):
+    """Classes in one group, alone (2) and beside others (3); classes of two groups (0, 1)."""
+    labels = np.array([0, 0, 0, 1, 1, 1, 1, 1, 2, 2, 2, 0, 3, 3, 0])
+    groups = np.array([0, 0, 1, 2, 3, 3, 3, 3, 4, 4, 4, 5, 5, 5, 6])
+    for seed in range(50):
+        try:
+            train, validation = stratified_split(labels, 4, fraction, seed, groups)
+        except InputError:
+            assert fraction == 0.1
+            continue
+        assert set(labels[train]) == {0, 1, 2, 3}
+        assert not {2, 3} & set(labels[validation])
+
+
+def test_groups_too_large_for_any_to_go_are_told():
+    with pytest.raises(InputError, match='found 0.1, which leaves none of 40 images in 4 groups'):
+        stratified_split(np.arange(40) % 10, 10, 0.1, 0, np.arange(40) // 10)
+    _, validation = stratified_split(np.arange(40) % 10, 10, 0.2, 0, np.arange(40) // 10)
+    assert len(validation) == 10

@@ -73,6 +73,8 @@ def world(folder):
         (folder / f'{name}_short.csv').write_text('\n'.join(rows[:-2]) + '\n')
     (folder / 'elsewhere').symlink_to(folder)
     (folder / 'names.json').write_text('["b", "a"]')
+    (folder / 'copies.csv').write_text('group,split,image,label\n' + ''.join(
+        f'0,train,train/{i}.png,a\n' for i in range(0, 8, 2)))
     (folder / 'clean.csv').write_text('image,label\n' + ''.join(
         f'{split}/{i}.png,{"ab"[i % 2]}\n' for split in ('train', 'val', 'test') for i in range(4)))
 

@@ -3,12 +3,14 @@
 import csv
 import json
 import shutil
+import types
 
 import numpy as np
 import pytest
 
 from bsce_tf import fields
 from bsce_tf.errors import InputError
+from bsce_tf.evaluation import run_data
 from bsce_tf.evaluation.evaluate import evaluate
 from bsce_tf.fields import stored
 from bsce_tf.training import checkpoint, resume, workdir
@@ -201,6 +203,19 @@ def test_a_run_of_an_earlier_version_goes_on_as_it_was(older):
     assert stored.flat(found).keys() - {'version'} == fields.TABLE.keys()
     train(smoke(epochs=4, **{'loss.alpha': 0.7}), older)
     assert epochs_of(older) == ['1', '2', '3', '4']
+
+
+def test_a_run_of_an_earlier_version_keeps_its_split_of_rows_that_come_twice(tmp_path):
+    folder = tmp_path / 'run'
+    begun(folder, smoke())
+    written = json.loads((folder / 'config.json').read_text())
+    del written['data']['copies']
+    (folder / 'config.json').write_text(json.dumps(written))
+    assert resume.plan(folder, smoke(), State()).config.data.copies == ''
+    assert resume.plan(tmp_path / 'new', smoke()).config.data.copies == 'paths'
+    own = types.SimpleNamespace(config=resume.plan(folder, smoke(), State()).config)
+    assert run_data.other(smoke(), own) == {}
+    assert run_data.other(smoke(**{'data.copies': 'x.csv'}), own) == {'data.copies': 'x.csv'}
 
 
 def test_a_run_of_a_later_version_is_refused_in_one_line(two_epochs, tmp_path):

@@ -1,11 +1,12 @@
 """The table of sources: name → loader."""
 
+import dataclasses
 import inspect
 
 from absl import logging
 
 from bsce_tf import parts
-from bsce_tf.data import clean_list, label_map
+from bsce_tf.data import clean_list, groups, label_map
 from bsce_tf.data.examples import Splits
 from bsce_tf.errors import InputError
 from bsce_tf.fields import TABLE
@@ -28,7 +29,7 @@ SOURCES = {
 # Fields of `config.data` for sources. Each takes those that mean something to it; of the others
 # only `cache` may be set, as it changes nothing of what is read.
 FIELDS = ('root', 'train', 'validation', 'test', 'classes', 'cache', 'dataset', 'image_column',
-          'label_column', 'clean')
+          'label_column', 'group_column', 'group_pattern', 'clean')
 
 
 def fields(data):
@@ -36,11 +37,13 @@ def fields(data):
     return {name: data[name] for name in FIELDS if name in data}
 
 
-def load(name, *, clean='', **fields):
+def load(name, *, group_pattern='', clean='', **fields):
     """Loads a source by its name.
 
     Args:
       name: a key of `SOURCES`, or somebody's own source, see `parts`.
+      group_pattern: regular expression that tells groups by the paths, see `groups.by_pattern`, in
+        place of groups that the source gives; empty for none.
       clean: clean lists to choose images by, see `clean_list.places`; empty for none. The list of
         an audit chooses training images by their labels here; `prepare.load` applies it later.
       **fields: those of `FIELDS` that were set; what they mean is told by each source's `load`,
@@ -71,7 +74,19 @@ def load(name, *, clean='', **fields):
         logging.warning('%s: the classes %s differ only by spaces or by Unicode form, and are '
                         'taken as different ones.', splits.train.origin,
                         ' and '.join(map(ascii, group)))
+    if group_pattern:
+        if column := fields.get('group_column'):
+            raise InputError(f"data.group_pattern: found '{group_pattern}' beside "
+                             f"data.group_column = '{column}'; expected one of them.")
+        splits = grouped(splits, group_pattern)
     if clean:
         for place in filter(None, clean_list.places(clean)):
             splits = Splits(**clean_list.apply_all(splits._asdict(), place))
     return splits
+
+
+def grouped(splits, pattern):
+    """`Splits` with groups by their paths; see `groups.by_pattern`."""
+    return Splits(*(part and dataclasses.replace(
+        part, groups=groups.by_pattern(part, pattern, needed=split == 'train'))
+        for split, part in splits._asdict().items()))

@@ -13,7 +13,7 @@ _VERSION = 2  # of the meaning of a cell, for the index
 
 
 def load(*, root='', train='', validation='', test='', classes='', cache='', image_column='image',
-         label_column='label'):
+         label_column='label', group_column=''):
     """Reads the tables; a file's ending says its kind, `.gz` after it that it is compressed.
 
     A table may also be in parts: a folder of files, or a pattern such as `lists/part-*.parquet`.
@@ -31,6 +31,8 @@ def load(*, root='', train='', validation='', test='', classes='', cache='', ima
       image_column: name of the column of paths.
       label_column: name of the column of class names; see `tables` for the text of numbers, dates
         and truth values.
+      group_column: name of the column of groups, see `Examples.groups`; empty for none. A table of
+        validation or test images may lack it.
 
     Returns:
       `Splits`.
@@ -45,7 +47,7 @@ def load(*, root='', train='', validation='', test='', classes='', cache='', ima
     origins = {split: _find(root, name) for split, name in lists.items()}
     parts = {split: _parts(path) for split, path in origins.items()}
     root = root or os.path.dirname(parts['train'][0]) or '.'
-    columns = (image_column, label_column)
+    columns = (image_column, label_column, *filter(None, [group_column]))
     indexes = {}
     for split, paths in parts.items():
         indexes[split] = index_cache.cached(
@@ -78,13 +80,13 @@ def _parts(path):
     return found or [path]  # which is missing, and is told so
 
 
-def _build(files, origin, root, split, image_column, label_column):
-    fields = {image_column: 'data.image_column', label_column: 'data.label_column'}
-    paths, labels, ids = [], [], {}
+def _build(files, origin, root, split, image_column, label_column, group_column=''):
+    paths, labels, ids, groups = [], [], {}, []
     for path in files:
-        columns, names = tables.read(path, fields, (label_column,) if split == 'test' else ())
+        columns, names = read_columns(path, split, image_column, label_column, group_column)
         found = path_bytes(columns[image_column], path)
         paths.append(_relative(found, root))
+        groups.append(groups_of(columns.get(group_column), len(found)))
         if label_column not in columns:
             logging.warning("%s: no column '%s' (data.label_column) among %s; taken as images "
                             'without labels.', path, label_column, ', '.join(names))
@@ -95,7 +97,8 @@ def _build(files, origin, root, split, image_column, label_column):
         labels.append(np.append(place, -1)[codes].astype(np.int64))
     if not sum(map(len, paths)):
         raise InputError(f'{origin}: no image found; expected at least one.')
-    return listing.index(np.concatenate(paths), np.concatenate(labels), list(ids), origin)
+    return listing.index(np.concatenate(paths), np.concatenate(labels), list(ids), origin,
+                         np.concatenate(groups) if group_column else None)
 
 
 def _relative(paths, root):
@@ -106,6 +109,29 @@ def _relative(paths, root):
         paths = paths.copy()
         paths[inside] = [path[len(start):].lstrip(b'/') for path in paths[inside].tolist()]
     return paths
+
+
+def read_columns(path, split, image_column, label_column, group_column):
+    """What `tables.read` gives of those columns that have a name, which may be the same.
+
+    The labels of a test set may be missing, and the groups of all but the training set, where they
+    decide nothing.
+    """
+    named = {image_column: 'data.image_column', label_column: 'data.label_column',
+             group_column: 'data.group_column'}
+    optional = [label_column] * (split == 'test') + [group_column] * (split != 'train')
+    columns, names = tables.read(
+        path, {name: field for name, field in named.items() if name}, optional)
+    if group_column and group_column not in columns:
+        logging.warning("%s: no column '%s' (data.group_column) among %s; each image is taken as a "
+                        'group of its own.', path, group_column, ', '.join(names))
+    return columns, names
+
+
+def groups_of(column, count):
+    """NumPy bytes `[count]` of an Arrow array of groups; empty where a cell is, or without one."""
+    values = [] if column is None else column.fill_null(b'').to_numpy(zero_copy_only=False)
+    return values.astype('S') if len(values) else np.zeros(count, 'S1')
 
 
 def path_bytes(column, path):

@@ -17,7 +17,7 @@ from bsce_tf.errors import InputError
 
 _VERSION = 1
 _SMALLEST = 1 << 20  # bytes of a list; smaller ones are read as fast as their cache
-_FILES = ('paths.npy', 'codes.npy', 'names.json')
+_ARRAYS = ('paths', 'codes', 'groups')
 
 
 def cached(lists, key, folder, build, holds=lambda index: True):
@@ -80,10 +80,11 @@ def _write(entry, built):
     entry.parent.mkdir(parents=True, exist_ok=True)
     temporary = pathlib.Path(tempfile.mkdtemp(prefix='.writing-', dir=entry.parent))
     try:
-        np.save(temporary / 'paths.npy', built.paths)
-        np.save(temporary / 'codes.npy', built.codes)
+        for name in _ARRAYS:
+            if getattr(built, name) is not None:
+                np.save(temporary / f'{name}.npy', getattr(built, name))
         (temporary / 'names.json').write_text(json.dumps(built.names), encoding='utf-8')
-        sums = {name: _checksum(temporary / name) for name in _FILES}
+        sums = {path.name: _checksum(path) for path in sorted(temporary.iterdir())}
         (temporary / 'checksums.json').write_text(json.dumps(sums), encoding='utf-8')
         shutil.rmtree(entry, ignore_errors=True)
         try:
@@ -97,12 +98,13 @@ def _write(entry, built):
 
 def _read(entry):
     sums = json.loads((entry / 'checksums.json').read_text(encoding='utf-8'))
-    for name in _FILES:
-        if _checksum(entry / name) != sums[name]:
+    for name, known in sums.items():
+        if _checksum(entry / name) != known:
             raise ValueError(f'{name} has a wrong checksum')
     names = json.loads((entry / 'names.json').read_text(encoding='utf-8'))
-    return Index(np.load(entry / 'paths.npy', mmap_mode='r'),
-                 np.load(entry / 'codes.npy', mmap_mode='r'), tuple(names))
+    arrays = {name: np.load(entry / f'{name}.npy', mmap_mode='r') for name in _ARRAYS
+              if f'{name}.npy' in sums}
+    return Index(arrays['paths'], arrays['codes'], tuple(names), arrays.get('groups'))
 
 
 def _checksum(path):

@@ -17,14 +17,16 @@ class Index(NamedTuple):
         names of records.
       codes: int32 `[N]`, position of each image's class in `names`; −1 for an unlabelled image.
       names: class names of this list, in the order of `label_map.ordered`.
+      groups: NumPy bytes array `[N]`, see `Examples.groups`, or None.
     """
 
     paths: np.ndarray
     codes: np.ndarray
     names: tuple
+    groups: np.ndarray | None = None
 
 
-def index(paths, codes, names, origin):
+def index(paths, codes, names, origin, groups=None):
     """Makes an `Index` of classes in any order, and checks its paths.
 
     Args:
@@ -32,6 +34,7 @@ def index(paths, codes, names, origin):
       codes: int `[N]`, positions in `names`, or −1.
       names: class names as strings, in any order.
       origin: what to call the list in messages.
+      groups: NumPy bytes array `[N]`, or None.
 
     Returns:
       `Index`.
@@ -43,7 +46,7 @@ def index(paths, codes, names, origin):
     order = tuple(label_map.ordered(names))
     # One place more than classes: the code −1 reads the last.
     place = np.append(label_map.positions(names, order), np.int32(-1))
-    return Index(paths, place[np.asarray(codes, np.int64)], order)
+    return Index(paths, place[np.asarray(codes, np.int64)], order, groups)
 
 
 def check_inside(paths, origin):
@@ -100,7 +103,7 @@ def assemble(indexes, origins, store, classes=''):
     for split, found in present.items():
         place = np.append(label_map.positions(found.names, names), np.int32(-1))
         splits[split] = Examples(place[found.codes], tuple(names), origin=origins[split],
-                                 **store(split, found))
+                                 groups=found.groups, **store(split, found))
     return Splits(splits['train'], splits.get('validation'), splits.get('test'))
 
 

@@ -1,5 +1,6 @@
 """Reads what `--mode=pack` writes: batched random access to shards of encoded images."""
 
+import hashlib
 import json
 import os
 import pathlib
@@ -46,6 +47,7 @@ def _open(folder):
         images, shard_images = int(facts['images']), int(facts['shard_images'])
         labels = np.load(folder / 'labels.npy')
         names = np.load(folder / 'names.npy', mmap_mode='r')
+        groups = np.load(folder / 'groups.npy') if facts.get('groups') else None
     except OSError as error:
         raise InputError(f'{error.filename}: {error.strerror}; expected a finished pack, written '
                          'by --mode=pack.') from error
@@ -54,9 +56,18 @@ def _open(folder):
     if not images == len(labels) == len(names):
         raise InputError(f'{folder}: {len(labels)} labels and {len(names)} names; expected '
                          f'{images} of each. Pack the data again.')
+    if groups_digest(groups) != facts.get('groups'):
+        raise InputError(f'{folder}: groups.npy is not that of pack.json. Pack the data again.')
     store = Shards(folder, images, shard_images)
     return Examples(labels, label_map.load(folder / 'class_names.json'),
-                    records=Records(store, names), origin=str(folder))
+                    records=Records(store, names), origin=str(folder), groups=groups)
+
+
+def groups_digest(groups):
+    """Hex digest of `Examples.groups`, which pack.json holds; None of None."""
+    if groups is None:
+        return None
+    return hashlib.sha256(groups.dtype.str.encode() + groups.tobytes()).hexdigest()
 
 
 class Shards:

@@ -14,7 +14,7 @@ import numpy as np
 from absl import logging
 
 from bsce_tf.data.records import Records
-from bsce_tf.data.sources import csv_file, index_cache, listing, tables, walk
+from bsce_tf.data.sources import csv_file, index_cache, listing, walk
 from bsce_tf.errors import InputError
 
 # Names of files for each split, as on Hugging Face: train-00000-of-00004.parquet, in data/ or not.
@@ -25,7 +25,7 @@ _KEPT = 4  # row groups in memory
 
 
 def load(*, root, train='', validation='', test='', classes='', cache='', image_column='image',
-         label_column='label'):
+         label_column='label', group_column=''):
     """Reads labels and finds where each image lies; the index cache keeps the result.
 
     Args:
@@ -40,6 +40,8 @@ def load(*, root, train='', validation='', test='', classes='', cache='', image_
       cache: folder for the index, see `index_cache.cached`.
       image_column: name of the column of images.
       label_column: name of the column of labels.
+      group_column: name of the column of groups, see `Examples.groups`; empty for none. Files of
+        validation or test images may lack it.
 
     Returns:
       `Splits`; names of images are `<file>:<row from 0>`.
@@ -48,15 +50,16 @@ def load(*, root, train='', validation='', test='', classes='', cache='', image_
       InputError: if files or columns are missing, or a file is damaged or of another layout.
     """
     indexes, origins = {}, {}
+    columns = (image_column, label_column, *filter(None, [group_column]))
     for split, pattern in (('train', train), ('validation', validation), ('test', test)):
         pattern, paths = _files(root, pattern, split)
         origins[split] = os.path.join(root, pattern)
         if split == 'train':
             _warn_of_groups(origins[split], paths)
         indexes[split] = index_cache.cached(
-            paths, ['parquet', root, image_column, label_column], cache,
+            paths, ['parquet', root, *columns], cache,
             lambda paths=paths, split=split, pattern=pattern: _build(
-                root, pattern, paths, split, image_column, label_column)) if paths else None
+                root, pattern, paths, split, *columns)) if paths else None
     return listing.assemble(indexes, origins, lambda _, index: {
         'records': Records(Rows(root, index.paths, image_column), index.paths)}, classes)
 
@@ -84,33 +87,35 @@ def _files(root, pattern, split):
     return '', []
 
 
-def _build(root, pattern, paths, split, image_column, label_column):
-    names, codes, ids = [], [], {}
+def _build(root, pattern, paths, split, image_column, label_column, group_column=''):
+    names, codes, ids, groups = [], [], {}, []
     for path in paths:
-        labels = _labels(path, split, image_column, label_column)
+        labels, own = _labels(path, split, image_column, label_column, group_column)
+        groups.append(own)
         inside = os.fsencode(path.relative_to(root))
         names += [inside + b':%d' % row for row in range(len(labels))]
         codes += [-1 if label is None else ids.setdefault(label, len(ids)) for label in labels]
     if not names:
         raise InputError(f'{os.path.join(root, pattern)}: no image found; expected at least one.')
-    return listing.index(np.array(names, 'S'), codes, list(ids), os.path.join(root, pattern))
+    return listing.index(np.array(names, 'S'), codes, list(ids), os.path.join(root, pattern),
+                         np.concatenate(groups) if group_column else None)
 
 
-def _labels(path, split, image_column, label_column):
-    """Class name of each row of a file, None where it has none."""
-    fields = {label_column: 'data.label_column'}
-    columns, names = tables.read(path, fields, fields if split == 'test' else ())
+def _labels(path, split, image_column, label_column, group_column):
+    """(class name of each row of a file, None where it has none; group of each, NumPy bytes)."""
+    columns, names = csv_file.read_columns(path, split, '', label_column, group_column)
     with _opened(path) as file:
         if image_column not in names:
             raise InputError(f"{path}: no column '{image_column}' (data.image_column) among "
                              f'{", ".join(names)}.')
         _check_images(path, image_column, file.schema_arrow.field(image_column).type)
         rows, metadata = file.metadata.num_rows, file.schema_arrow.metadata or {}
+    groups = csv_file.groups_of(columns.get(group_column), rows)
     if label_column not in columns:
-        return [None] * rows
+        return [None] * rows, groups
     codes, texts = csv_file.labels_of(columns[label_column], label_column, path)
     named = _named(texts, _class_names(metadata, label_column), path, label_column)
-    return [None if code < 0 else named[code] for code in codes]
+    return [None if code < 0 else named[code] for code in codes], groups
 
 
 def _named(texts, known, path, label_column):

@@ -1,6 +1,7 @@
 import datetime
 import decimal
 import gzip
+import json
 
 import numpy as np
 import pyarrow as pa
@@ -8,6 +9,7 @@ import pyarrow.parquet
 import pytest
 
 from bsce_tf.data import sources
+from bsce_tf.data.sources import index_cache, tables
 from bsce_tf.errors import InputError
 
 IMAGES = ['a/1.jpg', 'b, "c"/2.jpg', 'é.png']
@@ -19,7 +21,6 @@ def _write(path, images=IMAGES, labels=LABELS, columns=('image', 'label')):
     if path.name.endswith('.parquet'):
         pa.parquet.write_table(table, path)
     elif path.name.endswith('.jsonl'):
-        import json
         path.write_text('\n'.join(json.dumps(row) for row in table.to_pylist()))
     else:
         mark = '\t' if '.tsv' in path.name else ','
@@ -255,3 +256,25 @@ def test_a_plain_list_without_labels(tmp_path):
     assert found.class_names == ('red shoe',)
     assert found.paths.tolist() == [b'x y.JPG', b'z.png']
     assert not found.labelled
+
+
+@pytest.mark.parametrize('name', ['t.csv', 't.jsonl', 't.parquet'])
+def test_groups_are_a_column_and_stay_in_the_index(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(index_cache, '_SMALLEST', 0)
+    table = pa.table({'image': ['1.jpg', '2.jpg', '3.jpg'], 'label': ['a', 'a', 'b'],
+                      'product': pa.array([7, None, 12], pa.int64())})
+    if name == 't.parquet':
+        pa.parquet.write_table(table, tmp_path / name)
+    elif name == 't.csv':
+        (tmp_path / name).write_text('image,label,product\n1.jpg,a,7\n2.jpg,a,\n3.jpg,b,12\n')
+    else:
+        (tmp_path / name).write_text('\n'.join(map(json.dumps, table.to_pylist())))
+
+    def load(**fields):
+        return sources.load('csv', train=str(tmp_path / name), cache=str(tmp_path / 'cache'),
+                            **fields).train.groups
+    assert load(group_column='product').tolist() == [b'7', b'', b'12']
+    monkeypatch.setattr(tables, 'read', None)
+    assert load(group_column='product').tolist() == [b'7', b'', b'12']
+    monkeypatch.undo()
+    assert load() is None

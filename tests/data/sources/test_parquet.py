@@ -114,3 +114,15 @@ def test_many_row_groups_are_warned_of(tmp_path, caplog):
     _write(tmp_path / 'train.parquet', IMAGES[:5], [0] * 5, NAMES, group=1)
     _load(tmp_path)
     assert 'mode=pack' in caplog.text
+
+
+def test_groups_are_a_column(tmp_path):
+    table = pa.table({'image': pa.array(IMAGES[:3], pa.binary()), 'label': ['a', 'b', 'b'],
+                      'sku': ['x', None, 'x']})
+    pa.parquet.write_table(table, tmp_path / 'train.parquet')
+    pa.parquet.write_table(table.drop(['sku']), tmp_path / 'test.parquet')
+    splits = _load(tmp_path, group_column='sku')
+    assert splits.train.groups.tolist() == [b'x', b'', b'x']
+    assert splits.test.groups.tolist() == [b'', b'', b'']
+    with pytest.raises(InputError, match=r"no column 'shop' \(data.group_column\) among image"):
+        _load(tmp_path, group_column='shop')
