@@ -1,19 +1,13 @@
 """Mode `inspect`: reports what the data hold and which parts of them would harm training."""
 
-import concurrent.futures
-import hashlib
-import os
 import pathlib
 
 import numpy as np
 
 from bsce_tf import class_weights, files
-from bsce_tf.catalogue import histogram, recipe
-from bsce_tf.data import clean_list, label_map, records, sources
-from bsce_tf.errors import InputError
-from bsce_tf.progress import Bar
+from bsce_tf.catalogue import group_report, hashes, histogram, recipe
+from bsce_tf.data import clean_list, groups, label_map, records, sources
 
-_CHUNK = 64  # images that a thread hashes at a time
 _SHOWN = 10  # names that the report shows of each kind of problem
 _CAP = 10.0  # suggested largest class weight; the mean weight over images is 1
 
@@ -22,100 +16,39 @@ def run(config, workdir):
     """Prints a report on every split of `config.data`.
 
     Writes into `workdir`: the report as `inspect.json`, a histogram of the training class sizes as
-    `class_sizes.svg`, the groups of equal files as `duplicates.csv`.
+    `class_sizes.svg`, the groups of equal files as `duplicates.csv`; where the data have groups
+    (`Examples.groups`), those with images in several splits as `groups_across_splits.csv`.
     """
     workdir = pathlib.Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     loaded = sources.load(config.data.source, **sources.fields(config.data))
     splits = {split: found for split, found in loaded._asdict().items() if found is not None}
-    hashes, unreadable = {}, {}
+    digests, unreadable = {}, {}
     for split, examples in splits.items():
-        hashes[split], unreadable[split] = digests(examples, split)
-    groups = duplicates(splits, hashes)
-    found = report(splits, groups, unreadable)
-    clean_list.write_rows(workdir / 'duplicates.csv', ('group', 'split', 'image', 'label'),
-                          _group_rows(splits, groups))
+        digests[split], unreadable[split] = hashes.digests(examples, split)
+    equal = hashes.duplicates(splits, digests)
+    found = report(splits, equal, unreadable)
+    clean_list.write_rows(workdir / 'duplicates.csv', groups.DUPLICATES,
+                          _rows(splits, enumerate(equal)))
+    written = ['inspect.json', 'class_sizes.svg', 'duplicates.csv']
+    if found['groups']:
+        written.append('groups_across_splits.csv')
+        clean_list.write_rows(workdir / written[-1], groups.DUPLICATES,
+                              _rows(splits, group_report.across(splits)))
     histogram.write_svg(
         workdir / 'class_sizes.svg', loaded.train.counts,
         f'{len(loaded.train)} training images of {loaded.train.num_classes} classes')
     files.write_json(workdir / 'inspect.json', found)
     print('\n'.join(lines(found)))
-    print(f'Written to {workdir}: inspect.json, class_sizes.svg, duplicates.csv')
+    print(f'Written to {workdir}: {", ".join(written)}')
 
 
-def digests(examples, title='', progress=True):
-    """Hashes the stored bytes of every image.
-
-    Args:
-      examples: an `Examples` of any kind.
-      title: label of the progress bar.
-      progress: whether to show the progress bar.
-
-    Returns:
-      uint64 `[N, 2]`, and a list of [name, reason] of the images that could not be read; the rows
-      of these images are 0.
-    """
-    hashes = np.zeros((len(examples), 2), '<u8')
-    unreadable = []
-    reader = None if examples.images is not None else records.of(examples)
-
-    def read(i):
-        image = examples.images[i].tobytes() if reader is None else reader.read([i])[0]
-        return hashlib.blake2b(image, digest_size=16).digest()
-
-    def hash_chunk(first):
-        failed = []
-        for i in range(first, min(first + _CHUNK, len(examples))):
-            try:
-                hashes[i] = np.frombuffer(read(i), '<u8')
-            except InputError as error:
-                failed.append([examples.name(i), str(error)])
-        return failed
-
-    starts = range(0, len(examples), _CHUNK)
-    with (concurrent.futures.ThreadPoolExecutor(2 * os.cpu_count()) as pool,
-          Bar(f'hash {title}', len(examples), shown=progress) as bar):
-        for first, failed in zip(starts, pool.map(hash_chunk, starts), strict=True):
-            unreadable += failed
-            bar.update(min(_CHUNK, len(examples) - first))
-    return hashes, unreadable
-
-
-def duplicates(splits, hashes):
-    """Groups of equal images.
-
-    Args:
-      splits: dict of split → `Examples`.
-      hashes: dict of split → uint64 `[N, 2]`, see `digests`; rows of 0 are ignored.
-
-    Returns:
-      List of groups, each a list of (split, index).
-    """
-    names = list(splits)
-    starts = np.cumsum([0] + [len(hashes[split]) for split in names])
-    rows = np.concatenate([hashes[split] for split in names])
-    readable = np.flatnonzero(rows.any(axis=1))
-    order = readable[np.lexsort(rows[readable].T)]  # stable: rising within a group
-    same = (rows[order][1:] == rows[order][:-1]).all(axis=1)
-    groups = []
-    for place in np.flatnonzero(same):
-        if not place or not same[place - 1]:
-            groups.append([order[place]])
-        groups[-1].append(order[place + 1])
-
-    def origin(row):
-        part = int(np.searchsorted(starts, row, side='right')) - 1
-        return names[part], int(row - starts[part])
-
-    return [[origin(row) for row in group] for group in groups]
-
-
-def report(splits, groups, unreadable):
+def report(splits, equal, unreadable):
     """The content of `inspect.json`.
 
     Args:
       splits: dict of split → `Examples`; has `train`.
-      groups: see `duplicates`.
+      equal: groups of equal files, see `hashes.duplicates`.
       unreadable: dict of split → list of [name, reason].
 
     Returns:
@@ -141,7 +74,8 @@ def report(splits, groups, unreadable):
         found['validation_only'] = [train.class_names[k]
                                     for k in np.flatnonzero((tested > 0) & (counts == 0))]
         found['not_validated'] = int(((tested == 0) & (counts > 0)).sum())
-    found['duplicates'] = _summary(splits, groups)
+    found['groups'] = group_report.of(splits)
+    found['duplicates'] = _summary(splits, equal)
     found['recommended'] = [advice._asdict() for advice in recipe.recommend(found)]
     return found
 
@@ -155,10 +89,10 @@ def _weights(counts):
             'classes_above_cap': int(above.sum()), 'images_above_cap': int(present[above].sum())}
 
 
-def _summary(splits, groups):
+def _summary(splits, equal):
     """Counts each kind of group of equal files, and names the first few."""
     kinds = {'across_splits': [], 'across_classes': [], 'within_class': []}
-    for group in groups:
+    for group in equal:
         labels = {int(splits[split].labels[i]) for split, i in group} - {-1}
         across = len({split for split, _ in group}) > 1
         named = [[split, splits[split].name(i)] for split, i in group]
@@ -189,6 +123,7 @@ def lines(found):
     for split, failed in found['unreadable'].items():
         text += _names(f'files of {split} that cannot be read', [reason for _, reason in failed])
     text.append('(files were read, not decoded: --mode=verify finds images that are broken)')
+    text += group_report.lines(found['groups'])
     for kind, facts in found['duplicates'].items():
         text.append(f'equal files {kind.replace("_", " ")}: {facts["groups"]} groups, '
                     f'{facts["images"]} images')
@@ -210,10 +145,12 @@ def _names(title, names):
     return [f'{title}: {len(names)}' + (f': {", ".join(names[:_SHOWN])}{more}' if names else '')]
 
 
-def _group_rows(splits, groups):
-    for number, group in enumerate(groups):
+def _rows(splits, named):
+    """Rows of `groups.DUPLICATES`, of (name of a group, its list of (split, index))."""
+    names = {split: records.names(examples) for split, examples in splits.items()}
+    for name, group in named:
         for split, i in group:
             examples = splits[split]
             label = examples.labels[i]
-            yield (number, split, examples.name(i),
+            yield (name, split, bytes(names[split][i]),
                    examples.class_names[label] if label >= 0 else '')

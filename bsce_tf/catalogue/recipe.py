@@ -54,4 +54,16 @@ def recommend(found):
             'see duplicates.csv',
             f'{leaks["images"]:,} images are the same in training and validation, so validation '
             'errors come out too small: take them out of one of the two'))
+    if found['groups'] and found['groups']['across_splits']['groups']:
+        shared = found['groups']['across_splits']
+        advice.append(Advice(
+            'see groups_across_splits.csv',
+            f'{shared["groups"]:,} groups have images in several of training, validation and test, '
+            'so errors come out too small: give each group to one of them'))
+    copies = sum(found['duplicates'][kind]['images'] for kind in ('across_classes', 'within_class'))
+    if 'validation' not in found['images'] and copies:
+        advice.append(Advice(
+            '--config.data.copies=…/duplicates.csv',
+            f'{copies:,} training images are copies of each other; so they stay on one side of the '
+            'validation split, and its errors do not come out too small'))
     return advice

@@ -1,12 +1,14 @@
 import csv
 import json
+import os
 import xml.etree.ElementTree
 
 import ml_collections
 import numpy as np
 
 from bsce_tf import config_check, recipes
-from bsce_tf.catalogue import histogram, inspect, recipe
+from bsce_tf.catalogue import hashes, histogram, inspect, recipe
+from bsce_tf.data import prepare
 from bsce_tf.data.examples import Examples
 from bsce_tf.training import train
 
@@ -70,8 +72,8 @@ def test_groups_of_more_than_two_stay_together():
     labels = np.zeros(7, int)
     images = np.array([5, 5, 1, 5, 2, 1, 5], np.uint8).reshape(7, 1, 1, 1)
     examples = Examples(labels, ('a',), images=images)
-    hashes, unreadable = inspect.digests(examples, progress=False)
-    groups = inspect.duplicates({'train': examples}, {'train': hashes})
+    found, unreadable = hashes.digests(examples, progress=False)
+    groups = hashes.duplicates({'train': examples}, {'train': found})
     assert sorted([int(i) for _, i in group] for group in groups) == [[0, 1, 3, 6], [2, 5]]
     assert unreadable == []
 
@@ -79,9 +81,9 @@ def test_groups_of_more_than_two_stay_together():
 def test_files_that_cannot_be_read_are_reported_and_are_no_duplicates(tmp_path):
     paths = np.array(['1.jpg', '2.jpg'], 'S')
     examples = Examples([0, 0], ('a',), paths=paths, root=str(tmp_path))
-    hashes, unreadable = inspect.digests(examples, progress=False)
+    found, unreadable = hashes.digests(examples, progress=False)
     assert [name for name, _ in unreadable] == ['1.jpg', '2.jpg']
-    assert inspect.duplicates({'train': examples}, {'train': hashes}) == []
+    assert hashes.duplicates({'train': examples}, {'train': found}) == []
 
 
 def test_what_inspect_does_not_see_and_classes_that_look_the_same_are_told():
@@ -132,8 +134,9 @@ def test_classes_of_equal_size_need_no_balance(tmp_path):
 
 
 def test_what_is_recommended_can_be_trained():
-    found = {'classes': 3, 'imbalance': 1.0, 'duplicates': dict.fromkeys(
-        ('across_classes', 'across_splits'), {'groups': 0, 'images': 0})}
+    found = {'classes': 3, 'imbalance': 1.0, 'images': {'train': 9}, 'groups': {},
+             'duplicates': dict.fromkeys(('across_classes', 'across_splits', 'within_class'),
+                                         {'groups': 0, 'images': 0})}
     for imbalance in (1.0, 50.0):
         advice, = recipe.recommend({**found, 'imbalance': imbalance})
         config = recipes.defaults()
@@ -142,3 +145,51 @@ def test_what_is_recommended_can_be_trained():
         config_check.check(config)
         assert np.isfinite(float(train.make_loss(config, np.array([50, 9, 1]))(
             [1], np.zeros((1, 3), np.float32))))
+
+
+def test_groups_are_told_and_those_on_both_sides(tmp_path, capsys):
+    """p0 has photographs in all three sets, p1 in two; class c is one group."""
+    (tmp_path / 'images').mkdir()
+    rows = {'train': ['1 a p0', '2 a p1', '3 b p1', '4 b', '5 a', '6 c p2', '7 c p2'],
+            'val': ['11 a p0', '12 a p3', '13 b p1'], 'test': ['21 a p0']}
+    for split, lines in rows.items():
+        cells = [[*line.split(), ''][:3] for line in lines]
+        (tmp_path / f'{split}.csv').write_text('\n'.join(
+            ['image,label,sku', *(f'images/{i}.jpg,{label},{sku}' for i, label, sku in cells)]))
+        for i, _, _ in cells:
+            (tmp_path / 'images' / f'{i}.jpg').write_bytes(i.encode())
+    data = {'source': 'csv', 'root': str(tmp_path), 'train': 'train.csv', 'validation': 'val.csv',
+            'test': 'test.csv', 'group_column': 'sku', 'cache': 'off'}
+    inspect.run(ml_collections.ConfigDict({'data': data}), tmp_path / 'run')
+    found = json.loads((tmp_path / 'run' / 'inspect.json').read_text())['groups']
+    assert found['train'] == {'groups': 3, 'images': 5, 'largest': 2, 'of_several_classes': 1,
+                              'classes_in_one_group': ['c']}
+    assert found['validation']['groups'] == 3
+    assert found['across_splits'] == {'groups': 2, 'images': 6, 'first': ['p0', 'p1']}
+    with open(tmp_path / 'run' / 'groups_across_splits.csv', newline='') as file:
+        told = [(row['group'], row['split'], row['image']) for row in csv.DictReader(file)]
+    assert told == [('p0', 'train', 'images/1.jpg'), ('p0', 'validation', 'images/11.jpg'),
+                    ('p0', 'test', 'images/21.jpg'), ('p1', 'train', 'images/2.jpg'),
+                    ('p1', 'train', 'images/3.jpg'), ('p1', 'validation', 'images/13.jpg')]
+    text = capsys.readouterr().out
+    assert 'groups of train: 3 of 5 images, the largest of 2; 1 with several classes' in text
+    assert 'groups across splits: 2, 6 images: p0, p1\n' in text
+    assert 'recommended: see groups_across_splits.csv: 2 groups have images' in text
+
+
+def test_copies_that_were_found_can_be_kept_on_one_side(tmp_path):
+    """A file whose name is not UTF-8 is among them."""
+    for name in (b'a/1.jpg', b'a/2.jpg', b'a/\xff.jpg', b'a/4.jpg', b'b/5.jpg', b'b/6.jpg'):
+        path = os.path.join(os.fsencode(tmp_path / 'images'), name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, 'wb') as file:
+            file.write(b'copy' if name[2:3] in b'1\xff5' else name)
+    advice = _run(tmp_path / 'images', tmp_path / 'run')['recommended'][-1]
+    assert advice['action'] == '--config.data.copies=…/duplicates.csv'
+    assert advice['reason'].startswith('3 training images are copies')
+    for seed in range(5):
+        train, validation, _ = prepare.load(
+            'folder', root=str(tmp_path / 'images'), validation_fraction=0.5, seed=seed,
+            copies=str(tmp_path / 'run' / 'duplicates.csv'))
+        copies = {b'a/1.jpg', b'a/\xff.jpg', b'b/5.jpg'}
+        assert copies <= set(train.paths) or copies <= set(validation.paths)
