@@ -56,8 +56,9 @@ def lines(found):
             text.append(f'groups across splits: {facts["groups"]}, {facts["images"]} images'
                         f'{names}{more}')
             continue
-        text.append(f'groups of {split}: {facts["groups"]} of {facts["images"]} images, the largest '
-                    f'of {facts["largest"]}; {facts["of_several_classes"]} with several classes')
+        text.append(f'groups of {split}: {facts["groups"]} of {facts["images"]} images, the '
+                    f'largest of {facts["largest"]}; {facts["of_several_classes"]} with several '
+                    'classes')
         one = facts['classes_in_one_group']
         if one:
             text.append(f'classes of {split} that are one group: {len(one)}: '
