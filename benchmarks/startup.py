@@ -22,14 +22,14 @@ begin = time.perf_counter()
 workdir = tempfile.TemporaryDirectory()
 sys.argv = ['main.py', *{flags!r}, '--workdir=' + workdir.name + '/run']
 os.environ['TF_ENABLE_ONEDNN_OPTS'] = '1'
-from bsce_tf.training import steps
-train = steps.Steps.train
+from bsce_tf.training.trainer import Trainer
+train_step = Trainer.train_step
 def first(self, *args, **kwargs):
-    train(self, *args, **kwargs)
+    train_step(self, *args, **kwargs)
     print(json.dumps(time.perf_counter() - begin), flush=True)
     workdir.cleanup()
     os._exit(0)
-steps.Steps.train = first
+Trainer.train_step = first
 runpy.run_path({main!r}, run_name='__main__')
 '''
 _PEER = '''

@@ -30,7 +30,7 @@ from bsce_tf.data.view import View  # noqa: E402
 from bsce_tf.models import classifier, heads  # noqa: E402
 from bsce_tf.training import checkpoint, optimizers, strategy  # noqa: E402
 from bsce_tf.training.state import State  # noqa: E402
-from bsce_tf.training.steps import Steps  # noqa: E402
+from bsce_tf.training.trainer import Trainer  # noqa: E402
 
 NETWORK = 'small_resnet'
 FEATURES, CLASSES = 4320, 50_030  # of PNASNet-5-Large, of AliProducts
@@ -109,7 +109,7 @@ def fit(options, data):
 
 def ours(options, data, devices):
     with devices.scope():
-        made = steps_of(options)
+        made = trainer_of(options)
         batches = strategy.distribute(devices, lambda shard: data)
 
         def turn():
@@ -117,25 +117,25 @@ def ours(options, data, devices):
                 made.reset()
                 iterator = iter(batches)
                 for number in range(options.steps):
-                    made.train(next(iterator), number)
+                    made.train_step(next(iterator), number)
                 made.results()
 
         return turn
 
 
-def steps_of(options):
+def trainer_of(options):
     model = build(options)
     classifier.synchronise_batch_norm(model)
     counts = np.random.default_rng(0).integers(5, 8000, 1000)
     view = View(options.size, (options.size,))
-    return Steps(model, view, optimizers.make(model, optimizers.Settings('sgd')),
-                 losses.by_name('bsce', class_weights.balanced(counts)),
-                 options.batch)
+    return Trainer(model, view, optimizers.make(model, optimizers.Settings('sgd')),
+                   losses.by_name('bsce', class_weights.balanced(counts)),
+                   options.batch)
 
 
 def saving(options):
     with tf.distribute.OneDeviceStrategy('CPU:0').scope():
-        made = steps_of(options)
+        made = trainer_of(options)
     tracked = tf.train.Checkpoint(variables=[getattr(v, 'value', v) for v in made.variables])
     with tempfile.TemporaryDirectory() as folder:
         def save():

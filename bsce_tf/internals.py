@@ -43,7 +43,7 @@ def calls_of(layer):
 class OwnSums:
     """Base of an optimizer whose gradients come summed over the replicas.
 
-    Keras would sum them a second time, after clipping. tests/training/test_steps.py compares two
+    Keras would sum them a second time, after clipping. tests/training/test_trainer.py compares two
     replicas with one.
     """
 

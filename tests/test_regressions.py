@@ -11,7 +11,7 @@ from bsce_tf.data.view import View
 from bsce_tf.models import classifier, network
 from bsce_tf.serving import graph
 from bsce_tf.training import optimizers
-from bsce_tf.training.steps import Steps
+from bsce_tf.training.trainer import Trainer
 
 K = 997  # no other size in a graph is this
 
@@ -60,13 +60,13 @@ def model():
 
 
 def test_an_epoch_retraces_a_step_once_for_its_short_last_batch(model):
-    made = Steps(model, View(24, (24,)), optimizers.make(model, optimizers.Settings('sgd')),
-                 losses.by_name('ce', None), 4)
+    made = Trainer(model, View(24, (24,)), optimizers.make(model, optimizers.Settings('sgd')),
+                   losses.by_name('ce', None), 4)
     images, labels = np.zeros((4, 24, 24, 3), np.uint8), np.arange(4, dtype=np.int32)
     for _ in range(2):  # epochs
         made.reset()
         for size in (4, 4, 4, 1):
-            made.train((tf.constant(images[:size]), tf.constant(labels[:size])))
+            made.train_step((tf.constant(images[:size]), tf.constant(labels[:size])))
         made.evaluate([Batch((tf.constant(images[:size, None]),), tf.constant(labels[:size]),
                              tf.ones(size), tf.range(size)) for size in (4, 4, 3, 2)])
     assert made._step.experimental_get_tracing_count() == 2

@@ -23,8 +23,8 @@ from bsce_tf.evaluation import partial, predict
 from bsce_tf.termination import Terminated
 from bsce_tf.training import averaging, checkpoint
 from bsce_tf.training.loop import Loop
-from bsce_tf.training.steps import Steps
 from bsce_tf.training.train import train
+from bsce_tf.training.trainer import Trainer
 
 SERVER = multiprocessing.get_context('forkserver')
 SERVER.set_forkserver_preload(['bsce_tf.training.train', 'bsce_tf.data.sources.generated'])
@@ -60,9 +60,9 @@ def before(owner, name, told):
 
 MOMENTS = {
     'loading': (tf.random, 'set_seed', 1),  # of keras.utils.set_random_seed
-    'tracing the first step': (Steps, '_gradients', 1),
+    'tracing the first step': (Trainer, '_gradients', 1),
     'a step': (Loop, '_due', 9),
-    'tracing validation': (Steps, '_replica_test', 1),
+    'tracing validation': (Trainer, '_replica_test', 1),
     'validation of the average': (averaging, '_assign', 1),
     'statistics of the last average': (averaging.Statistics, 'estimate', 1)}
 

@@ -21,24 +21,24 @@ class Loop:
       config: ConfigDict of the stage.
       folder: pathlib.Path of the run.
       state: a `State`, which it carries on.
-      steps: a `steps.Steps`.
+      trainer: a `trainer.Trainer`.
       batches: a `batches.Batches`.
       observers: list of `observers.Observer`.
       terminated: a `termination.Terminated`.
     """
 
-    def __init__(self, config, folder, state, steps, batches, observers, terminated):
-        self.config, self.folder, self.state, self.steps = config, folder, state, steps
+    def __init__(self, config, folder, state, trainer, batches, observers, terminated):
+        self.config, self.folder, self.state, self.trainer = config, folder, state, trainer
         self.batches, self.observers, self.terminated = batches, observers, terminated
         self.schedule = schedule.of(config, batches.epoch_steps)
         self.swa = averaging.Swa() if config.averaging.swa_epochs else None
         self._saved = time.monotonic()
         wanted = config.averaging.statistics
         self._estimates = wanted == 'estimated' or (wanted == 'auto' and bool(config.model.weights))
-        self._statistics = averaging.Statistics(steps.body)
-        self._untraced = steps.accumulate  # steps until TensorFlow has seen both kinds
+        self._statistics = averaging.Statistics(trainer.body)
+        self._untraced = trainer.accumulate  # steps until TensorFlow has seen both kinds
         # Several workers can stop together alone, by what travels with the loss of a step.
-        worker, workers = strategy.workers_of(steps.strategy)
+        worker, workers = strategy.workers_of(trainer.strategy)
         self._chief, self._alone = worker == 0, workers == 1
 
     def restore(self, arrays):
@@ -47,8 +47,8 @@ class Loop:
         Raises:
           InputError: if they are those of another network.
         """
-        count = len(self.steps.variables)
-        checkpoint.assign(self.steps.variables, arrays[:count], self.folder / workdir.CHECKPOINTS)
+        count = len(self.trainer.variables)
+        checkpoint.assign(self.trainer.variables, arrays[:count], self.folder / workdir.CHECKPOINTS)
         if self.swa:
             self.swa.count, self.swa.values = self.state.averaged, arrays[count:]
 
@@ -71,7 +71,7 @@ class Loop:
             while state.step < steps:
                 self._step(iterator)
             # Of random numbers, which BatchNorm's estimation draws, too.
-            states = [(v, v.numpy()) for v in self.steps.model.variables
+            states = [(v, v.numpy()) for v in self.trainer.model.variables
                       if not keras.backend.is_float_dtype(v.dtype)]
             try:
                 self._end_epoch()
@@ -99,28 +99,28 @@ class Loop:
         return f'{self.folder}: told to stop; the same command goes on from {place}'
 
     def _step(self, iterator):
-        state, steps = self.state, self.steps
+        state, trainer = self.state, self.trainer
         number = state.epoch * self.schedule.epoch_steps + state.step
         rate = self.schedule.rate(number, state.drops)
         begin = time.perf_counter()
         batch = next(iterator)
         waited = time.perf_counter() - begin
         if number == 0:
-            images = steps.strategy.experimental_local_results(batch[0])[0]
+            images = trainer.strategy.experimental_local_results(batch[0])[0]
             for observer in self.observers:
                 observer.on_first_batch(state.stage, images)
-        steps.optimizer.learning_rate = rate
+        trainer.optimizer.learning_rate = rate
         with (self._at_once(self._told_to_stop('the last checkpoint')) if self._untraced
               else contextlib.nullcontext()):
-            loss, save, stop = steps.train(batch, number, self._chief and self._due(),
-                                           self.terminated())
+            loss, save, stop = trainer.train_step(batch, number, self._chief and self._due(),
+                                                  self.terminated())
         self._untraced = max(self._untraced - 1, 0)
         if not math.isfinite(loss):
             raise self._not_finite(loss, number, rate)
         state.step += 1
         state.total += 1
         for observer in self.observers:
-            observer.on_step(state, loss, steps.batch_size, waited)
+            observer.on_step(state, loss, trainer.batch_size, waited)
         every = self.config.checkpoint.steps
         if save or stop or (every and state.total % every == 0):
             self.save()
@@ -128,22 +128,22 @@ class Loop:
             raise self.terminated.error(self._told_to_stop())
 
     def _end_epoch(self):
-        state, steps = self.state, self.steps
+        state, trainer = self.state, self.trainer
         last = state.epoch * self.schedule.epoch_steps + self.schedule.epoch_steps - 1
         row = {'stage': state.stage, 'epoch': len(state.rows) + 1,
-               'learning_rate': self.schedule.rate(last, state.drops), **steps.results()}
+               'learning_rate': self.schedule.rate(last, state.drops), **trainer.results()}
         if self._estimates:  # training does not use them, so they need not be given back
             self._estimate()
         with self._at_once(self._told_to_stop()):
             row.update(self._evaluate(self.batches.validation))
-        errors = steps.val_error.correct.numpy(), steps.val_error.total.numpy()
+        errors = trainer.val_error.correct.numpy(), trainer.val_error.total.numpy()
         self._watch(row, '')
         self._keep_best('raw', row[MONITOR], row['epoch'])
-        if steps.ema is not None:
-            self._evaluate_average('ema', steps.ema.values(), row, self._estimates)
+        if trainer.ema is not None:
+            self._evaluate_average('ema', trainer.ema.values(), row, self._estimates)
         if self.swa and state.epoch >= self.config.epochs - self.config.averaging.swa_epochs:
             before = self.swa.count, self.swa.values
-            self.swa.add(steps.model)
+            self.swa.add(trainer.model)
             try:
                 if state.epoch == self.config.epochs - 1:
                     self._evaluate_average('swa', self.swa.values, row, True)
@@ -159,7 +159,7 @@ class Loop:
             observer.on_epoch(row, *errors)
         state.stopped = any(observer.stopped for observer in self.observers)
         state.epoch, state.step = state.epoch + 1, 0
-        steps.reset()
+        trainer.reset()
         self.save()
 
     def _evaluate(self, batches):
@@ -167,10 +167,10 @@ class Loop:
             for observer in self.observers:
                 observer.on_evaluated_batch(number)
 
-        return self.steps.evaluate(batches, tell)
+        return self.trainer.evaluate(batches, tell)
 
     def _evaluate_average(self, kind, values, row, estimates):
-        with averaging.swapped(self.steps.model, values):
+        with averaging.swapped(self.trainer.model, values):
             if estimates:
                 self._estimate()
             error = self._evaluate(self._stopping(self.batches.validation))[MONITOR]
@@ -195,9 +195,9 @@ class Loop:
             return
         best[kind] = {'error': error, 'stage': self.state.stage, 'epoch': epoch}
         if self._chief:
-            files.check_space(self.folder, checkpoint.space(self.steps.model.get_weights()))
+            files.check_space(self.folder, checkpoint.space(self.trainer.model.get_weights()))
             with files.replacing(self.folder / workdir.KINDS[kind]) as temporary:
-                self.steps.model.save_weights(temporary)
+                self.trainer.model.save_weights(temporary)
             files.write_json(self.folder / workdir.BEST, best)
 
     def save(self):
@@ -206,10 +206,10 @@ class Loop:
         Raises:
           RunError: if a weight is not finite, or the file cannot be written.
         """
-        arrays = [v.numpy() for v in self.steps.variables]
+        arrays = [v.numpy() for v in self.trainer.variables]
         # Of a scaled loss sums may overflow; the optimizer then leaves their step out.
-        sums = {id(variable) for variable in self.steps.sums}
-        for variable, array in zip(self.steps.variables, arrays, strict=True):
+        sums = {id(variable) for variable in self.trainer.sums}
+        for variable, array in zip(self.trainer.variables, arrays, strict=True):
             if id(variable) not in sums and not np.isfinite(array).all():
                 raise RunError(f'weights: found {variable.path} not finite at step '
                                f'{self.state.total}; expected finite numbers: try a lower '

@@ -15,7 +15,7 @@ class _RateFactors(internals.OwnSums):
     """A variable's learning rate is the optimizer's times a factor of its own.
 
     Weight decay stays that of the optimizer's rate. Gradients come summed over the replicas, see
-    `steps.Steps`.
+    `trainer.Trainer`.
 
     Args:
       *args, **kwargs: of the Keras optimizer.
@@ -65,7 +65,7 @@ class Settings:
       layer_decay: see `rate_factors`.
       clip_norm: longest gradient, all variables taken together; 0: any.
       clip_value: largest entry of a gradient; 0: any.
-      accumulate: steps whose mean gradient makes one update, see `steps.Steps`.
+      accumulate: steps whose mean gradient makes one update, see `trainer.Trainer`.
     """
 
     name: str

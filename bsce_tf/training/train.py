@@ -36,7 +36,7 @@ from bsce_tf.training.observers.progress import Progress
 from bsce_tf.training.observers.summaries import Summaries
 from bsce_tf.training.observers.tracking import Tracking
 from bsce_tf.training.state import State
-from bsce_tf.training.steps import Steps
+from bsce_tf.training.trainer import Trainer
 from bsce_tf.training.workdir import bad_images_of
 
 
@@ -197,21 +197,21 @@ def _prepared(job, config, state, arrays, bad):
     if arrays is None:
         weights = workdir.read(folder).weights if state.stage else config.model.weights
     batches = Batches(config, state.stage, data, job.watch, job.devices, bad)
-    steps = _build(config, data.train, batches.view, weights)
+    trainer = _build(config, data.train, batches.view, weights)
     observers = []
     if job.chief:
         resume.claim(folder, job.plan)  # only now: a bad field leaves no trace
         workdir.describe(folder, data)
-        _announce(job, config, state, steps.model, batches.epoch_steps)
-        observers = _observers(job, config, steps.model, batches.epoch_steps)
-    loop = Loop(config, folder, state, steps, batches, observers, job.terminated)
+        _announce(job, config, state, trainer.model, batches.epoch_steps)
+        observers = _observers(job, config, trainer.model, batches.epoch_steps)
+    loop = Loop(config, folder, state, trainer, batches, observers, job.terminated)
     if arrays is not None:
         loop.restore(arrays)
     return loop
 
 
 def _build(config, examples, seen, weights):
-    """The `Steps` of a stage.
+    """The `Trainer` of a stage.
 
     Args:
       config: ConfigDict of the stage.
@@ -226,8 +226,8 @@ def _build(config, examples, seen, weights):
     ema = averaging.Ema(model, config.averaging.ema) if config.averaging.ema else None
     loss = make_loss(config, examples.counts)
     head = division and Parted(model, loss, config.model.head_sample, config.seed, optimizer)
-    return Steps(model, seen, optimizer, loss, config.batch_size, jit_compile=config.jit_compile,
-                 ema=ema, accumulate=settings.accumulate, head=head)
+    return Trainer(model, seen, optimizer, loss, config.batch_size, jit_compile=config.jit_compile,
+                   ema=ema, accumulate=settings.accumulate, head=head)
 
 
 def _restored(checkpoints, devices):

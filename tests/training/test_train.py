@@ -345,7 +345,7 @@ def test_sums_of_a_scaled_loss_may_overflow(tmp_path, monkeypatch):
 
     def overflown(loop):
         if loop.state.epoch:  # after the last step, which would use them
-            loop.steps.sums[0].assign(loop.steps.sums[0] + np.inf)
+            loop.trainer.sums[0].assign(loop.trainer.sums[0] + np.inf)
         save(loop)
 
     monkeypatch.setattr(Loop, 'save', overflown)

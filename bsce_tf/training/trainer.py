@@ -16,7 +16,7 @@ from bsce_tf import metrics
 from bsce_tf.models import network
 
 
-class Steps:
+class Trainer:
     """Functions of a model, an optimizer and a loss. Make it within the strategy's scope.
 
     Args:
@@ -74,7 +74,7 @@ class Steps:
         return [*self.model.variables, *of_optimizer, *ema, *self.sums,
                 *self.loss_mean.variables, *self.error.variables, *getattr(self.loss, 'state', [])]
 
-    def train(self, batch, number=0, save=False, stop=False):
+    def train_step(self, batch, number=0, save=False, stop=False):
         """One step.
 
         Args:
