@@ -50,9 +50,11 @@ ROWS = {
         'none.', ROUNDS),
     'data.dataset': Field('', TEXT, 'tfds: name of the data set, or name/config:version.', DATA),
     'data.image_column': Field('image', TEXT,
-        'csv: name of the column with the paths of the images; parquet: with the images.', DATA),
+        'csv: name of the column with the paths of the images; parquet: with the images; tfrecord: '
+        'key of the images, where image also stands for image/encoded.', DATA),
     'data.label_column': Field('label', TEXT,
-        'csv, parquet: name of the column with the class names.', DATA),
+        'csv, parquet: name of the column with the class names; tfrecord: key of the labels, where '
+        'label also stands for image/class/label.', DATA),
     'data.group_column': Field('', TEXT,
         'csv, parquet: name of a column of groups, such as products. All images of a group stay on '
         'one side of the validation split and in one fold of an audit. Empty: no groups.', DATA),

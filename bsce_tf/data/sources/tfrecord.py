@@ -1,28 +1,56 @@
-"""TFRecord files of the usual layout. An index of byte offsets allows reading in any order.
+"""TFRecord files of images. An index of byte offsets allows reading in any order.
 
-A record is a `tf.train.Example` with `image/encoded` (bytes), `image/class/label` (int64) and
-optionally `image/class/text` (bytes).
+A record is a `tf.train.Example` with an image (bytes) and its label (int64 or bytes). Their keys
+are `image/encoded` and `image/class/label`, with an optional `image/class/text` (bytes); or `image`
+and `label`; or others that the config names.
 """
 
-import functools
+import io
 import os
-import re
 import struct
-import threading
+from typing import NamedTuple
 
 import numpy as np
+from absl import logging
 
 from bsce_tf.data.records import Records
 from bsce_tf.data.sources import index_cache, listing, walk
+from bsce_tf.data.sources.tfrecord_store import (
+    DAMAGE,
+    FOOTER,
+    HEADER,
+    TFRecords,
+    compression,
+    decompressed,
+    line_of,
+)
 from bsce_tf.errors import InputError
 
-_HEADER, _FOOTER = 12, 4  # bytes around a record: its length with a checksum, and a checksum
+# Keys that the names of columns stand for, too, where records have them.
+_USUAL = {'image': 'image/encoded', 'label': 'image/class/label'}
+_TEXT = 'image/class/text'
 _BATCH = 256
-_tracing = threading.Lock()
 
 
-def load(*, root, train='', validation='', test='', classes='', cache=''):
+class Keys(NamedTuple):
+    """Where records have what.
+
+    Attributes:
+      image: key of the images.
+      label: key of the labels; '' where there is none.
+      texts: whether the labels are texts.
+    """
+
+    image: str
+    label: str
+    texts: bool
+
+
+def load(*, root, train='', validation='', test='', classes='', cache='', image_column='image',
+         label_column='label'):
     """Finds the offset of every record. Reads all files once; the index cache keeps the result.
+
+    Files may be compressed by GZIP or ZLIB. Such a file is read as a whole, see `TFRecords`.
 
     Args:
       root: the data folder.
@@ -32,147 +60,148 @@ def load(*, root, train='', validation='', test='', classes='', cache=''):
       classes: file of class names in the order of their ids; empty: the texts of the records, or
         their numeric labels where there is no text.
       cache: folder for the index, see `index_cache.cached`.
+      image_column: key of the images; 'image' stands for 'image/encoded', too.
+      label_column: key of the labels; 'label' stands for 'image/class/label', too.
 
     Returns:
-      `Splits`; names of images are `<file>:<offset in bytes>`.
+      `Splits`; names of images are `<file>:<offset in bytes>`, of the contents where a file is
+      compressed.
 
     Raises:
-      InputError: if files are missing, damaged, compressed or of another layout.
+      InputError: if files or keys are missing, or a file is damaged or of another layout.
     """
     patterns = {'train': train or 'train-*', 'validation': validation, 'test': test}
     if not validation and walk.matching(root, 'validation-*'):
         patterns['validation'] = 'validation-*'
-    indexes, origins = {}, {}
+    indexes, origins, images = {}, {}, {}
     for split, pattern in patterns.items():
         origins[split] = os.path.join(root, pattern)
-        indexes[split] = _read(root, pattern, cache) if pattern else None
-    return listing.assemble(indexes, origins, lambda _, found: {
-        'records': Records(TFRecords(root, found.paths), found.paths)}, classes)
+        paths = _paths(root, pattern) if pattern else []
+        if paths:
+            keys = _keys(paths, origins[split], image_column, label_column, split)
+            images[split] = keys.image
+            if split == 'train' and compression(str(paths[0])):
+                logging.warning('%s: compressed TFRecord files are read as a whole, which is slow '
+                                'in any other order than theirs; --mode=pack makes a set that '
+                                'trains fast.', origins[split])
+        indexes[split] = index_cache.cached(
+            paths, ['tfrecord', root, *([keys.label] * (keys.label not in ('', _USUAL['label'])))],
+            cache, lambda paths=paths, split=split, keys=keys: _build(
+                root, origins[split], paths, keys)) if paths else None
+    return listing.assemble(indexes, origins, lambda split, found: {
+        'records': Records(TFRecords(root, found.paths, images[split]), found.paths)}, classes)
 
 
-def _read(root, pattern, cache):
+def _paths(root, pattern):
     paths = walk.matching(root, pattern)
     if not paths:
         raise InputError(f"{root}: no file fits '{pattern}'; expected TFRecord files.")
-    return index_cache.cached(paths, ['tfrecord', root], cache,
-                              lambda: _build(root, pattern, paths))
+    return paths
 
 
-def _build(root, pattern, paths):
+def _keys(paths, origin, image_column, label_column, split):
+    """`Keys` by the first record of the files."""
+    import tensorflow as tf
+    from google.protobuf.message import DecodeError  # comes with TensorFlow
+    for path in map(str, paths):
+        if not os.path.getsize(path):
+            continue
+        try:
+            record = next(iter(tf.data.TFRecordDataset(path, compression(path)).take(1)), None)
+            found = None if record is None else tf.train.Example.FromString(record.numpy())
+        except (tf.errors.OpError, DecodeError) as error:
+            _fail(path, error)
+        if found is not None:
+            break
+    else:
+        raise InputError(f'{origin}: no record in these files; expected at least one.')
+    kinds = {key: value.WhichOneof('kind') for key, value in found.features.feature.items()}
+    chosen = []
+    for field, column in (('image', image_column), ('label', label_column)):
+        key = _USUAL[field] if column == field and _USUAL[field] in kinds else column
+        if kinds.get(key) in ('bytes_list', 'int64_list')[:1 + (field == 'label')]:
+            chosen.append(key)
+        elif field == 'label' and split == 'test' and key not in kinds:
+            chosen.append('')
+        else:
+            also = f" or '{_USUAL[field]}'" * (column == field)
+            what = 'images as bytes' if field == 'image' else 'labels as int64 or bytes'
+            raise InputError(f"{path}: no key '{column}'{also} (data.{field}_column) with {what} "
+                             f'among {", ".join(sorted(kinds)) or "none"}.')
+    return Keys(*chosen, kinds.get(chosen[1]) == 'bytes_list')
+
+
+def _build(root, origin, paths, keys):
     names, codes, ids = [], [], {}
     for path in paths:
         inside = os.fsencode(path.relative_to(root))
-        offsets = _offsets(path)
-        classes = list(_classes(path))
-        if len(classes) != len(offsets):
-            raise InputError(f'{path}: {len(classes)} records read; expected {len(offsets)}.')
+        offsets, classes = _records(path, keys)
         names += [inside + b':%d' % offset for offset in offsets]
         codes += [-1 if name is None else ids.setdefault(name, len(ids)) for name in classes]
-    if not names:
-        raise InputError(f"{root}: no record in the files of '{pattern}'; expected at least one.")
-    return listing.index(np.array(names, 'S'), codes, list(ids), os.path.join(root, pattern))
+    return listing.index(np.array(names, 'S'), codes, list(ids), origin)
 
 
-def _offsets(path):
-    """Byte offset of each record of a file."""
-    offsets, at, size = [], 0, path.stat().st_size
-    with open(path, 'rb') as file:
-        while at < size:
-            file.seek(at)
-            head = file.read(_HEADER)
-            end = at + _HEADER + _FOOTER
-            if len(head) == _HEADER:
-                end += struct.unpack_from('<Q', head)[0]
-            if len(head) < _HEADER or end > size:
-                raise InputError(f'{path}: no whole record at byte {at}; expected an uncompressed '
-                                 'TFRecord file that is not cut off.')
-            offsets.append(at)
-            at = end
-    return offsets
-
-
-def _classes(path):
-    """Class name of each record of a file, None where it has no label; checksums are verified."""
+def _records(path, keys):
+    """(byte offset of each record of a file, class name of each, None without a label)."""
     import tensorflow as tf
-    layout = {'image/class/label': tf.io.FixedLenFeature([], tf.int64, -1),
-              'image/class/text': tf.io.FixedLenFeature([], tf.string, '')}
-    records = tf.data.TFRecordDataset(str(path)).batch(_BATCH)
+    kind = compression(str(path))
     try:
-        for batch in records.map(lambda texts: tf.io.parse_example(texts, layout)):
-            labels = batch['image/class/label'].numpy()
-            texts = batch['image/class/text'].numpy()
-            for label, text in zip(labels, texts, strict=True):
-                yield text.decode() if text else None if label < 0 else str(label)
-    except (tf.errors.OpError, UnicodeDecodeError) as error:
-        line = _line(error) if isinstance(error, tf.errors.OpError) else error
-        raise InputError(f'{path}: {line}; expected records with image/encoded and '
-                         'image/class/label.') from error
+        if kind:
+            contents = decompressed(path, kind)
+            places = _places(path, io.BytesIO(contents), len(contents))
+            records = tf.data.Dataset.from_generator(
+                lambda: (contents[first:last] for first, last in places),
+                output_signature=tf.TensorSpec([], tf.string))
+        else:
+            with open(path, 'rb') as file:
+                places = _places(path, file, path.stat().st_size)
+            records = tf.data.TFRecordDataset(str(path))
+        classes = list(_classes(records, keys))
+    except (tf.errors.OpError, UnicodeDecodeError, *DAMAGE) as error:
+        _fail(path, error, f' with {keys.image} and {keys.label}')
+    if len(classes) != len(places):
+        raise InputError(f'{path}: {len(classes)} records read; expected {len(places)}.')
+    return [first - HEADER for first, _ in places], classes
 
 
-class TFRecords:
-    """Reads encoded images from TFRecord files and verifies the checksums of their records.
-
-    Args:
-      root: the data folder.
-      names: NumPy bytes array `[N]` of `<file>:<offset>`.
-    """
-
-    def __init__(self, root, names):
-        self._root = root
-        self._names = names
-
-    def read(self, numbers):
-        """Encoded images at `numbers` (int64 `[n]`), in that order, as a list of bytes."""
-        import tensorflow as tf
-        if not len(numbers):
-            return []
-        places = [self._names[number].rpartition(b':') for number in numbers]
-        files = [os.path.join(os.fsencode(self._root), file) for file, _, _ in places]
-        try:
-            offsets = tf.constant([int(offset) for _, _, offset in places], tf.int64)
-            return list(_reader()(tf.constant(files), offsets).numpy())
-        except tf.errors.OpError as error:
-            if len(numbers) > 1:  # find the record that failed: the error does not name it
-                return [self.read([number])[0] for number in numbers]
-            name = self._names[numbers[0]].decode('utf-8', 'replace')
-            raise InputError(f'{os.path.join(self._root, name)}: {_line(error)}; expected a whole '
-                             'record with one image/encoded.') from error
+def _places(path, file, size):
+    """(first byte, last byte + 1) of each record, without what is around it."""
+    places, at = [], 0
+    while at < size:
+        file.seek(at)
+        head = file.read(HEADER)
+        end = at + HEADER + FOOTER
+        if len(head) == HEADER:
+            end += struct.unpack_from('<Q', head)[0]
+        if len(head) < HEADER or end > size:
+            raise InputError(f'{path}: no whole record at byte {at}; expected a TFRecord file that '
+                             'is not cut off.')
+        places.append((at + HEADER, end - FOOTER))
+        at = end
+    return places
 
 
-def _reader():
-    with _tracing:  # several threads may call it at once
-        return _traced_reader()
-
-
-@functools.cache
-def _traced_reader():
-    """Function of (files, offsets), both `[n]`, that returns the encoded images, string `[n]`."""
+def _classes(records, keys):
+    """Yields the class name of each record of a tf.data.Dataset, None where it has no label."""
     import tensorflow as tf
-    layout = {'image/encoded': tf.io.FixedLenFeature([], tf.string)}
-
-    def record(file, offset):
-        # The raw operation takes an offset, which tf.data.TFRecordDataset does not.
-        records = tf.raw_ops.TFRecordDatasetV2(
-            filenames=file[None], compression_type='', buffer_size=0, byte_offsets=offset[None])
-        return tf.data.experimental.from_variant(records, tf.TensorSpec([], tf.string)).take(1)
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string),
-                                  tf.TensorSpec([None], tf.int64)])
-    def read(files, offsets):
-        with tf.device('/CPU:0'):
-            records = tf.data.Dataset.from_tensor_slices((files, offsets)).flat_map(record)
-            batch = records.batch(tf.size(files, tf.int64)).get_single_element()
-            return tf.io.parse_example(batch, layout)['image/encoded']
-
-    return read.get_concrete_function()
+    layout = {_TEXT: tf.io.FixedLenFeature([], tf.string, '')}
+    if keys.label:
+        layout[keys.label] = tf.io.FixedLenFeature(
+            [], *((tf.string, '') if keys.texts else (tf.int64, -1)))
+    for batch in records.batch(_BATCH).map(lambda found: tf.io.parse_example(found, layout)):
+        texts = batch[_TEXT].numpy()
+        labels = batch[keys.label].numpy() if keys.label else [-1] * len(texts)
+        for label, text in zip(labels, texts, strict=True):
+            yield _name(label, text if keys.label == _USUAL['label'] else b'', keys.texts)
 
 
-def _line(error):
-    """The cause that a TensorFlow error names, in one line without its stack trace."""
+def _name(label, text, texts):
+    if text or texts:
+        return (text or label).decode() or None
+    return None if label < 0 else str(label)
+
+
+def _fail(path, error, layout=''):
     import tensorflow as tf
-    found = re.search(r'(corrupted|truncated) record at \d+', error.message)
-    if found:
-        return f'{found[0]} (by its checksum)'
-    kinds = {tf.errors.NotFoundError: 'no such file',
-             tf.errors.InvalidArgumentError: 'no record there, or one of another layout'}
-    return kinds.get(type(error), ' '.join(error.message.split())[:200])
+    line = line_of(error) if isinstance(error, tf.errors.OpError) else error
+    raise InputError(f'{path}: {line}; expected TFRecords of tf.train.Example{layout}.') from error
