@@ -38,6 +38,8 @@ ARMS = {
     'elr': {'loss.name': 'elr'},
     # What the weights of the recommended loss's reverse term are worth:
     'unweighted': {'loss.name': 'bsce_many', 'loss.reverse_on': 'raw'},
+    # and its cross-entropy beside it:
+    'alpha_1': {'loss.name': 'bsce_many', 'loss.alpha': 1.0},
 }
 MAIN = ['ce', 'bsce', 'logit_adjustment', 'recommended']
 _SIZES = {'fashion': (28, (28, 30, 32), 30), 'drawings': (36, (38, 40, 42), 40),
@@ -79,6 +81,7 @@ CONDITIONS = {
     'hangul11172-30': condition('hangul', 0.3, 1000, **hangul(11172)),
 }
 PLAN = [
+    (['drawings1000-30', 'fashion40'], ['ce', 'logit_adjustment', 'recommended', 'alpha_1']),
     (['drawings1000-10', 'drawings1000-30'], MAIN),
     (['fashion20', 'fashion40'], MAIN),
     (['hangul2350-30'], MAIN),
