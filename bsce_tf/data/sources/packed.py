@@ -1,16 +1,17 @@
 """Reads what `--mode=pack` writes: batched random access to shards of encoded images."""
 
+import errno
 import hashlib
 import json
 import os
 import pathlib
-import threading
 
 import numpy as np
 
 from bsce_tf.data import label_map
 from bsce_tf.data.examples import Examples, Splits
 from bsce_tf.data.records import Records
+from bsce_tf.data.sources import handles
 from bsce_tf.errors import InputError
 
 
@@ -73,7 +74,8 @@ def groups_digest(groups):
 class Shards:
     """A store of images in ArrayRecord shards, each but the last with the same number of images.
 
-    Shards are opened when they are first read, so it can be sent to other processes.
+    Shards are opened when they are read, so it can be sent to other processes; see `handles` for
+    how many stay open.
 
     Args:
       folder: of the pack.
@@ -86,19 +88,13 @@ class Shards:
                        for name in shard_names(images, shard_images)]
         self._images = images
         self._shard_images = shard_images
-        self._open()
-
-    def _open(self):
         self._module = array_record_module()
-        self._readers = {}
-        self._lock = threading.Lock()
 
     def __getstate__(self):
         return {key: self.__dict__[key] for key in ('_paths', '_images', '_shard_images')}
 
     def __setstate__(self, state):
-        self.__dict__.update(state)
-        self._open()
+        self.__dict__.update(state, _module=array_record_module())
 
     def read(self, numbers):
         """Images at `numbers` (int64 `[n]`), in that order, as a list of bytes."""
@@ -129,20 +125,25 @@ class Shards:
                              'again.') from error
 
     def _reader(self, shard):
-        with self._lock:
-            if shard not in self._readers:
-                path = self._paths[shard]
-                if not os.path.isfile(path):
-                    raise InputError(f'{path}: no such file; expected a shard. Pack the data '
-                                     'again.')
-                # Random access gains nothing from reading ahead, and pays for it.
-                reader = self._module.ArrayRecordReader(str(path), 'readahead_buffer_size:0')
-                expected = min(self._shard_images, self._images - shard * self._shard_images)
-                if reader.num_records() != expected:
-                    raise InputError(f'{path}: {reader.num_records()} images; expected '
-                                     f'{expected}. Pack the data again.')
-                self._readers[shard] = reader
-            return self._readers[shard]
+        try:
+            return handles.OPEN.get(self, shard, lambda: self._opened(shard))
+        except OSError as error:
+            limit = f' (ulimit -n is {handles.most_files()})' * (error.errno == errno.EMFILE)
+            raise InputError(f'{self._paths[shard]}: {error.strerror}{limit}; expected a shard '
+                             'that can be opened.') from error
+
+    def _opened(self, shard):
+        path = self._paths[shard]
+        if not os.path.isfile(path):
+            raise InputError(f'{path}: no such file; expected a shard. Pack the data again.')
+        # Random access gains nothing from reading ahead, and pays for it.
+        reader = self._module.ArrayRecordReader(str(path), 'readahead_buffer_size:0')
+        expected = min(self._shard_images, self._images - shard * self._shard_images)
+        if reader.num_records() != expected:
+            os.close(os.open(path, os.O_RDONLY))  # a file that it cannot open is empty for it
+            raise InputError(f'{path}: {reader.num_records()} images; expected {expected}. Pack '
+                             'the data again.')
+        return reader
 
 
 def shard_names(images, shard_images):
