@@ -24,7 +24,7 @@ import tensorflow as tf  # noqa: E402
 
 from benchmarks import measure  # noqa: E402
 from bsce_tf import losses  # noqa: E402
-from bsce_tf.heads import class_variable, parted, sample  # noqa: E402
+from bsce_tf.heads import class_variable, divided, sample  # noqa: E402
 from bsce_tf.models import heads  # noqa: E402
 from bsce_tf.training import optimizers, strategy  # noqa: E402
 
@@ -106,7 +106,7 @@ def _parted(settings, devices):
     model = _model(settings, class_variable.Division(settings['classes']))
     optimizer = optimizers.SGD(0.01, 0.9)
     optimizer.build(model.trainable_variables)
-    head = parted.Parted(model, _loss(settings['classes']), settings.get('share', 1.0), 5,
+    head = divided.DividedHead(model, _loss(settings['classes']), settings.get('share', 1.0), 5,
                          optimizer)
     data = tf.data.Dataset.from_tensor_slices(_batch(settings)).batch(settings['batch'])
     batch = next(iter(strategy.distribute(devices, lambda _: data)))

@@ -1,7 +1,8 @@
 """Balanced symmetric cross-entropy for large, imbalanced and noisy image catalogues.
 
-Submodules are imported when first used, so `bsce_tf.losses` needs only Keras. Where Keras runs on
-TensorFlow, it knows the layers, losses and metrics of saved models as soon as both are imported.
+Submodules are imported when first used, so `bsce_tf.losses` needs only Keras. With the TensorFlow
+backend, importing Keras and this package registers its layers, losses and metrics with Keras, which
+can then load saved models.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ _SUBMODULES = (
 )
 
 
-# Names at the top, and the modules that have them.
+# {name in this package: the submodule that defines it}
 _NAMES = {'train': 'api', 'load': 'api', 'Run': 'api', 'InputError': 'errors', 'RunError': 'errors',
           'BalancedSymmetricCrossEntropy': 'losses', 'MeanTop1Error': 'metrics'}
 
@@ -33,13 +34,13 @@ def __dir__():
 
 
 def _register(keras):
-    """Imports what has classes that Keras finds by name in a saved model."""
+    """Imports the modules that register classes with Keras, for saved models."""
     if keras.config.backend() == 'tensorflow':
         for name in ('losses', 'metrics', 'models.backbones', 'models.heads',
                      'training.optimizers'):
             importlib.import_module(f'{__name__}.{name}')
 
 
-with contextlib.suppress(ImportError):  # comes with TensorFlow
+with contextlib.suppress(ImportError):  # wrapt comes with TensorFlow
     import wrapt
     wrapt.register_post_import_hook(_register, 'keras')

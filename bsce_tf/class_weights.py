@@ -1,4 +1,4 @@
-"""Class sizes → class weights."""
+"""Class weights from class sizes."""
 
 import numpy as np
 
@@ -14,15 +14,14 @@ def balanced(counts, cap=None):
 
     Args:
       counts: `[K]` images of each class, integers ≥ 1; N is their sum.
-      cap: largest weight, > 0, or None. AliProducts (5 to 8,000 images a class, mean 50) has
-        weights up to 10.
+      cap: largest weight, > 0, or None. Without a cap, AliProducts (5 to 8,000 images per class,
+        mean 50) has weights up to 10.
 
     Returns:
       float32 `[K]`.
 
     Raises:
-      InputError: if a class has no image (it has no weight), a count is negative or not finite,
-        or the cap is not positive.
+      InputError: if a count is below 1 or not finite, or the cap is not positive.
 
     Example:
       >>> balanced([8, 4, 4])
@@ -46,11 +45,11 @@ def effective(counts, beta=0.9999):
     """w(k) ∝ (1−β) / (1−β^n(k)), one over the effective number of images; the weights sum to K.
 
     Cui et al. 2019, "Class-Balanced Loss Based on Effective Number of Samples", section 4.
-    β = 0 weighs all classes alike; β → 1 weighs by 1 / n(k). The paper tries 0.9, 0.99, 0.999 and
-    0.9999: β = 1 − 1/m means that images beyond about m add nothing new to a class.
+    With β = 0 all weights are equal; for β → 1 they are ∝ 1 / n(k). The paper tries 0.9, 0.99,
+    0.999 and 0.9999. β = 1 − 1/m means that a class gains little from more than about m images.
 
     Args:
-      counts: `[K]` images of each class, above 0; fractions will do.
+      counts: `[K]` images of each class, above 0; may be fractions.
       beta: β, 0 to below 1.
 
     Returns:
@@ -72,6 +71,6 @@ def effective(counts, beta=0.9999):
             f'counts: class {bad[0]} has {counts[bad[0]]:g} images ({bad.size} such classes), so '
             'it has no effective number; expected at least 1 image of every class.')
     fields.check('loss.effective_beta', beta)
-    # 1 − β^n, exact also where β^n is near 1.
+    # 1 − β^n, also exact if β^n is near 1.
     number = -np.expm1(counts * np.log(beta)) if beta else np.ones_like(counts)
     return (len(counts) / number / np.sum(1.0 / number)).astype(np.float32)

@@ -1,31 +1,31 @@
-"""All that this program uses of Keras and TensorFlow that is not public, in one place.
+"""All uses of non-public parts of Keras, KerasHub and TensorFlow.
 
-Each function says why, and which tests fail where a new version has changed it.
+Each function says why it is needed, and which tests fail if a new version changes it.
 """
 
 
 def all_layers(model):
-    """List of the layers in a model, with those inside of nested models and composite layers.
+    """List of all layers in a model, including those in nested models and composite layers.
 
-    `Model.layers` gives the outermost alone. tests/models/test_classifier.py freezes and
+    `Model.layers` has only the outermost ones. tests/models/test_classifier.py freezes and
     synchronises inner layers.
     """
     return list(model._flatten_layers(include_self=False))
 
 
 def inner_layers(layer):
-    """List of the layers that a layer or model holds itself, without those inside of them.
+    """List of the layers directly in a layer or model, without the layers inside those.
 
-    tests/models/backbones/test_hub.py finds the blocks of transformers by it.
+    tests/models/backbones/test_hub.py finds the blocks of transformers with it.
     """
     return list(layer._flatten_layers(include_self=False, recursive=False))
 
 
 def preset_loader(preset):
-    """KerasHub's loader of a preset, which tells its class before anything is built.
+    """KerasHub's loader of a preset, which knows the class before anything is built.
 
-    Its public way builds the whole network first, of language models with billions of weights.
-    tests/models/backbones/test_hub.py asks for a preset of text.
+    The public function builds the network first, even a language model with billions of weights.
+    tests/models/backbones/test_hub.py asks for a text preset.
     """
     from keras_hub.src.utils import preset_utils
     return preset_utils.get_preset_loader(preset)
@@ -34,26 +34,25 @@ def preset_loader(preset):
 def calls_of(layer):
     """List of a layer's calls; each has `input_tensors` and `outputs`.
 
-    Keras has no public way to ask which layer reads a tensor. tests/serving/test_fold.py folds by
-    it.
+    Keras has no public way to ask which layer reads a tensor. tests/serving/test_fold.py needs it.
     """
     return layer._inbound_nodes
 
 
 class OwnSums:
-    """Base of an optimizer whose gradients come summed over the replicas.
+    """Base of an optimizer that gets gradients already summed over the replicas.
 
-    Keras would sum them a second time, after clipping. tests/training/test_trainer.py compares two
-    replicas with one.
+    Keras would sum them again, after clipping. tests/training/test_trainer.py compares two replicas
+    with one.
     """
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
         return grads_and_vars
 
     def place_of(self, variable):
-        """Place of a variable in the list that `build` was given.
+        """Index of a variable in the list that `build` was given.
 
-        In `update_step` a variable is TensorFlow's own, which does not know its path.
+        `update_step` gets TensorFlow's variable, which does not know its Keras path.
         tests/training/test_optimizers.py checks the rate of each layer.
         """
         return self._get_variable_index(variable)
@@ -62,9 +61,9 @@ class OwnSums:
 def compiled_by_xla():
     """Whether the code being traced will be compiled by XLA.
 
-    A grouped convolution's gradient works as a whole or group by group; XLA's CPU code for the
-    whole is some hundred times slower.
-    tests/models/layers/test_grouped_convolution.py looks at the operations of both.
+    If so, the gradient of a grouped convolution is computed group by group: XLA's CPU code for
+    all groups at once is about a hundred times slower.
+    tests/models/layers/test_grouped_convolution.py looks at the operations of both ways.
     """
     import tensorflow as tf
     if tf.executing_eagerly():
@@ -74,7 +73,7 @@ def compiled_by_xla():
 
 
 def with_constants(function):
-    """A concrete function with the values that its variables have now as constants.
+    """A concrete function with its variables replaced by constants of their current values.
 
     tests/serving/test_export.py exports with frozen weights.
     """
@@ -83,10 +82,10 @@ def with_constants(function):
 
 
 def is_of_softmax(tensor):
-    """Whether a softmax made this tensor, as far as it can be told.
+    """Whether a softmax made this tensor, as far as can be seen.
 
-    Keras marks what its softmax gives, and TensorFlow's graphs tell the operation; Keras's own
-    losses look at the same. tests/losses/test_labels.py trains such models.
+    Keras marks the output of its softmax, and graph tensors know their operation; Keras's own
+    losses check the same. tests/losses/test_labels.py trains such models.
     """
     operation = getattr(tensor, 'op', None)
     while getattr(operation, 'type', '') in ('Cast', 'Identity'):

@@ -9,8 +9,8 @@ from keras import ops
 class MeanTop1Error(keras.metrics.Metric):
     """Top-1 error of each class, averaged over the classes that have images.
 
-    The measure of the AliProducts challenge and of the paper's tables. Keeps two vectors of length
-    K, never a K × K confusion matrix. With `sample_weight`, images count by their weight.
+    The metric of the AliProducts challenge and of the paper's tables. It keeps two vectors of
+    length K, not a K × K confusion matrix. With `sample_weight`, images count by their weight.
 
     Args:
       num_classes: K ≥ 2.
@@ -38,9 +38,9 @@ class MeanTop1Error(keras.metrics.Metric):
         """Counts a batch.
 
         Args:
-          y_true: hard labels `[n]` or `[n, 1]`, or one-hot or soft labels `[n, K]`, whose largest
-            entry is taken.
-          y_pred: `[n, K]` logits or probabilities. A row that holds NaN is an error.
+          y_true: class ids `[n]` or `[n, 1]`, or one-hot or soft labels `[n, K]`, whose largest
+            entry is the class.
+          y_pred: `[n, K]` logits or probabilities. A row with NaN counts as wrong.
           sample_weight: `[n]`, `[n, 1]` or one number, or None.
 
         Raises:
@@ -57,14 +57,14 @@ class MeanTop1Error(keras.metrics.Metric):
         self.count(ids, hit, sample_weight)
 
     def count(self, ids, hit, sample_weight=None):
-        """Counts a batch whose best classes are known.
+        """Counts a batch of which it is known which predictions are right.
 
         Args:
-          ids: int32 `[n]`, classes of the images.
-          hit: bool `[n]`, whether the best class is the image's.
-          sample_weight: as of `update_state`.
+          ids: int32 `[n]`, class ids of the images.
+          hit: bool `[n]`, whether the top-1 class is right.
+          sample_weight: as for `update_state`.
         """
-        # A label out of range has no class to count for: the result becomes NaN.
+        # A label out of range makes the result NaN.
         inside = ops.logical_and(ids >= 0, ids < self.num_classes)
         weight = ops.cast(ops.where(inside, 1.0, np.nan), self.dtype)
         if sample_weight is not None:
@@ -74,7 +74,7 @@ class MeanTop1Error(keras.metrics.Metric):
         self.correct.assign_add(self._by_class(weight * ops.cast(hit, self.dtype), ids))
 
     def _ids(self, y_true, y_pred):
-        """Class ids, int32 `[n]`. Raises ValueError if labels do not go with predictions."""
+        """Class ids, int32 `[n]`. Raises ValueError if the labels' shape does not fit."""
         rank = len(y_true.shape)
         width = y_true.shape[-1] if rank == 2 else 1
         if rank not in (1, 2) or width not in (1, self.num_classes, None):
@@ -84,7 +84,7 @@ class MeanTop1Error(keras.metrics.Metric):
             return ops.cast(y_true, 'int32')
         if width == 1:
             return ops.cast(y_true[:, 0], 'int32')
-        if width is None:  # of TensorFlow alone: known when it runs; another width is an error then
+        if width is None:  # TensorFlow knows it when it runs; a wrong width raises an error then
             wide = y_true + ops.cast(ops.zeros_like(y_pred), y_true.dtype)
             return ops.where(ops.equal(ops.shape(y_true)[-1], 1), ops.cast(y_true[:, 0], 'int32'),
                              ops.cast(ops.argmax(wide, axis=-1), 'int32'))
@@ -102,7 +102,7 @@ class MeanTop1Error(keras.metrics.Metric):
         return ops.segment_sum(values, labels, num_segments=self.num_classes)
 
     def result(self):
-        """The mean over classes with images; 0 before the first image."""
+        """Mean error over the classes with images; 0 if there is none."""
         total, correct = (ops.convert_to_tensor(v) for v in (self.total, self.correct))
         seen = ops.cast(ops.logical_or(total > 0, ops.isnan(total)), self.dtype)
         accuracy = correct / ops.where(seen > 0, total, 1.0)
@@ -110,7 +110,7 @@ class MeanTop1Error(keras.metrics.Metric):
 
     @property
     def classes_without_images(self):
-        """How many of the K classes the result leaves out."""
+        """Number of classes without images, which the result leaves out."""
         seen = ops.convert_to_tensor(self.total) > 0
         return self.num_classes - int(ops.sum(ops.cast(seen, 'int32')))
 
@@ -121,7 +121,8 @@ class MeanTop1Error(keras.metrics.Metric):
 def class_groups(counts):
     """Splits the classes with training images into head, medium and tail.
 
-    Sorted by size (ties by class id) and cut into thirds; what is left over goes to the head first.
+    Classes are sorted by size, largest first (ties by class id), and cut into thirds. If the number
+    is not divisible by 3, head and then medium have one class more.
 
     Args:
       counts: `[K]` training images of each class.
@@ -136,13 +137,13 @@ def class_groups(counts):
 
 
 def summary(correct, total, train_counts, correct_top5=None):
-    """The errors of a whole set from its counts per class.
+    """The errors of a set of images from its counts per class.
 
     Args:
-      correct: `[K]` rightly classified images of each class.
+      correct: `[K]` correctly classified images of each class.
       total: `[K]` images of each class.
-      train_counts: `[K]` training images of each class, which make head, medium and tail.
-      correct_top5: `[K]` images of each class that has it among its five best; None: not counted.
+      train_counts: `[K]` training images of each class, for `class_groups`.
+      correct_top5: `[K]` images of each class that are correct in the top 5; None: not counted.
 
     Returns:
       dict: `mean_top1_error`, `top1_error`, `top5_error` (if counted), `head_error`,

@@ -1,4 +1,4 @@
-"""The configs that come with the program, and those of users: by name, by path, or as they are."""
+"""Finds and loads configs: those that come with the program, by name, and users' own, by path."""
 
 import importlib.util
 import pathlib
@@ -9,19 +9,19 @@ from bsce_tf import fields
 from bsce_tf.errors import InputError, alike
 
 _HERE = pathlib.Path(__file__).parent
-# Of an installed package, and of a checkout, where they are written.
+# In an installed package, and in a checkout.
 FOLDERS = (_HERE / 'configs', _HERE.parent / 'configs')
 
 
 def defaults():
-    """ConfigDict of all fields with their defaults: the paper's recipe, without data."""
+    """ConfigDict of all fields with their defaults: the paper's recipe, without a data set."""
     config = config_dict.ConfigDict()
     for name, field in fields.TABLE.items():
         block, _, _ = name.rpartition('.')
         if block and block not in config:
             config[block] = config_dict.ConfigDict()
         value = field.default
-        if field.rule.mixed:  # its type is not that of the default alone
+        if field.rule.mixed:  # may have another type than the default
             value = config_dict.FieldReference(value, field_type=object)
         (config[block] if block else config)[name.removeprefix(f'{block}.')] = value
     return config
@@ -37,11 +37,11 @@ def find(name):
     """Path of a config file.
 
     Args:
-      name: path of a file, from the working folder or absolute; or the name of a config that comes
-        with the program, as 'fashion_mnist', 'fashion_mnist.py' or 'configs/fashion_mnist.py'.
+      name: path of a file, relative to the working folder or absolute; or the name of a config that
+        comes with the program: 'fashion_mnist', 'fashion_mnist.py' or 'configs/fashion_mnist.py'.
 
     Raises:
-      InputError: if there is none.
+      InputError: if there is no such file or config.
     """
     path = pathlib.Path(name)
     if path.is_file():
@@ -58,8 +58,8 @@ def load(config):
     """A ConfigDict that the caller may change.
 
     Args:
-      config: a ConfigDict, which is copied; or name or path of a config file, with words after a
-        colon for its `get_config`, as 'aliproducts:pnasnet5large,bsce'.
+      config: a ConfigDict, which is copied; or the name or path of a config file. What follows a
+        colon is passed to its `get_config`: 'aliproducts:pnasnet5large,bsce'.
 
     Raises:
       InputError: if there is no such file or it fails.
@@ -78,7 +78,7 @@ def load(config):
 
 
 def with_current_names(config):
-    """The ConfigDict itself; what a file set by a field's older name is the field's value now."""
+    """The same ConfigDict, with fields that have an old name renamed to their current name."""
     for old in fields.RENAMED:
         block, _, last = old.rpartition('.')
         if last in config.get(block, {}):
@@ -89,11 +89,11 @@ def with_current_names(config):
 
 
 def unknown_word(word, known):
-    """The error that a config raises for a word after the colon that it does not know.
+    """The error that a config file raises for an unknown word after the colon.
 
     Args:
       word: string.
-      known: the words that there are; () where the config takes none.
+      known: the words that the config knows; () if it takes none.
     """
     expected = f'one of {", ".join(known)}' if known else 'nothing there'
     return InputError(f"found '{word}' after the colon{alike(word, known)}; expected {expected}.")

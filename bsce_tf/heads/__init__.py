@@ -1,1 +1,1 @@
-"""Heads of very many classes: their parts on several replicas, and samples of the classes."""
+"""Heads for very many classes: divided among the replicas, or with sampled classes."""

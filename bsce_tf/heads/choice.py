@@ -1,4 +1,4 @@
-"""config.model.head_parts and head_sample → whether a head is in parts, and what it goes with."""
+"""From config.model.head_parts and head_sample: is the head divided or sampled, and may it be."""
 
 import tensorflow as tf
 
@@ -6,20 +6,20 @@ from bsce_tf import losses, parts
 from bsce_tf.errors import InputError
 from bsce_tf.heads.class_variable import Division
 
-MANY = 200_000  # classes from which on 'auto' divides a head over several replicas
+MANY = 200_000  # 'auto' divides heads of at least this many classes
 
 
 def division(config, classes):
-    """The `Division` of a stage's head; None for a head that is whole on every replica.
+    """The `Division` of a stage's head; None if every replica holds the whole head.
 
-    Call it within the strategy's scope.
+    Call it within the strategy's scope. A sampled head has a `Division` even on one replica.
 
     Args:
       config: ConfigDict of the stage.
       classes: K.
 
     Raises:
-      InputError: if the head has to be in parts, and cannot.
+      InputError: if the config asks for a divided or sampled head, which something forbids.
     """
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     wanted, share = config.model.head_parts, config.model.head_sample
@@ -42,18 +42,18 @@ def division(config, classes):
 
 
 def obstacle(config):
-    """Why the head of a stage can be neither in parts nor sampled; '' where it can."""
+    """Why the head of a stage can be neither divided nor sampled; '' if it can."""
     loss, smoothing = config.loss.name, config.loss.label_smoothing
-    known = ', '.join(name for name, row in losses.TABLE.items() if row.sums)
+    known = ', '.join(name for name, row in losses.TABLE.items() if row.from_ce)
     found = (
         (parts.is_part(config.model.head), f"model.head '{config.model.head}'; expected linear, "
          'cosine or tau.'),
-        (not losses.row(loss).sums, f'loss.name {loss}; expected one that a partition sum and a '
-         f'logit tell all: {known}.'),
+        (not losses.row(loss).from_ce, f'loss.name {loss}; expected one that needs only log p '
+         f'of the labelled class: {known}.'),
         (smoothing and loss in ('focal', 'cb_focal', 'gce'), f'loss.label_smoothing = {smoothing} '
          f'and loss.name {loss}; expected 0, or another loss.'),
-        (config.augment.mixup or config.augment.cutmix, 'MixUp or CutMix, whose labels are as wide '
-         'as the head; expected augment.mixup and augment.cutmix to be 0.'),
+        (config.augment.mixup or config.augment.cutmix, 'MixUp or CutMix, which need soft labels; '
+         'expected augment.mixup and augment.cutmix to be 0.'),
         (config.optimizer.name != 'sgd', f'optimizer.name {config.optimizer.name}; expected sgd.'),
         (config.optimizer.accumulate > 1, f'optimizer.accumulate = {config.optimizer.accumulate}; '
          'expected 1.'),

@@ -1,21 +1,22 @@
-"""A variable of all classes, of which each replica holds the part of its own classes."""
+"""A variable with an entry per class, of which each replica holds one part (a shard)."""
 
 import numpy as np
 import tensorflow as tf
 
 
 class Division:
-    """Classes 0 … K−1 in as many parts as the strategy has replicas, in order, nearly alike.
+    """Divides classes 0 … K−1, in order, into one part per replica; sizes differ by 1 at most.
 
     Make it within the strategy's scope.
 
     Args:
-      classes: K, at least as many as replicas.
+      classes: K, at least the number of replicas.
 
     Attributes:
-      parts: how many.
-      width: places of a part; some parts leave the last one empty.
-      first: number of the first part in this process.
+      parts: number of parts.
+      starts: first class of each part, and K at the end.
+      width: size of the largest part. Smaller parts have one unused row at the end.
+      first: index of the first part in this process.
     """
 
     def __init__(self, classes):
@@ -29,28 +30,28 @@ class Division:
         self.first = worker * local
 
     def variable(self, value, path):
-        """A `ClassVariable` that is divided so."""
+        """A `ClassVariable` with this division."""
         return ClassVariable(self, value, path)
 
     def size(self, part):
-        """Classes of a part."""
+        """Number of classes in a part."""
         return self.starts[part + 1] - self.starts[part]
 
 
 class ClassVariable:
-    """Looks like a `keras.Variable` `[…, K]`; lies as `[width, …]` on each replica.
+    """Acts like a `keras.Variable` `[…, K]`, but is stored as `[width, …]` on each replica.
 
     Args:
       division: a `Division`.
       value: array `[…, K]`, float32.
-      path: as of a Keras variable.
+      path: like the path of a Keras variable.
 
     Attributes:
-      value: TensorFlow's variable of all replicas.
-      local: tuple of the variables of this process's replicas, `[width, …]` each.
+      value: the `tf.Variable` over all replicas.
+      local: tuple of this process's parts, variables `[width, …]`.
     """
 
-    dtype, trainable = 'float32', False  # by Keras's optimizers
+    dtype, trainable = 'float32', False  # Keras's optimizers must not train it
 
     def __init__(self, division, value, path):
         self.division, self.path, self.shape = division, path, tuple(value.shape)
@@ -64,11 +65,11 @@ class ClassVariable:
         self.assign(value)
 
     def like(self, value, path):
-        """Another one, divided alike."""
-        return ClassVariable(self.division, value, path)
+        """Another `ClassVariable` with the same division."""
+        return self.division.variable(value, path)
 
     def assign(self, value):
-        """Sets all parts that are here from an array `[…, K]`."""
+        """Sets the parts in this process from an array `[…, K]`."""
         rows = np.moveaxis(np.asarray(value, np.float32), -1, 0)
         if np.shape(value) != self.shape:
             raise ValueError(f'{self.path}: found shape {np.shape(value)}; expected {self.shape}.')
@@ -79,7 +80,7 @@ class ClassVariable:
             variable.assign(part)
 
     def numpy(self):
-        """float32 `[…, K]`, classes in order."""
+        """float32 `[…, K]`, in the order of the classes."""
         parts = [variable.numpy()[:self.division.size(number)]
                  for number, variable in enumerate(self.local, self.division.first)]
         return np.moveaxis(parts[0] if len(parts) == 1 else np.concatenate(parts), 0, -1)

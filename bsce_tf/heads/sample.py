@@ -1,15 +1,15 @@
-"""Which classes a step computes: all of the batch, and a draw of the others.
+"""Sampled heads: which classes a step computes, namely those of the batch and some drawn ones.
 
-An et al. 2021, "Partial FC: Training 10 Million Identities on a Single Machine". What is drawn is
-corrected here, which they do not do. Let B be the classes of the batch and D what else is drawn.
-Every class is among the m drawn of K with the same probability m/K, so
+An et al. 2021, "Partial FC: Training 10 Million Identities on a Single Machine". Unlike there, the
+partition sum is corrected for the sampling. Let B be the classes of the batch and D the other drawn
+classes. m of K classes are drawn, each with probability m/K, so
 
   S = Σ_{k ∈ B} exp z(k) + Σ_{k ∈ D} (K/m)·exp z(k),   E[S] = Σ_k exp z(k):
 
-the partition sum is unbiased (Horvitz and Thompson 1952), by adding log(K/m) to the logits of D.
-The reverse term needs 1 − p(y) = (S − exp z(y)) / S; y is in B, so its numerator and its
-denominator are unbiased as well. log S, p and 1 − p are not: to second order E[log S] =
-log E[S] − v/2, with v the relative variance of S, which falls as 1/m.
+log(K/m) added to the logits of D makes the partition sum unbiased (Horvitz and Thompson 1952).
+The reverse term needs 1 − p(y) = (S − exp z(y)) / S. As y is in B, its numerator and denominator
+are unbiased, too. log S, p and 1 − p are biased: to second order, E[log S] = log E[S] − v/2, where
+v is the relative variance of S, which falls as 1/m.
 """
 
 import math
@@ -21,22 +21,23 @@ _PRIMES = (2147483659, 2149483667, 2151483683, 2153483833, 2155483849, 215748386
 
 
 def count(classes, share):
-    """m of `classes` classes: the next whole number above share·classes."""
+    """m, how many of `classes` classes to draw: share·classes, rounded up."""
     return min(math.ceil(share * classes), classes)
 
 
 def draw(classes, number, seed, step):
-    """m = `number` different class ids of 0 … classes − 1, int32 `[m]`: the same of the same step.
+    """Draws m = `number` different class ids, int32 `[m]`; seed and step determine them.
 
-    One of each of m strata of nearly equal size, so that none comes twice and it takes O(m). Class
-    prime·place + shift (mod K) stands at a place; the shift is uniform, so that each class is drawn
-    with probability m/K exactly, and the primes change, so that other classes share a stratum.
-    RandomIndexShuffle would not do: among 50 classes some came 30 % too rarely.
+    Places 0 … K−1 are cut into m strata of nearly equal size, and one place is drawn from each, so
+    no class comes twice and the cost is O(m). Place i holds class prime·i + shift (mod K). As the
+    shift is uniform, each class is drawn with probability m/K exactly; as the prime changes, so do
+    the classes that share a stratum. RandomIndexShuffle is not uniform enough: among 50 classes
+    some were drawn 30 % too rarely.
 
     Args:
       classes: K, below 2³¹.
       number: m, 1 to K.
-      seed: whole number.
+      seed: integer.
       step: int64 scalar tensor.
     """
     def uniform(shape, which):
@@ -53,8 +54,8 @@ def draw(classes, number, seed, step):
     return tf.cast((prime * places + shift) % classes, tf.int32)
 
 
-def united(labels, drawn, log_weight):
-    """(ids `[s]`, log weights `[s]`, places of the labels among the ids) of classes to compute.
+def merged(labels, drawn, log_weight):
+    """(class ids `[s]`, log weights `[s]`, index of each label in the ids `[n]`) for a step.
 
     Args:
       labels: int32 `[n]`, class ids of the batch.
@@ -62,5 +63,5 @@ def united(labels, drawn, log_weight):
       log_weight: log(K/m).
     """
     ids, places = tf.unique(tf.concat([labels, drawn], 0))  # in the order in which they come
-    given = tf.size(tf.unique(labels)[0])
+    given = tf.size(tf.unique(labels)[0])  # classes of the batch
     return ids, tf.where(tf.range(tf.size(ids)) < given, 0.0, log_weight), places[:tf.size(labels)]

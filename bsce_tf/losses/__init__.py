@@ -1,6 +1,6 @@
-"""Losses for large, imbalanced, wrongly labelled data, and those that people would pick instead.
+"""Keras losses for imbalanced data with wrong labels: the paper's, and common alternatives.
 
-Keras losses that need only Keras, on any of its backends; see `table` for their names.
+They need only Keras, with any of its backends. `table` lists their names.
 """
 
 from bsce_tf.losses.bsce import BalancedSymmetricCrossEntropy, bsce

@@ -1,4 +1,4 @@
-"""What makes up for unequal class sizes within a loss: class weights, or a prior on the logits."""
+"""Class weights or a prior on the logits, with which a loss compensates for unequal class sizes."""
 
 import math
 
@@ -10,18 +10,18 @@ from bsce_tf.errors import InputError
 NAMES = ('none', 'weights', 'effective', 'logit_adjustment')
 
 
-def of(name, counts, drawn=None, weight_cap=None, effective_beta=0.9999):
-    """The arguments of a loss that a kind of balance asks for.
+def loss_arguments(name, counts, drawn=None, weight_cap=None, effective_beta=0.9999):
+    """Arguments for a loss that balance the classes.
 
-    A class without images gets the weight 0, which no label uses, and does not count in the weights
-    of the others; for a prior, see `filled`.
+    A class without images gets weight 0 and does not influence the weights of the other classes.
+    For its entry in a prior, see `filled`.
 
     Args:
       name: 'none'; 'weights', the paper's (`class_weights.balanced`); 'effective'
         (`class_weights.effective`); or 'logit_adjustment' (see `log_prior`).
-      counts: `[K]` training images of each class, from which the paper's weights are taken.
-      drawn: `[K]` images of each class in an epoch as the sampler draws them, from which the other
-        kinds are taken, so that a sampler and the loss do not both balance; default `counts`.
+      counts: `[K]` training images of each class. 'weights' uses these.
+      drawn: `[K]` images of each class that the sampler draws in an epoch; default `counts`.
+        'effective' and 'logit_adjustment' use these, so that sampler and loss do not both balance.
       weight_cap: largest of the paper's weights, or None.
       effective_beta: β of the effective numbers.
 
@@ -29,8 +29,7 @@ def of(name, counts, drawn=None, weight_cap=None, effective_beta=0.9999):
       {'class_weights': `[K]`}, {'prior': `[K]`} or {}.
 
     Raises:
-      InputError: if the name is unknown, or counts are missing where they are needed, or no class
-        has an image.
+      InputError: if the name is unknown, `counts` are needed but missing, or no class has an image.
     """
     if name not in NAMES:
         raise InputError(f"loss.balance: found '{name}'; expected one of {', '.join(NAMES)}.")
@@ -50,13 +49,9 @@ def of(name, counts, drawn=None, weight_cap=None, effective_beta=0.9999):
 
 
 def filled(counts):
-    """Class sizes with the smallest of the others where a class has no image.
+    """Class sizes `[K]`, with the smallest non-zero size in place of each 0.
 
-    For what has no value at 0, as a logarithm. No label names such a class; where it is one of the
-    others, it is treated as the rarest of them.
-
-    Args:
-      counts: `[K]`.
+    Use it where 0 has no value, such as in a logarithm.
     """
     counts = np.asarray(counts)
     present = counts[counts != 0]
@@ -71,10 +66,10 @@ def _weights(function, counts):
 
 
 def shares(prior, name='prior'):
-    """π: a prior or class sizes `[K]`, divided by their sum, in float64.
+    """Class sizes or a prior `[K]`, divided by their sum: π, float64 `[K]`.
 
     Raises:
-      InputError: if one is not above 0 or not finite.
+      InputError: if an entry is not finite or not above 0.
     """
     prior = np.asarray(prior, np.float64)
     if prior.ndim != 1 or prior.size < 2:
@@ -89,12 +84,12 @@ def shares(prior, name='prior'):
 def log_prior(prior, tau=1.0):
     """τ·log π, which logit adjustment adds to the logits within the loss.
 
-    Menon et al. 2021, "Long-tail learning via logit adjustment", equation 10: the cross-entropy of
-    z + τ·log π makes the logits z themselves those of classes that are equally frequent. With
-    τ = 1 it is the balanced softmax of Ren et al. 2020, "Balanced Meta-Softmax".
+    Menon et al. 2021, "Long-tail learning via logit adjustment", equation 10. A model trained with
+    the cross-entropy of z + τ·log π gives logits z as if all classes were equally frequent.
+    With τ = 1 it is the balanced softmax of Ren et al. 2020, "Balanced Meta-Softmax".
 
     Args:
-      prior: `[K]` numbers above 0; their sum does not matter, so class sizes will do.
+      prior: `[K]` numbers above 0, such as class sizes; they are divided by their sum.
       tau: τ, 0 to 10.
 
     Returns:
@@ -112,9 +107,9 @@ def log_prior(prior, tau=1.0):
 
 
 def start_bias(classes, start=10):
-    """ε = ln((K−1) / (c−1)): what makes K equally probable classes look like c classes.
+    """ε = ln((K−1) / (c−1)): the logit bias that raises p = 1/K of the true class to 1/c.
 
-    With this bias on the true class's logit, p = 1/K becomes 1/c: see `bsce.bsce`.
+    See `bsce.bsce`.
 
     Args:
       classes: K ≥ 2.

@@ -1,4 +1,4 @@
-"""What all losses of labels and logits have in common."""
+"""Base class of all losses here."""
 
 import keras
 import numpy as np
@@ -10,16 +10,16 @@ from bsce_tf.losses import balance, cross_entropy, labels
 
 
 class ClassLoss(keras.losses.Loss):
-    """A loss of one label among K, balanced by class weights, by a prior, or not at all.
+    """A loss for K classes, one label per image, with optional class weights or class prior.
 
-    A subclass says in `of_log_p` what it makes of log p of a class. Soft labels q are then charged
-    Σ q(k)·loss(k), as the authors of MixUp do (Zhang et al. 2018, section 2).
+    A subclass overrides `from_log_p`, the loss of a class as a function of log p. The loss of a
+    soft label q is Σ q(k)·loss(k), as in MixUp (Zhang et al. 2018, section 2).
 
     Args:
-      class_weights: `[K]` numbers ≥ 0 that the loss of each class is multiplied with, as from
-        `class_weights.balanced` or `class_weights.effective`; or None.
-      prior: `[K]` numbers above 0, such as class sizes: the loss is that of logits + τ·log π, with
-        π = prior / Σ prior, see `balance.log_prior`; or None.
+      class_weights: `[K]` numbers ≥ 0, by which the loss of each class is multiplied, for example
+        from `class_weights.balanced` or `class_weights.effective`; or None.
+      prior: `[K]` numbers above 0, such as class sizes, or None. The loss then sees
+        logits + τ·log π with π = prior / Σ prior; see `balance.log_prior`.
       tau: τ, 0 to 10.
       from_logits: whether the model gives logits, not probabilities.
       label_smoothing: s in [0, 1): q becomes (1−s)·q + s/K.
@@ -41,44 +41,45 @@ class ClassLoss(keras.losses.Loss):
         self.prior = None if prior is None else balance.shares(prior)
         self.log_prior = None if prior is None else balance.log_prior(prior, tau)
 
-    def of_log_p(self, log_p):
-        """Losses of classes by log p of each, both of any shape."""
+    def from_log_p(self, log_p):
+        """Losses from log p of the labelled classes; same shape, which may be any."""
         raise NotImplementedError
 
-    def of_ids(self, ids, logits):
-        """Unweighted losses `[...]` of class ids, int32 `[...]`, by logits `[..., K]`."""
-        return self.of_log_p(-cross_entropy.of_ids(ids, logits))
+    def hard_losses(self, ids, logits):
+        """Unweighted losses `[...]` from class ids, int32 `[...]`, and logits `[..., K]`."""
+        return self.from_log_p(-cross_entropy.sparse(ids, logits))
 
-    def of_shares(self, shares, logits):
-        """Losses `[...]` of soft labels, times class weights, by logits; both `[..., K]`."""
-        return ops.sum(shares * self.of_log_p(ops.log_softmax(logits)), axis=-1)
+    def soft_losses(self, q, logits):
+        """Losses `[...]` from soft labels times class weights and logits, both `[..., K]`."""
+        return ops.sum(q * self.from_log_p(ops.log_softmax(logits)), axis=-1)
 
-    def offsets(self):
-        """List of what is added to the logits, NumPy `[K]` or None, for each of `of_ces`' `ces`."""
+    def logit_offsets(self):
+        """What is added to the logits, NumPy `[K]` or None, for each entry of `from_ce`'s `ces`."""
         return [self.log_prior]
 
-    def of_ces(self, ids, ces, classes, spread=None):
-        """Losses `[n]`, class weights included, by what the whole head tells of each image.
+    def from_ce(self, ids, ces, classes, uniform=None):
+        """Losses `[n]`, class weights included, from the cross-entropies of the labelled classes.
 
-        For heads of which nobody holds all logits, see `bsce_tf.heads`; a loss of the table says in
-        `Row.sums` whether it can be told so.
+        Heads that are divided or sampled need it, as they never have all logits of an image (see
+        `bsce_tf.heads`). `table.Row.from_ce` says which losses have it.
 
         Args:
-          ids: int32 `[n]`.
-          ces: list of `[n]`, −log p of the given class, with each of `offsets` added to the logits.
+          ids: int32 `[n]`, class ids.
+          ces: list of `[n]`: −log p of the labelled class, one for each of `logit_offsets`.
           classes: K.
-          spread: with label smoothing, Σ w(k)·(−log p(k)) / K, w the class weights or 1, with the
-            first of `offsets` added; else None.
+          uniform: None without label smoothing. With it, `[n]`, the cross-entropy of the uniform
+            part of the label: Σ w(k)·(−log p(k)) / K, where w are the class weights or 1, and the
+            first of `logit_offsets` is added to the logits.
         """
-        if spread is not None:
+        if uniform is not None:
             raise InputError(f'loss.label_smoothing: found {self.label_smoothing}; expected 0 with '
                              'this loss, or ce, bce, sce, bsce, logit_adjustment, bsce_many.')
-        losses = self.of_log_p(-ces[0])
+        losses = self.from_log_p(-ces[0])
         return losses if self.class_weights is None else (
             losses * take(self.class_weights, ids, losses))
 
     def call(self, y_true, y_pred):
-        """Losses `[...]`; see `labels.by_kind` for the shapes of labels."""
+        """Losses `[...]`; `labels.by_kind` lists the shapes that labels may have."""
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         labels.warn_of_probabilities(y_pred, self.from_logits)
         classes = labels.classes_of(y_pred)
@@ -87,35 +88,35 @@ class ClassLoss(keras.losses.Loss):
         if self.log_prior is not None:
             logits = logits + ops.convert_to_tensor(self.log_prior, dtype=logits.dtype)
 
-        def of_shares(shares):
-            shares = labels.smoothed(shares, self.label_smoothing)
+        def of_soft(q):
+            q = labels.smoothed(q, self.label_smoothing)
             if self.class_weights is not None:
-                shares *= ops.convert_to_tensor(self.class_weights, dtype=logits.dtype)
-            return self.of_shares(shares, logits)
+                q *= ops.convert_to_tensor(self.class_weights, dtype=logits.dtype)
+            return self.soft_losses(q, logits)
 
         def of_ids(ids):
             if self.label_smoothing:
-                return of_shares(ops.one_hot(ids, classes, dtype=logits.dtype))
-            losses = self.of_ids(ids, logits)
+                return of_soft(ops.one_hot(ids, classes, dtype=logits.dtype))
+            losses = self.hard_losses(ids, logits)
             if self.class_weights is not None:
                 losses *= take(self.class_weights, ids, logits)
             return losses
 
-        return labels.by_kind(y_true, y_pred, of_ids, of_shares)
+        return labels.by_kind(y_true, y_pred, of_ids, of_soft)
 
     def vectors(self):
-        """{name: NumPy array `[K]` or None} of what the loss holds for each class."""
+        """{name: NumPy array `[K]` or None} of all arguments that have one entry per class."""
         return {'class_weights': self.class_weights, 'prior': self.prior}
 
     def check_width(self, classes):
-        """Raises ValueError unless all that the loss holds of each class is of K classes."""
+        """Raises ValueError unless each of `vectors` has `classes` entries."""
         for name, vector in self.vectors().items():
             if vector is not None and len(vector) != classes:
                 raise ValueError(f'{name}: found shape {vector.shape}; expected ({classes},), one '
                                  'number for each class of y_pred.')
 
     def get_config(self):
-        """See Keras."""
+        """Arguments from which Keras makes the loss again."""
         return {**super().get_config(), 'tau': self.tau, 'from_logits': self.from_logits,
                 'label_smoothing': self.label_smoothing,
                 **{name: None if vector is None else vector.tolist()
@@ -128,13 +129,13 @@ def take(vector, ids, like):
 
 
 def check_fields(**settings):
-    """Raises InputError unless each setting is what its field of `config.loss` may be."""
+    """Raises InputError if a setting has a value that its field of `config.loss` may not have."""
     for name, value in settings.items():
         fields.check(f'loss.{name}', value)
 
 
 def check(name, value, good, expected):
-    """Raises InputError that names a setting unless it is good beside the others."""
+    """Raises InputError unless `good`: a setting must fit the other settings."""
     if not good:
         raise InputError(f'loss.{name}: found {value}; expected {expected}.')
 

@@ -1,10 +1,10 @@
 """Balanced symmetric cross-entropy, as a function and as a Keras loss; needs only Keras.
 
 Huang, Li and Zhu 2020, "Balanced Symmetric Cross Entropy for Large Scale Imbalanced and Noisy
-Data", section 3; the symmetric part is Wang et al. 2019, "Symmetric Cross Entropy for Robust
-Learning with Noisy Labels", equations 5 to 8. For many classes the reverse term takes a logit bias
-(Staats, Thamm and Rosenow 2025, "Enhancing Noise-Robust Losses for Large-Scale Noisy Data
-Learning") and a prior takes the place of the class weights (see `balance.log_prior`).
+Data", section 3. The symmetric part is Wang et al. 2019, "Symmetric Cross Entropy for Robust
+Learning with Noisy Labels", equations 5 to 8. Two options help with many classes: a logit bias in
+the reverse term (Staats, Thamm and Rosenow 2025, "Enhancing Noise-Robust Losses for Large-Scale
+Noisy Data Learning"), and a prior instead of class weights (`balance.log_prior`).
 """
 
 import math
@@ -19,7 +19,7 @@ from bsce_tf.losses.base import ClassLoss, check, check_fields, take
 
 
 class _Terms(NamedTuple):
-    """The arguments of `bsce` that do not change from batch to batch; tensors where it says so."""
+    """The arguments of `bsce` that are the same for every batch."""
 
     alpha: float
     beta: float
@@ -27,7 +27,7 @@ class _Terms(NamedTuple):
     log_zero: float
     log_prior: object  # array `[K]` or None
     logit_bias: float
-    adjusted: bool  # whether the reverse term sees the prior
+    adjusted: bool  # whether the reverse term includes the prior
     reverse_weights: object  # tensor `[K]` or None
 
 
@@ -37,34 +37,36 @@ def bsce(y_true, y_pred, alpha=0.4, beta=0.7, class_weights=None, log_zero=-4.0,
     """α·BCE + β·RCE of each example.
 
     With labels q, predictions p and class weights w: BCE = −Σ w q log p, RCE = −Σ p log q, where
-    log q is not below A = `log_zero`. For a hard label y this is α·w(y)·ce − β·A·(1 − p(y)) with
-    ce = −log p(y), which needs neither one-hot labels nor a second softmax.
+    log q is clipped from below at A = `log_zero`. For a hard label y the loss is
+    α·w(y)·ce − β·A·(1 − p(y)) with ce = −log p(y), so it needs no one-hot labels.
 
-    Three corrections for many classes, off by default. A prior: BCE is taken of
-    p ∝ exp(z + log π). Weights v of RCE: without them large classes, which hold most images, have
-    most of its pull, and it undoes what the balance of BCE does for small ones. A bias ε: in RCE
-    alone the logit of the true class is raised by ε (by ε·q(k) / max q for a soft label). With
-    m = 1 − p(y) that is m / (m + e^(ε−ce)) in place of m; without it RCE and its gradient,
-    p(1 − p), say nothing at p = 1/K.
+    Three options for many classes, off by default:
+
+    * A prior π: BCE uses p ∝ exp(z + log π).
+    * Weights v of RCE. Without them large classes, which have most images, dominate RCE, and it
+      undoes what the balance of BCE does for small classes.
+    * A bias ε: in RCE alone, ε is added to the logit of the true class (ε·q(k) / max q for a soft
+      label). With m = 1 − p(y), RCE then has m / (m + e^(ε−ce)) in place of m. Without a bias the
+      gradient of RCE, ∝ p(1 − p), almost vanishes at the start, where p = 1/K.
 
     Args:
       y_true: hard labels, integers 0 … K−1 of shape `[...]` or `[..., 1]`, or one-hot or soft
-        labels `[..., K]`, each row summing to 1. A label out of range gives NaN, or an error of
-        TensorFlow or PyTorch on a CPU.
+        labels `[..., K]` with rows that sum to 1. A label out of range gives NaN; on a CPU,
+        TensorFlow and PyTorch raise an error.
       y_pred: `[..., K]` logits or probabilities, K ≥ 2.
       alpha: α ≥ 0.
       beta: β ≥ 0.
       class_weights: w, `[K]`, or None for w = 1.
-      log_zero: A < 0. The authors of SCE clip labels at 1e-4, which is A = −9.21; their paper
-        also uses −4, the default here.
-      from_logits: whether `y_pred` holds logits. Probabilities are clipped to [ε, 1−ε] with
-        ε = `keras.config.epsilon()` inside the logarithm, as Keras does.
+      log_zero: A < 0. The SCE paper uses −4, the default here; its authors' code clips labels at
+        1e-4, so A = −9.21.
+      from_logits: whether `y_pred` holds logits. Before the logarithm, probabilities are clipped
+        to [e, 1−e] with e = `keras.config.epsilon()`, as Keras does.
       label_smoothing: s in [0, 1): q becomes (1−s)·q + s/K.
-      log_prior: array `[K]` that is added to the logits in BCE, as from `balance.log_prior`.
-      logit_bias: ε, −20 to 20; or 'auto', ln((K−1)/9), with which any K starts as 10 classes do.
-      reverse_on: 'raw': RCE is of p ∝ exp(z); 'adjusted': it is of p ∝ exp(z + log π), too.
-      reverse_weights: v, `[K]`, or None for v = 1: RCE is multiplied with v(y), with Σ q(k)·v(k)
-        for a soft label.
+      log_prior: array `[K]` to add to the logits in BCE, see `balance.log_prior`; or None.
+      logit_bias: ε, −20 to 20; or 'auto' for ln((K−1)/9), which raises p = 1/K to 1/10.
+      reverse_on: 'raw': RCE uses p ∝ exp(z); 'adjusted': RCE, too, uses p ∝ exp(z + log π).
+      reverse_weights: v, `[K]`, by which RCE is multiplied: v(y), or Σ q(k)·v(k) for a soft label;
+        None for v = 1.
 
     Returns:
       `[...]` losses in the dtype of `y_pred`.
@@ -82,15 +84,15 @@ def bsce(y_true, y_pred, alpha=0.4, beta=0.7, class_weights=None, log_zero=-4.0,
     if not from_logits and (bias or log_prior is not None):
         y_pred, from_logits = labels.logits_of(y_pred, False), True
 
-    def of_shares(q):
+    def of_soft(q):
         return _soft(labels.smoothed(q, label_smoothing), y_pred, terms, from_logits)
 
     def of_ids(ids):
         if label_smoothing:
-            return of_shares(ops.one_hot(ids, classes, dtype=y_pred.dtype))
-        return _of_ces(ids, _cross_entropies(ids, y_pred, terms, from_logits), terms, classes)
+            return of_soft(ops.one_hot(ids, classes, dtype=y_pred.dtype))
+        return _from_ce(ids, _cross_entropies(ids, y_pred, terms, from_logits), terms, classes)
 
-    return labels.by_kind(y_true, y_pred, of_ids, of_shares)
+    return labels.by_kind(y_true, y_pred, of_ids, of_soft)
 
 
 def _bias(value, classes):
@@ -107,12 +109,12 @@ def _weights(name, weights, y_pred):
     return weights
 
 
-def _of_ces(ids, ces, terms, classes, smoothing=0.0, spread=None):
-    """Losses by −log p of the given class, for BCE (`ces[0]`) and for RCE (`ces[-1]`).
+def _from_ce(ids, ces, terms, classes, smoothing=0.0, uniform=None):
+    """Losses from −log p of the labelled class, for BCE (`ces[0]`) and for RCE (`ces[-1]`).
 
-    With label smoothing q(y) = 1 − s + s/K and q = s/K elsewhere, so that RCE, too, is a function
-    of p(y) alone: −log q(y) + (1 − p(y))·(log q(y) − log q). `spread` is told by
-    `base.ClassLoss.of_ces`.
+    With label smoothing, q(y) = 1 − s + s/K, and q = s/K for the other classes. So RCE depends on
+    p(y) alone: −log q(y) + (1 − p(y))·(log q(y) − log q). For `uniform` see
+    `base.ClassLoss.from_ce`.
     """
     rest, true = smoothing / classes, 1.0 - smoothing + smoothing / classes
     weight = terms.alpha * (1.0 - smoothing)
@@ -120,7 +122,7 @@ def _of_ces(ids, ces, terms, classes, smoothing=0.0, spread=None):
         weight = weight * take(terms.class_weights, ids, ces[0])
     balanced = weight * ces[0]
     if smoothing:
-        balanced = balanced + terms.alpha * smoothing * spread
+        balanced = balanced + terms.alpha * smoothing * uniform
     if not terms.beta:
         return balanced
     missed = -ops.expm1(-ces[-1])  # 1 − p(y), exact where p(y) is near 1
@@ -141,21 +143,21 @@ def _of_ces(ids, ces, terms, classes, smoothing=0.0, spread=None):
 
 
 def _cross_entropies(ids, y_pred, terms, from_logits):
-    """−log p of the given class for BCE, and for RCE."""
+    """−log p of the labelled class: (for BCE, for RCE)."""
     if not from_logits:
         ce = ops.sparse_categorical_crossentropy(ids, y_pred, from_logits=False)
     elif terms.log_prior is None:
-        ce = cross_entropy.of_ids(ids, y_pred)
+        ce = cross_entropy.sparse(ids, y_pred)
     elif terms.beta and not terms.adjusted:
-        return cross_entropy.with_prior(ids, y_pred, terms.log_prior)[::-1]
+        return cross_entropy.sparse_with_prior(ids, y_pred, terms.log_prior)[::-1]
     else:
-        ce = cross_entropy.of_ids(ids, _moved(y_pred, terms))
+        ce = cross_entropy.sparse(ids, _with_prior(y_pred, terms))
     return ce, ce
 
 
 def _soft(q, y_pred, terms, from_logits):
     if from_logits:
-        log_p = ops.log_softmax(_moved(y_pred, terms))
+        log_p = ops.log_softmax(_with_prior(y_pred, terms))
         p = ops.exp(log_p)
     else:
         p = y_pred / ops.sum(y_pred, axis=-1, keepdims=True)
@@ -165,7 +167,7 @@ def _soft(q, y_pred, terms, from_logits):
     if not terms.beta:
         return balanced
     if terms.logit_bias or (terms.log_prior is not None and not terms.adjusted):
-        logits = _moved(y_pred, terms) if terms.adjusted else y_pred
+        logits = _with_prior(y_pred, terms) if terms.adjusted else y_pred
         p = ops.softmax(logits + terms.logit_bias * q / ops.max(q, axis=-1, keepdims=True))
     log_q = ops.log(ops.maximum(q, math.exp(terms.log_zero)))
     reverse = ops.sum(p * log_q, axis=-1)
@@ -174,7 +176,7 @@ def _soft(q, y_pred, terms, from_logits):
     return balanced - terms.beta * reverse
 
 
-def _moved(logits, terms):
+def _with_prior(logits, terms):
     if terms.log_prior is None:
         return logits
     return logits + ops.convert_to_tensor(terms.log_prior, dtype=logits.dtype)
@@ -184,28 +186,29 @@ def _moved(logits, terms):
 class BalancedSymmetricCrossEntropy(ClassLoss):
     """α·BCE + β·RCE as a Keras loss; see `bsce` for the formula and the shapes.
 
-    CE is alpha=1, beta=0; BCE adds class weights; SCE has a β and no class weights. For many
-    classes, give `prior` in place of class weights, logit_bias='auto' and reverse_on='weighted'.
+    With alpha=1 and beta=0 it is CE, with class weights BCE. With β > 0 and no class weights it is
+    SCE. For many classes, give `prior`, not class weights, with logit_bias='auto' and
+    reverse_on='weighted'.
 
     Args:
       alpha: α ≥ 0, weight of the (balanced) cross-entropy. Paper: 0.4.
       beta: β ≥ 0, weight of the reverse cross-entropy. Paper: 0.7. SCE's authors use (α, β) =
         (0.01, 1) on MNIST, (0.1, 1) on CIFAR-10 and (6, 0.1) on CIFAR-100.
-      class_weights: `[K]` numbers ≥ 0, as from `class_weights.balanced`, or None.
-      log_zero: A < 0, what log 0 is taken to be.
+      class_weights: `[K]` numbers ≥ 0, such as `class_weights.balanced` gives, or None.
+      log_zero: A < 0, the value used for log 0.
       from_logits: whether the model gives logits.
       label_smoothing: in [0, 1).
       reduction: any of Keras's.
       name: of the loss.
       dtype: of the computation; default `keras.config.floatx()`, so float32 in mixed precision.
-      prior: `[K]` numbers above 0, such as class sizes, or None: the (balanced) cross-entropy is
-        that of logits + τ·log π, with π = prior / Σ prior. The logits themselves then are those
-        of equally frequent classes, and need no prior when the model is used.
+      prior: `[K]` numbers above 0, such as class sizes, or None. The (balanced) cross-entropy then
+        uses logits + τ·log π, with π = prior / Σ prior. The trained model gives logits as if all
+        classes were equally frequent; do not add the prior when you use it.
       tau: τ, 0 to 10.
       logit_bias: ε of the reverse term, −20 to 20, or 'auto' for ln((K−1)/9).
-      reverse_on: 'raw', the paper's: the reverse term is of softmax(z), and all images weigh the
-        same in it; 'adjusted': of softmax(z + τ·log π); 'weighted': of softmax(z), times
-        1 / (K·π(y)), which is the paper's w(y) where π are class sizes; without a prior times
+      reverse_on: what the reverse term uses. 'raw', as in the paper: softmax(z), all images with
+        the same weight. 'adjusted': softmax(z + τ·log π). 'weighted': softmax(z), times
+        1 / (K·π(y)), the paper's w(y) if the prior is the class sizes; without a prior, times
         `class_weights`.
 
     Raises:
@@ -241,7 +244,7 @@ class BalancedSymmetricCrossEntropy(ClassLoss):
                                     else 1 / (len(self.prior) * self.prior))
 
     def call(self, y_true, y_pred):
-        """See `bsce`."""
+        """Losses `[...]`; see `bsce` for the arguments."""
         y_pred = ops.convert_to_tensor(y_pred)
         labels.warn_of_probabilities(y_pred, self.from_logits)
         self.check_width(labels.classes_of(y_pred))
@@ -249,22 +252,20 @@ class BalancedSymmetricCrossEntropy(ClassLoss):
                     self.from_logits, self.label_smoothing, self.log_prior, self.logit_bias,
                     self.reverse_on, self.reverse_weights)
 
-    def offsets(self):
-        """See `base.ClassLoss`: of BCE, and of RCE where that is another."""
+    def logit_offsets(self):
+        """See `base.ClassLoss`: that of BCE, then that of RCE if it differs."""
         return [self.log_prior, *([None] if self._reverse_is_raw() else [])]
 
     def _reverse_is_raw(self):
         return bool(self.beta and self.log_prior is not None and self.reverse_on != 'adjusted')
 
-    def of_ces(self, ids, ces, classes, spread=None):
-        """See `base.ClassLoss`."""
+    def from_ce(self, ids, ces, classes, uniform=None):
         terms = _Terms(self.alpha, self.beta, self.class_weights, self.log_zero, self.log_prior,
                        _bias(self.logit_bias, classes), self.reverse_on == 'adjusted',
                        self.reverse_weights)
-        return _of_ces(ids, ces, terms, classes, self.label_smoothing, spread)
+        return _from_ce(ids, ces, terms, classes, self.label_smoothing, uniform)
 
     def get_config(self):
-        """See Keras."""
         return {**super().get_config(), 'alpha': self.alpha, 'beta': self.beta,
                 'log_zero': self.log_zero, 'logit_bias': self.logit_bias,
                 'reverse_on': self.reverse_on}

@@ -1,8 +1,8 @@
-"""−log p of the given class, `[...]`, from logits `[..., K]` and class ids, without one-hot labels.
+"""Sparse cross-entropy: −log p of the labelled class from logits and class ids.
 
-On TensorFlow one exponential of each logit is taken. TensorFlow's own cross-entropy takes two, one
-for the sum and one for the gradient, and they are most of its time on a CPU. Compilers fuse what
-JAX and PyTorch do, so there it would gain nothing.
+With TensorFlow, each logit is exponentiated once. TensorFlow's own operation does it twice, for the
+sum and for the gradient, which takes most of its time on a CPU. On JAX and PyTorch, Keras's
+function is used: compilers fuse its steps.
 """
 
 import keras
@@ -11,12 +11,12 @@ from keras import ops
 
 from bsce_tf import internals
 
-# Where priors differ by more than e to this, their sums of powers could underflow in float32.
+# Where log priors differ by more than this, sums of exponentials could underflow in float32.
 _WIDEST = 60.0
 
 
-def of_ids(ids, logits):
-    """−log softmax(logits)[id].
+def sparse(ids, logits):
+    """−log softmax(logits)[id], `[...]`.
 
     Args:
       ids: int32 `[...]`.
@@ -44,8 +44,8 @@ def of_ids(ids, logits):
     return tf.reshape(of_rows(rows), shape)
 
 
-def with_prior(ids, logits, log_prior):
-    """(−log softmax(logits)[id], −log softmax(logits + log_prior)[id]).
+def sparse_with_prior(ids, logits, log_prior):
+    """(−log softmax(logits)[id], −log softmax(logits + log_prior)[id]), both `[...]`.
 
     Args:
       ids: int32 `[...]`.
@@ -57,7 +57,7 @@ def with_prior(ids, logits, log_prior):
     if (keras.backend.backend() != 'tensorflow' or dtype not in ('float32', 'float64')
             or log_prior.min() < -_WIDEST):
         moved = logits + ops.convert_to_tensor(log_prior, dtype=dtype)
-        return of_ids(ids, logits), of_ids(ids, moved)
+        return sparse(ids, logits), sparse(ids, moved)
     import tensorflow as tf  # which Keras has loaded
 
     shape, rows, at = _flat(tf, ids, logits)
@@ -84,10 +84,10 @@ def with_prior(ids, logits, log_prior):
 
 
 def _subtraction(tf):
-    """Function of a matrix, places in it and what is to be taken off there.
+    """Function (matrix, indices, amounts) that subtracts the amounts at these indices.
 
-    Where the matrix is used nowhere else the result lies in its memory. TensorFlow's
-    tensor_scatter_nd_sub always copies, but is the one that XLA knows.
+    It works in place if nothing else uses the matrix. XLA only has tensor_scatter_nd_sub, which
+    always copies.
     """
     if internals.compiled_by_xla():
         return tf.tensor_scatter_nd_sub
@@ -96,7 +96,7 @@ def _subtraction(tf):
 
 
 def _flat(tf, ids, logits):
-    """Shape of the ids, logits `[n, K]`, and where in them the given classes stand, `[n, 2]`."""
+    """(shape of the ids, logits `[n, K]`, indices `[n, 2]` of the labelled classes in them)."""
     shape = tf.shape(ids)
     ids = tf.reshape(ids, [-1])
     return (shape, tf.reshape(logits, [-1, logits.shape[-1]]),

@@ -1,4 +1,4 @@
-"""Early-learning regularisation: an image is held to what the network said of it before.
+"""Early-learning regularisation: pulls predictions towards earlier predictions for the same image.
 
 Liu et al. 2020, "Early-Learning Regularization Prevents Memorization of Noisy Labels", section 4,
 equations 6 and 9.
@@ -11,29 +11,29 @@ from keras import ops
 from bsce_tf.losses import balance, labels
 from bsce_tf.losses.base import ClassLoss, check_fields
 
-_CLOSEST = 1e-4  # of 1 − <p, t>, as the authors' program has it
+_CLOSEST = 1e-4  # smallest 1 − <p, t>, as in the authors' code
 
 
 @keras.saving.register_keras_serializable('bsce_tf')
 class EarlyLearningLoss(ClassLoss):
     """Cross-entropy + λ·log(1 − Σ p(k)·t(k)) of each example.
 
-    t is the memory of an image: t ← m·t + (1 − m)·p each time that it is seen, from 0 on. The term
-    falls as p comes close to t, so a label that the network disbelieved early pulls less later. No
-    gradient goes through t. Of each memory only the largest entries are kept, 8 bytes each, so the
-    state takes O(N·kept), never N × K; with kept = K it is the paper's.
+    t is the memory of an image, a moving average of its predictions: t ← m·t + (1 − m)·p each time
+    the image is seen, from t = 0. The second term falls as p approaches t, so a label that the
+    network contradicted early in training pulls less later. No gradient flows through t. Only the
+    largest entries of each memory are kept, 8 bytes each: O(N·kept) bytes instead of O(N·K). With
+    kept = K it is the paper's method.
 
-    The memory needs the image's number, which `call` takes besides labels and predictions and the
-    program's own training gives it. Without numbers, as in Keras's `fit` and in validation, the
-    loss is the cross-entropy alone.
+    `call` needs the images' numbers to find their memories. This program's training passes them.
+    Without numbers, as in Keras's `fit` and in validation, the loss is the cross-entropy alone.
 
     Args:
       counts: n, `[K]` training images of each class, above 0; their sum is N.
       strength: λ, 0 or more. Authors: 3 for CIFAR-10, 7 for CIFAR-100.
       memory: m, 0 to below 1. Authors: 0.7 for CIFAR-10, 0.9 for CIFAR-100.
-      kept: entries of each memory that are kept, at least 1.
+      kept: entries to keep of each memory, at least 1.
       name: of the loss.
-      **arguments: of `base.ClassLoss`, such as prior; they concern the cross-entropy alone.
+      **arguments: of `base.ClassLoss`, such as prior; they apply to the cross-entropy only.
 
     Attributes:
       state: the two variables of the memory, `[N, kept]`: class ids and values.
@@ -52,7 +52,7 @@ class EarlyLearningLoss(ClassLoss):
         self.strength, self.memory = float(strength), float(memory)
         self.kept = min(int(kept), len(self.counts))
         shape = (int(self.counts.sum()), self.kept)
-        # Ids of a row always differ from each other, so that none is counted twice.
+        # The ids within a row must differ, or a class would count twice.
         self.ids = keras.Variable(
             lambda shape, dtype=None: ops.broadcast_to(ops.arange(shape[1], dtype=dtype), shape),
             shape=shape, dtype='int32', trainable=False, name='elr_ids')
@@ -60,18 +60,17 @@ class EarlyLearningLoss(ClassLoss):
                                      name='elr_values')
         self.state = [self.ids, self.values]
 
-    def of_log_p(self, log_p):
-        """See `base.ClassLoss`."""
+    def from_log_p(self, log_p):
         return -log_p
 
     def call(self, y_true, y_pred, numbers=None):
-        """Losses `[n]`; see `labels.by_kind` for the shapes of labels.
+        """Losses `[n]`; updates the memories of these images.
 
         Args:
-          y_true: labels of n images.
+          y_true: labels of n images; `labels.by_kind` lists the shapes.
           y_pred: `[n, K]`.
-          numbers: whole numbers `[n]`, 0 … N−1, of the images; their memories are brought up to
-            date. Of an image that comes twice in a batch one look is remembered. None: no memory.
+          numbers: integers `[n]`, 0 … N−1, of the images. If an image is twice in the batch, one of
+            its predictions is remembered. None: cross-entropy alone.
         """
         losses = super().call(y_true, y_pred)
         if numbers is None:
@@ -82,9 +81,9 @@ class EarlyLearningLoss(ClassLoss):
         return losses + self.strength * ops.log(ops.maximum(1.0 - likeness, _CLOSEST))
 
     def _remembered(self, p, numbers):
-        """(ids, values) `[n, kept]` of t after p `[n, K]`, which are noted.
+        """Updates t with p `[n, K]`; returns its (class ids, values), `[n, kept]` each.
 
-        The largest entries of m·t + (1 − m)·p are among those kept so far and the largest of p.
+        The largest entries of m·t + (1 − m)·p are among those kept before and the largest of p.
         """
         ids, values = ops.take(self.ids, numbers, 0), ops.take(self.values, numbers, 0)
         seen = ops.cast(ops.take_along_axis(p, ids, axis=-1), 'float32')
@@ -100,17 +99,16 @@ class EarlyLearningLoss(ClassLoss):
         return ids, values
 
     def vectors(self):
-        """See `base.ClassLoss`."""
         return {**super().vectors(), 'counts': self.counts}
 
     def get_config(self):
-        """See Keras. The memory is not part of it."""
+        """See `base.ClassLoss`. The memory is not part of it."""
         return {**super().get_config(), 'strength': self.strength, 'memory': self.memory,
                 'kept': self.kept}
 
 
 def _put(variable, rows, values):
-    """Replaces rows of a variable; on TensorFlow without a copy of the others."""
+    """Replaces rows of a variable; with TensorFlow in place."""
     if keras.backend.backend() == 'tensorflow':
         import tensorflow as tf
         variable.value.scatter_update(tf.IndexedSlices(values, rows))

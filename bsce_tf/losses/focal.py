@@ -1,8 +1,8 @@
-"""Focal loss: what is already learnt counts less.
+"""Focal loss: images that are already classified well count less.
 
-Lin et al. 2017, "Focal Loss for Dense Object Detection", equation 4, of the softmax's p. With the
-class weights of `class_weights.effective` it is the class-balanced focal loss of Cui et al. 2019,
-"Class-Balanced Loss Based on Effective Number of Samples" (who take the sigmoid's p).
+Lin et al. 2017, "Focal Loss for Dense Object Detection", equation 4, with softmax probabilities.
+With `class_weights.effective` it is the class-balanced focal loss of Cui et al. 2019,
+"Class-Balanced Loss Based on Effective Number of Samples" (who use sigmoids).
 """
 
 import keras
@@ -10,7 +10,7 @@ from keras import ops
 
 from bsce_tf.losses.base import ClassLoss, check_fields
 
-_TINY = 1e-30  # where 1 − p is 0, a power of it has no finite slope
+_TINY = 1e-30  # a power of 1 − p = 0 may have an infinite gradient
 
 
 @keras.saving.register_keras_serializable('bsce_tf')
@@ -32,11 +32,9 @@ class FocalLoss(ClassLoss):
         check_fields(focal_gamma=gamma)
         self.gamma = float(gamma)
 
-    def of_log_p(self, log_p):
-        """See `base.ClassLoss`."""
+    def from_log_p(self, log_p):
         missed = ops.maximum(-ops.expm1(log_p), _TINY)
         return -ops.power(missed, self.gamma) * log_p
 
     def get_config(self):
-        """See Keras."""
         return {**super().get_config(), 'gamma': self.gamma}

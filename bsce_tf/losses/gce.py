@@ -29,10 +29,8 @@ class GeneralisedCrossEntropy(ClassLoss):
         check_fields(gce_q=q)
         self.q = float(q)
 
-    def of_log_p(self, log_p):
-        """See `base.ClassLoss`."""
+    def from_log_p(self, log_p):
         return -ops.expm1(self.q * log_p) / self.q
 
     def get_config(self):
-        """See Keras."""
         return {**super().get_config(), 'q': self.q}

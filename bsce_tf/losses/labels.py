@@ -1,4 +1,4 @@
-"""What labels and predictions of a loss are, and whether they fit together."""
+"""Shapes and kinds of labels and predictions that losses accept."""
 
 import warnings
 
@@ -10,7 +10,7 @@ from bsce_tf import internals
 
 
 def classes_of(y_pred):
-    """K of predictions `[..., K]`; raises ValueError where it is unknown or below 2."""
+    """K of predictions `[..., K]`; raises ValueError if it is unknown or below 2."""
     classes = y_pred.shape[-1]
     if classes is None or classes < 2:
         raise ValueError(f'y_pred: found shape {tuple(y_pred.shape)}; expected [..., K] with K of '
@@ -18,18 +18,18 @@ def classes_of(y_pred):
     return classes
 
 
-def by_kind(y_true, y_pred, of_ids, of_shares):
-    """Losses of class ids by one function, of one-hot or soft labels by another.
+def by_kind(y_true, y_pred, of_ids, of_soft):
+    """Calls `of_ids` if labels are class ids, and `of_soft` if they are one-hot or soft.
 
-    A label out of range gives NaN, unless an operation on the way raises an error, as TensorFlow's
-    and PyTorch's do on a CPU.
+    A class id out of range gives NaN; on a CPU, operations of TensorFlow and PyTorch may raise an
+    error instead.
 
     Args:
-      y_true: ids of shape `[...]` or `[..., 1]`, or labels `[..., K]`, of any dtype. Where
-        TensorFlow does not know the last axis beforehand, it decides when it runs.
+      y_true: class ids `[...]` or `[..., 1]`, or one-hot or soft labels `[..., K]`, of any dtype.
+        If the size of the last axis is unknown while tracing, the graph decides when it runs.
       y_pred: `[..., K]`.
       of_ids: function of int32 `[...]` → losses `[...]`.
-      of_shares: function of `[..., K]` in the dtype of `y_pred` → losses `[...]`.
+      of_soft: function of `[..., K]` in the dtype of `y_pred` → losses `[...]`.
 
     Raises:
       ValueError: if shapes do not fit together.
@@ -51,17 +51,17 @@ def by_kind(y_true, y_pred, of_ids, of_shares):
                          f'[..., {classes}] to go with y_pred {tuple(y_pred.shape)}.')
     if width is None:
         return ops.cond(ops.equal(ops.shape(y_true)[-1], 1), lambda: ids(y_true[..., 0]),
-                        lambda: of_shares(ops.cast(y_true, y_pred.dtype)))
-    return of_shares(ops.cast(y_true, y_pred.dtype))
+                        lambda: of_soft(ops.cast(y_true, y_pred.dtype)))
+    return of_soft(ops.cast(y_true, y_pred.dtype))
 
 
-def smoothed(shares, smoothing):
-    """(1−s)·q + s/K of labels q `[..., K]`."""
-    return (1.0 - smoothing) * shares + smoothing / shares.shape[-1] if smoothing else shares
+def smoothed(q, smoothing):
+    """Labels q `[..., K]` with label smoothing s: (1−s)·q + s/K."""
+    return (1.0 - smoothing) * q + smoothing / q.shape[-1] if smoothing else q
 
 
 def logits_of(y_pred, from_logits):
-    """Logits of predictions: themselves, or log p with p clipped to [ε, 1−ε] as Keras does."""
+    """The predictions if they are logits, else log p, with p clipped to [ε, 1−ε] as Keras does."""
     if from_logits:
         return y_pred
     epsilon = keras.config.epsilon()
@@ -70,7 +70,7 @@ def logits_of(y_pred, from_logits):
 
 
 def warn_of_probabilities(y_pred, from_logits):
-    """Warns where a loss that expects logits is given what a softmax made, if that can be told."""
+    """Warns if a loss that expects logits gets a softmax's output, as far as that can be seen."""
     if from_logits and internals.is_of_softmax(y_pred):
         warnings.warn('the loss has from_logits=True, but the predictions come from a softmax; '
                       'expected logits, or from_logits=False.', stacklevel=2)

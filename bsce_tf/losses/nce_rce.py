@@ -17,7 +17,7 @@ class NormalisedReverseCrossEntropy(ClassLoss):
     Args:
       alpha: α ≥ 0. Paper: 1 on MNIST and CIFAR-10, 10 on CIFAR-100.
       beta: β ≥ 0. Paper: 1 on CIFAR-10, 0.1 on CIFAR-100.
-      log_zero: A < 0, what log 0 is taken to be; the authors' code clips at 1e-4, A = −9.21.
+      log_zero: A < 0, the value used for log 0; the authors' code clips at 1e-4, so A = −9.21.
       name: of the loss.
       **arguments: of `base.ClassLoss`, such as class_weights.
 
@@ -31,24 +31,21 @@ class NormalisedReverseCrossEntropy(ClassLoss):
         check_fields(nce_alpha=alpha, rce_beta=beta, log_zero=log_zero)
         self.alpha, self.beta, self.log_zero = float(alpha), float(beta), float(log_zero)
 
-    def of_ids(self, ids, logits):
-        """See `base.ClassLoss`."""
-        ce = cross_entropy.of_ids(ids, logits)
+    def hard_losses(self, ids, logits):
+        ce = cross_entropy.sparse(ids, logits)
         true = ops.take_along_axis(logits, ids[..., None], axis=-1)[..., 0]
         # Σ log p(k) = Σ z(k) − K·log Σ exp z(k), and ce = log Σ exp z(k) − z(y).
         total = ops.sum(logits - (ce + true)[..., None], axis=-1)
         return self.alpha * -ce / total + self._reverse(-ce)
 
-    def of_shares(self, shares, logits):
-        """See `base.ClassLoss`."""
+    def soft_losses(self, q, logits):
         log_p = ops.log_softmax(logits)
         normalised = log_p / ops.sum(log_p, axis=-1, keepdims=True)
-        return ops.sum(shares * (self.alpha * normalised + self._reverse(log_p)), axis=-1)
+        return ops.sum(q * (self.alpha * normalised + self._reverse(log_p)), axis=-1)
 
     def _reverse(self, log_p):
         return self.beta * self.log_zero * ops.expm1(log_p)
 
     def get_config(self):
-        """See Keras."""
         return {**super().get_config(), 'alpha': self.alpha, 'beta': self.beta,
                 'log_zero': self.log_zero}

@@ -1,7 +1,7 @@
-"""Seesaw loss: images of frequent classes push rare classes' logits down less.
+"""Seesaw loss: images of frequent classes push the logits of rare classes down less.
 
-Wang et al. 2021, "Seesaw Loss for Long-Tailed Instance Segmentation", section 3. They count images
-as training goes on; here the counts are given.
+Wang et al. 2021, "Seesaw Loss for Long-Tailed Instance Segmentation", section 3. Their counts
+accumulate during training; here they are given at the start.
 """
 
 import keras
@@ -15,17 +15,18 @@ from bsce_tf.losses.base import ClassLoss, check, check_fields, take
 
 @keras.saving.register_keras_serializable('bsce_tf')
 class SeesawLoss(ClassLoss):
-    """−log(exp z(y) / Σ S(y, k)·exp z(k)) of each example, S = M·C, which gets no gradient.
+    """−log(exp z(y) / Σ S(y, k)·exp z(k)) of each example, S = M·C, a constant for the gradient.
 
-    M(y, k) = min(1, n(k) / n(y))^p mitigates, C(y, k) = max(1, p(k) / p(y))^q compensates; both are
-    1 for k = y. Takes hard labels alone: a mixture of labels would need S of every pair of classes.
+    The mitigation factor M(y, k) = min(1, n(k) / n(y))^p spares rare classes, the compensation
+    factor C(y, k) = max(1, p(k) / p(y))^q punishes wrong answers; both are 1 for k = y. It takes
+    hard labels only: mixed labels would need S for every pair of classes.
 
     Args:
       counts: n, `[K]` images of each class, above 0.
-      p: of the mitigation, 0 or more. Paper: 0.8.
-      q: of the compensation, 0 or more. Paper: 2.
+      p: exponent of the mitigation factor, 0 or more. Paper: 0.8.
+      q: exponent of the compensation factor, 0 or more. Paper: 2.
       name: of the loss.
-      **arguments: of `base.ClassLoss`; `label_smoothing` has to be 0.
+      **arguments: of `base.ClassLoss`; `label_smoothing` must be 0.
 
     Example:
       >>> SeesawLoss(counts=[4, 1], p=0.5)([0], [[0.0, 0.0]])  # M = 1/2, C = 1: log 1.5
@@ -40,25 +41,22 @@ class SeesawLoss(ClassLoss):
         self.counts, self.p, self.q = np.asarray(counts, np.float64), float(p), float(q)
         self.log_counts = np.log(balance.shares(counts, 'counts')).astype(np.float32)
 
-    def of_ids(self, ids, logits):
-        """See `base.ClassLoss`."""
+    def hard_losses(self, ids, logits):
         log_counts = ops.convert_to_tensor(self.log_counts, dtype=logits.dtype)
         own = take(self.log_counts, ids, logits)[..., None]
         fixed = ops.stop_gradient(logits)
         true = ops.take_along_axis(fixed, ids[..., None], axis=-1)
-        factor = (self.p * ops.minimum(log_counts - own, 0.0)  # log S; at k = y it is 0
+        factor = (self.p * ops.minimum(log_counts - own, 0.0)  # log S, 0 for k = y
                   + self.q * ops.maximum(fixed - true, 0.0))
-        return cross_entropy.of_ids(ids, logits + factor)
+        return cross_entropy.sparse(ids, logits + factor)
 
-    def of_shares(self, shares, logits):
-        """Raises InputError."""
-        raise InputError(f'loss.name: found seesaw with labels of shape {tuple(shares.shape)}; '
+    def soft_losses(self, q, logits):
+        """Raises InputError: soft labels are not supported."""
+        raise InputError(f'loss.name: found seesaw with labels of shape {tuple(q.shape)}; '
                          'expected class ids: no MixUp, CutMix or one-hot labels.')
 
     def vectors(self):
-        """See `base.ClassLoss`."""
         return {**super().vectors(), 'counts': self.counts}
 
     def get_config(self):
-        """See Keras."""
         return {**super().get_config(), 'p': self.p, 'q': self.q}

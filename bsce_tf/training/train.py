@@ -17,7 +17,7 @@ from bsce_tf.data.images import augment
 from bsce_tf.data.sampler import drawn
 from bsce_tf.errors import InputError, RunError
 from bsce_tf.heads import choice
-from bsce_tf.heads.parted import Parted
+from bsce_tf.heads.divided import DividedHead
 from bsce_tf.models.classifier import make_model
 from bsce_tf.termination import Terminated
 from bsce_tf.training import (
@@ -225,7 +225,7 @@ def _build(config, examples, seen, weights):
     optimizer = optimizers.make(model, settings, scale_loss=config.precision == 'mixed_float16')
     ema = averaging.Ema(model, config.averaging.ema) if config.averaging.ema else None
     loss = make_loss(config, examples.counts)
-    head = division and Parted(model, loss, config.model.head_sample, config.seed, optimizer)
+    head = division and DividedHead(model, loss, config.model.head_sample, config.seed, optimizer)
     return Trainer(model, seen, optimizer, loss, config.batch_size, jit_compile=config.jit_compile,
                    ema=ema, accumulate=settings.accumulate, head=head)
 

@@ -28,7 +28,7 @@ class Trainer:
       jit_compile: whether XLA compiles the forward and the backward pass.
       ema: an `averaging.Ema` or None.
       accumulate: steps whose mean gradient makes one update.
-      head: a `heads.parted.Parted`, where the model's head is in parts or sampled; or None.
+      head: a `heads.divided.DividedHead`, where the model's head is in parts or sampled; or None.
 
     Attributes:
       sums: variables of the gradients that are accumulated; may be infinite with a scaled loss.

@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 
 from bsce_tf import losses
-from bsce_tf.heads import class_variable, parted, sample
+from bsce_tf.heads import class_variable, divided, sample
 from bsce_tf.training import optimizers, strategy
-from tests.heads.test_parted import CLASSES, FEATURES, LABELS, model_of
+from tests.heads.test_divided import CLASSES, FEATURES, LABELS, model_of
 
 
 def test_a_draw_is_a_pure_function_of_seed_and_step():
@@ -32,7 +32,7 @@ def test_the_partition_sum_is_unbiased():
     assert np.abs(shares - number / classes).max() < 5 * math.sqrt(0.22 * 0.78 / steps)
     sums, misses = [], []
     for drawn in draws:
-        ids, log_weights, places = (v.numpy() for v in sample.united(
+        ids, log_weights, places = (v.numpy() for v in sample.merged(
             tf.constant(labels, tf.int32), tf.constant(drawn), math.log(classes / number)))
         assert len(set(ids)) == len(ids)
         np.testing.assert_array_equal(ids[places], labels)
@@ -49,7 +49,7 @@ def head_of(share, **options):
         model = model_of('linear', class_variable.Division(CLASSES))
         optimizer = optimizers.SGD(0.1, momentum=0.9, weight_decay=0.5, **options)
         optimizer.build(model.trainable_variables)
-        return model, parted.Parted(model, losses.make('ce'), share, 5, optimizer)
+        return model, divided.DividedHead(model, losses.make('ce'), share, 5, optimizer)
 
 
 def test_only_the_rows_of_a_step_change():

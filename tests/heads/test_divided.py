@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from bsce_tf import losses
 from bsce_tf.errors import RunError
-from bsce_tf.heads import class_variable, parted
+from bsce_tf.heads import class_variable, divided
 from bsce_tf.models import heads
 from bsce_tf.training import strategy
 
@@ -41,7 +41,7 @@ def in_parts(kind, loss, replicas, share=1.0, step=0):
     devices = strategy.create('mirrored', replicas) if replicas > 1 else strategy.create('one')
     with devices.scope():
         model = model_of(kind, class_variable.Division(CLASSES))
-        head = parted.Parted(model, loss, share, 5, keras.optimizers.SGD(0.1, momentum=0.9))
+        head = divided.DividedHead(model, loss, share, 5, keras.optimizers.SGD(0.1, momentum=0.9))
 
     def of_replica(images, labels):
         with tf.GradientTape() as tape:

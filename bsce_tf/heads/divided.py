@@ -1,9 +1,9 @@
-"""A head in parts, and its sample: from features and labels to losses, and the step of its rows.
+"""Training step of a divided or sampled head.
 
-Features and labels of all replicas are gathered; each replica computes the logits of its own
-classes, and a few numbers of each image go round. Derivatives of the gathering are sums over the
-replicas, so that a replica has the whole gradient of its rows, and its share of that of the
-features.
+Every replica gathers the features and labels of all replicas and computes the logits of its own
+classes. Then the replicas exchange a few numbers per image, and each computes the losses of its own
+images. In the backward pass, a gather becomes a sum over the replicas: each replica gets the full
+gradient of its own rows, and of its own images' features.
 """
 
 import math
@@ -12,22 +12,24 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from bsce_tf.heads import partition, sample
+from bsce_tf.heads import sample, softmax_parts
 
 
-class Parted:
-    """The head of a model made with a `division`. Make it within the strategy's scope.
+class DividedHead:
+    """Trains and tests a head with a `Division`. Make it within the strategy's scope.
 
+    A row is the class vector or the bias of one class.
     Args:
       model: as `classifier.build` makes it with a `division`.
-      loss: `losses.base.ClassLoss` whose row says `sums`.
-      share: of the other classes, above 0 to 1, that a training step computes.
+      loss: `losses.base.ClassLoss` that has `from_ce`.
+      share: fraction of the classes that each training step draws besides those of the batch,
+        above 0 to 1; 1: all classes.
       seed: of the draws.
       optimizer: `optimizers.SGD`, or a LossScaleOptimizer of it; not built.
 
     Attributes:
-      body: Model, images → what the head takes.
-      momentums: list of `ClassVariable`, of the kernel and the bias, or empty.
+      body: Model, images → input of the head.
+      momentums: list of `ClassVariable`, one for each of the head's; empty without momentum.
     """
 
     def __init__(self, model, loss, share, seed, optimizer):
@@ -36,35 +38,38 @@ class Parted:
         self.optimizer = optimizer
         self._rule = getattr(optimizer, 'inner_optimizer', optimizer)
         self.division = self.layer.class_variables[0].division
-        self.momentums = [v.like(np.zeros(v.shape, np.float32), f'{v.path}_momentum')
+        self.momentums = [v.like(np.zeros(v.shape), f'{v.path}_momentum')
                           for v in self.layer.class_variables] if self._rule.momentum else []
 
     def train(self, features, labels, step, tape):
-        """(losses `[n]`, hits or None, `tensors` that have gradients, ids of their rows or None).
+        """(losses `[n]`, hits, rows, class ids of the rows) of a batch.
 
-        Of a sample there are no hits: the best of few classes is not the best of all.
+        Hits, bool `[n]`, say whether the label is the top class; None for a sampled head, which
+        does not compute all classes. Class ids are None for all rows of this part.
 
         Args:
-          features: what `body` gives, `[n, …]`.
+          features: output of `body`, `[n, …]`.
           labels: int32 `[n]`.
-          step: int64 scalar, for the draw.
-          tape: GradientTape, which watches the rows.
+          step: int64 scalar, number of the step, which determines the sample.
+          tape: GradientTape, which then watches the rows.
         """
-        part, local = self._part()
-        return self._forward(features, labels, part, local, step, tape)
+        return self._forward(features, labels, step, tape)
 
     def test(self, features, labels):
-        """(losses `[n]`, hits `[n]`), by all classes."""
-        part, local = self._part()
-        return self._forward(features, labels, part, local)[:2]
+        """(losses `[n]`, hits `[n]`) with all classes; see `train`."""
+        return self._forward(features, labels)[:2]
 
     def _part(self):
+        """Index of this replica's part."""
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        number = int(tf.get_static_value(replica))
-        place = number - self.division.first
-        return number, [v.local[place] for v in self.layer.class_variables]
+        return int(tf.get_static_value(replica))
 
-    def _forward(self, features, labels, part, local, step=None, tape=None):
+    def _local(self, class_variables):
+        """This replica's parts of some variables, `[width, …]` each."""
+        return [v.local[self._part() - self.division.first] for v in class_variables]
+
+    def _forward(self, features, labels, step=None, tape=None):
+        part, local = self._part(), self._local(self.layer.class_variables)
         count, classes = tf.shape(labels)[0], self.division.classes
         start, end = self.division.starts[part:part + 2]
         x = self._gathered(tf.cast(features, tf.float32))
@@ -72,7 +77,7 @@ class Parted:
         own = tf.logical_and(ids >= start, ids < end)
         if tape is None or self.share == 1:
             chosen, log_weights = None, np.zeros(self.division.width, np.float32)
-            log_weights[end - start:] = -np.inf  # places without a class
+            log_weights[end - start:] = -np.inf  # unused rows
             rows, places = [tf.convert_to_tensor(v) for v in local], tf.where(own, ids - start, 0)
         else:
             chosen, log_weights, places = self._sampled(ids, own, start, end, step)
@@ -80,17 +85,17 @@ class Parted:
         if tape is not None:
             tape.watch(rows)
         logits = self.layer.of_rows(x, *rows)
-        vectors = [self._of_part(v, start, end, chosen) for v in self.loss.offsets()]
-        weights = self._spread_weights(start, end, chosen, log_weights)
-        found = partition.numbers(logits, [log_weights + v for v in vectors], weights, places,
-                                  tf.cast(own, tf.float32))
+        vectors = [self._of_part(v, start, end, chosen) for v in self.loss.logit_offsets()]
+        weights = self._uniform_weights(start, end, chosen, log_weights)
+        found = softmax_parts.statistics(logits, [log_weights + v for v in vectors], weights,
+                                         places, tf.cast(own, tf.float32))
         found = tf.reshape(self._gathered(found), [self.division.parts, -1, found.shape[-1]])
         mine = tf.range(count) + part * count
         found, own_ids = tf.gather(found, mine, axis=1), tf.gather(ids, mine)
         moved = [0.0 if v is None else tf.gather(tf.constant(v, tf.float32), own_ids)
-                 for v in self.loss.offsets()]
-        ces, log_sum, weighted = partition.together(found, moved)
-        losses = self.loss.of_ces(own_ids, ces, classes, self._spread(log_sum, weighted))
+                 for v in self.loss.logit_offsets()]
+        ces, log_sum, weighted = softmax_parts.combined(found, moved)
+        losses = self.loss.from_ce(own_ids, ces, classes, self._uniform(log_sum, weighted))
         hits = None
         if chosen is None:
             hits = self._hits(logits, start, end, own_ids, mine, losses)
@@ -101,12 +106,12 @@ class Parted:
         number = sample.count(size, self.share)
         drawn = sample.draw(size, number, self.seed + 7919 * start, step)
         given = tf.boolean_mask(ids - start, own)
-        chosen, log_weights, places = sample.united(given, drawn, math.log(size / number))
+        chosen, log_weights, places = sample.merged(given, drawn, math.log(size / number))
         return chosen, log_weights, tf.scatter_nd(tf.cast(tf.where(own), tf.int32), places,
                                                   tf.shape(ids))
 
     def _of_part(self, vector, start, end, chosen):
-        """Of a vector `[K]` what belongs to the rows of a part; 0 where it is None."""
+        """Entries of a vector `[K]` for the rows of a part; 0 if the vector is None."""
         if vector is None:
             return 0.0
         part = np.zeros(self.division.width, np.float32)
@@ -114,20 +119,20 @@ class Parted:
         return tf.constant(part) if chosen is None else tf.gather(tf.constant(part), chosen)
 
     def _weights(self):
-        """`[K]`: what a class's part of label smoothing weighs."""
+        """`[K]`: weights of the classes in the uniform part of a smoothed label."""
         found = self.loss.class_weights
         return np.ones(self.division.classes, np.float32) if found is None else found
 
-    def _spread_weights(self, start, end, chosen, log_weights):
+    def _uniform_weights(self, start, end, chosen, log_weights):
         if not self.loss.label_smoothing:
             return None
         return self._of_part(self._weights(), start, end, chosen) * tf.exp(log_weights)
 
-    def _spread(self, log_sum, weighted):
-        """Σ w(k)·(log Σ exp z − z(k)) / K, with the prior in z."""
+    def _uniform(self, log_sum, weighted):
+        """Σ w(k)·(log Σ exp z − z(k)) / K: cross-entropy of a uniform label, z with the prior."""
         if not self.loss.label_smoothing:
             return None
-        weights, offset = self._weights().astype(np.float64), self.loss.offsets()[0]
+        weights, offset = self._weights().astype(np.float64), self.loss.logit_offsets()[0]
         fixed = 0.0 if offset is None else float(np.sum(weights * offset))
         return (float(weights.sum()) * log_sum - weighted - fixed) / self.division.classes
 
@@ -146,19 +151,20 @@ class Parted:
         return tf.distribute.get_replica_context().all_gather(tensor, axis=0)
 
     def update(self, grads, of_rows, chosen):
-        """One step of SGD of the rows that were computed, and of their momentum alone.
+        """One step of SGD for the rows that `train` computed, and for their momentum.
 
-        Weight decay falls on the rows of a step, too: of a sampled head a class that no image of
-        the batch has decays in `share` of the steps.
+        Weight decay, too, applies to these rows only. So in a sampled head, a class without an
+        image in the batch decays in a fraction `share` of the steps.
 
         Args:
-          grads: of all other variables, summed over the replicas.
-          of_rows: gradients of what `train` gave.
-          chosen: ids of these rows, or None for all.
+          grads: gradients of all other variables, summed over the replicas.
+          of_rows: gradients of the rows.
+          chosen: class ids of the rows, from `train`; None for all.
 
         Returns:
-          `grads`, shortened together with those of the head where `clip_norm` asks for it; not
-          finite where the head's are not, so that a scaled loss leaves out the whole step.
+          `grads`, clipped together with the head's gradients if the optimizer clips the global
+          norm. With loss scaling they are NaN if the head's are not finite, so that the optimizer
+          skips the whole step.
         """
         rule = self._rule
         scale = getattr(self.optimizer, 'dynamic_scale', None)
@@ -186,23 +192,19 @@ class Parted:
     def _step(self, gradients, chosen):
         rule = self._rule
         rate = tf.convert_to_tensor(rule.learning_rate)
-        number = int(tf.get_static_value(
-            tf.distribute.get_replica_context().replica_id_in_sync_group)) - self.division.first
+        momentums = self._local(self.momentums)
+        ids = tf.range(self.division.width) if chosen is None else chosen
         done = []
-        for i, (variable, gradient) in enumerate(zip(self.layer.class_variables, gradients,
-                                                     strict=True)):
-            rows = variable.local[number]
-            decays = rule.decay_all or len(variable.shape) > 1
-            decay = rule.weight_decay if decays else 0.0
-            ids = tf.range(self.division.width) if chosen is None else chosen
-            if decay:
-                rows.scatter_sub(tf.IndexedSlices(tf.gather(rows, ids) * decay * rate, ids))
-            if self.momentums:
-                common = {'var': rows.handle, 'accum': self.momentums[i].local[number].handle,
-                          'lr': rate, 'grad': gradient, 'momentum': rule.momentum,
+        for i, rows in enumerate(self._local(self.layer.class_variables)):
+            if rule.weight_decay and (rule.decay_all or len(rows.shape) > 1):
+                decayed = tf.gather(rows, ids) * rule.weight_decay * rate
+                rows.scatter_sub(tf.IndexedSlices(decayed, ids))
+            if momentums:
+                common = {'var': rows.handle, 'accum': momentums[i].handle, 'lr': rate,
+                          'grad': gradients[i], 'momentum': rule.momentum,
                           'use_nesterov': rule.nesterov}
                 done.append(tf.raw_ops.ResourceApplyKerasMomentum(**common) if chosen is None else
                             tf.raw_ops.ResourceSparseApplyKerasMomentum(**common, indices=ids))
             else:
-                rows.scatter_sub(tf.IndexedSlices(gradient * rate, ids))
+                rows.scatter_sub(tf.IndexedSlices(gradients[i] * rate, ids))
         return tf.group(*done) if done else tf.no_op()

@@ -1,22 +1,22 @@
-"""What a loss needs to know of all classes of an image, from the logits of a part of them.
+"""Softmax over classes whose logits are in several parts.
 
-Of each image a part gives a few numbers, which are put together over the parts: the largest logit
-and Σ exp(z − largest) for each addition to the logits that a loss asks for (a prior, or none), the
-logit of the true class, and a weighted sum of logits for label smoothing.
+Each part computes a few statistics per image; combined, they give −log p of the true class. They
+are: for each offset that a loss adds to the logits (a prior, or none), the largest logit and
+Σ exp(z − largest); the logit of the true class; and a weighted sum of logits, for label smoothing.
 """
 
 import tensorflow as tf
 
 
-def numbers(logits, offsets, weights, places, own):
-    """The numbers of a part, `[n, 2·len(offsets) + 2]`; see `together`.
+def statistics(logits, offsets, weights, places, own):
+    """Statistics of one part, float32 `[n, 2·len(offsets) + 2]`, for `combined`.
 
     Args:
-      logits: float32 `[n, s]`, of the classes of this part.
-      offsets: list of float32 `[s]`, which are added to them; −inf for what is no class.
-      weights: float32 `[s]` of the weighted sum of logits, or None.
-      places: int32 `[n]`, columns of the true classes; anything where they are elsewhere.
-      own: float32 `[n]`: 1 where the true class is in this part, else 0.
+      logits: float32 `[n, s]`, of the s classes in this part.
+      offsets: list of float32 `[s]`, each added to the logits; −inf for unused columns.
+      weights: float32 `[s]` for the weighted sum of logits, or None.
+      places: int32 `[n]`, columns of the true classes; any valid column if `own` is 0.
+      own: float32 `[n]`: 1 if the true class is in this part, else 0.
     """
     at = tf.stack([tf.range(tf.shape(logits)[0]), places], axis=-1)
 
@@ -33,7 +33,7 @@ def numbers(logits, offsets, weights, places, own):
                      tf.linalg.matvec(logits, weights))
 
         def gradient(upstream):
-            # What is made of the sums does not depend on the largest, so that has no gradient.
+            # The losses do not depend on the choice of the largest logit: no gradient for it.
             result = tf.add_n([power * upstream[:, 2 * i + 1, None]
                                for i, power in enumerate(powers)])
             if weights is not None:
@@ -46,16 +46,16 @@ def numbers(logits, offsets, weights, places, own):
     return of_logits(logits)
 
 
-def together(found, offsets_of_labels):
-    """Numbers of all parts put together.
+def combined(found, offsets_of_labels):
+    """Combines the statistics of all parts.
 
     Args:
-      found: `[parts, n, 2·o + 2]`, of `numbers`.
-      offsets_of_labels: list of o times `[n]`: what is added to the true class's logit.
+      found: `[parts, n, 2·o + 2]`, from `statistics` with o offsets.
+      offsets_of_labels: list of o tensors `[n]`: the offset of each image's true class.
 
     Returns:
-      (list of o times `[n]`: −log p of the true class; log Σ exp of the first addition, `[n]`;
-      weighted sum of logits, `[n]`).
+      (list of o tensors `[n]`, −log p of the true class; `[n]`, log Σ exp with the first offset;
+      `[n]`, the weighted sum of logits).
     """
     true, weighted = tf.reduce_sum(found[..., -2], 0), tf.reduce_sum(found[..., -1], 0)
     losses, first = [], None
