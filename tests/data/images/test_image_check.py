@@ -57,7 +57,10 @@ def test_a_whole_image_is_good_and_a_truncated_one_bad_at_every_length(kind):
     data = FILES[kind]
     assert judge(data, LIMIT).reason is None
     assert judge(data, LIMIT).format.lower() == kind.split()[0]
-    good = [length for length in range(len(data)) if reason(data[:length], LIMIT) is None]
+    lengths = range(len(data))
+    if kind in ('bmp grey', 'bmp palette'):  # most of it is a palette, where all lengths are alike
+        lengths = [*lengths[:100], *lengths[100:-100:9], *lengths[-100:]]
+    good = [length for length in lengths if reason(data[:length], LIMIT) is None]
     # Of an animation only the first frame is looked at, and whether something follows.
     wanted = range(len(FILES['gif']), len(data)) if kind == 'gif of two frames' else []
     assert good == list(wanted)
