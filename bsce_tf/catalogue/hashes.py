@@ -1,11 +1,13 @@
 """Hashes of the stored bytes of images, and groups of equal ones."""
 
 import concurrent.futures
+import contextlib
 import hashlib
 import os
 
 import numpy as np
 
+from bsce_tf.catalogue import kept_hashes
 from bsce_tf.data import records
 from bsce_tf.errors import InputError
 from bsce_tf.progress import Bar
@@ -13,13 +15,16 @@ from bsce_tf.progress import Bar
 _CHUNK = 64  # images that a thread hashes at a time
 
 
-def digests(examples, title='', progress=True):
+def digests(examples, title='', progress=True, kept=None):
     """Hashes the stored bytes of every image.
 
     Args:
       examples: an `Examples` of any kind.
       title: label of the progress bar.
       progress: whether to show the progress bar.
+      kept: pathlib.Path of a file of hashes that are known, to which the others are added, see
+        `kept_hashes`; None: all images are read. It serves image files and packed sets alone: of
+        other records nothing quickly tells whether they have changed.
 
     Returns:
       uint64 `[N, 2]`, and a list of [name, reason] of the images that could not be read; the rows
@@ -27,28 +32,45 @@ def digests(examples, title='', progress=True):
     """
     hashes = np.zeros((len(examples), 2), '<u8')
     unreadable = []
-    reader = None if examples.images is not None else records.of(examples)
-
-    def read(i):
-        image = examples.images[i].tobytes() if reader is None else reader.read([i])[0]
-        return hashlib.blake2b(image, digest_size=16).digest()
-
-    def hash_chunk(first):
-        failed = []
-        for i in range(first, min(first + _CHUNK, len(examples))):
-            try:
-                hashes[i] = np.frombuffer(read(i), '<u8')
-            except InputError as error:
-                failed.append([examples.name(i), str(error)])
-        return failed
-
     starts = range(0, len(examples), _CHUNK)
-    with (concurrent.futures.ThreadPoolExecutor(2 * os.cpu_count()) as pool,
-          Bar(f'hash {title}', len(examples), shown=progress) as bar):
+    reader = None if examples.images is not None else records.of(examples)
+    with contextlib.ExitStack() as stack:
+        known = None
+        if kept is not None and reader is not None and reader.has_facts:
+            known = stack.enter_context(kept_hashes.KeptHashes(kept, examples))
+        pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(2 * os.cpu_count()))
+        bar = stack.enter_context(Bar(f'hash {title}', len(examples), shown=progress))
+
+        def hash_chunk(first):
+            return _hash_chunk(examples, reader, known, hashes, first)
+
         for first, failed in zip(starts, pool.map(hash_chunk, starts), strict=True):
             unreadable += failed
             bar.update(min(_CHUNK, len(examples) - first))
     return hashes, unreadable
+
+
+def _hash_chunk(examples, reader, known, hashes, first):
+    """Hashes the images from `first` on; list of [name, reason] of those that are unreadable."""
+    last = min(first + _CHUNK, len(examples))
+    entries = None
+    if known is not None:  # before the images are read: a change meanwhile is seen the next time
+        entries = known.entries(first, last)
+        hashes[first:last] = entries['hash']
+    failed, new = [], []
+    for i in np.flatnonzero(~hashes[first:last].any(axis=1)).tolist():
+        try:
+            image = (examples.images[first + i].tobytes() if reader is None
+                     else reader.read([first + i])[0])
+        except InputError as error:
+            failed.append([examples.name(first + i), str(error)])
+            continue
+        hashes[first + i] = np.frombuffer(hashlib.blake2b(image, digest_size=16).digest(), '<u8')
+        new.append(i)
+    if known is not None and new:
+        entries['hash'] = hashes[first:last]
+        known.add(entries[new])
+    return failed
 
 
 def duplicates(splits, hashes):

@@ -17,7 +17,8 @@ def run(config, workdir):
 
     Writes into `workdir`: the report as `inspect.json`, a histogram of the training class sizes as
     `class_sizes.svg`, the groups of equal files as `duplicates.csv`; where the data have groups
-    (`Examples.groups`), those with images in several splits as `groups_across_splits.csv`.
+    (`Examples.groups`), those with images in several splits as `groups_across_splits.csv`; the
+    hashes of the files as `hashes.bin`, so that a second call reads only what has changed.
     """
     workdir = pathlib.Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
@@ -25,7 +26,8 @@ def run(config, workdir):
     splits = {split: found for split, found in loaded._asdict().items() if found is not None}
     digests, unreadable = {}, {}
     for split, examples in splits.items():
-        digests[split], unreadable[split] = hashes.digests(examples, split)
+        digests[split], unreadable[split] = hashes.digests(examples, split,
+                                                           kept=workdir / 'hashes.bin')
     equal = hashes.duplicates(splits, digests)
     found = report(splits, equal, unreadable)
     clean_list.write_rows(workdir / 'duplicates.csv', groups.DUPLICATES,

@@ -41,6 +41,11 @@ class Records:
         """
         return self._store.read(self._numbers[np.asarray(indices, np.int64)])
 
+    @property
+    def has_facts(self):
+        """Whether the store tells of its images without reading them."""
+        return hasattr(self._store, 'facts')
+
     def facts(self):
         """Bytes that change when the images do; what they cover is told by `contents`."""
         facts = getattr(self._store, 'facts', None)

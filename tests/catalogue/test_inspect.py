@@ -5,10 +5,11 @@ import xml.etree.ElementTree
 
 import ml_collections
 import numpy as np
+import pytest
 
 from bsce_tf import config_check, recipes
 from bsce_tf.catalogue import hashes, histogram, inspect, recipe
-from bsce_tf.data import prepare
+from bsce_tf.data import prepare, records
 from bsce_tf.data.examples import Examples
 from bsce_tf.training import train
 
@@ -193,3 +194,93 @@ def test_copies_that_were_found_can_be_kept_on_one_side(tmp_path):
             copies=str(tmp_path / 'run' / 'duplicates.csv'))
         copies = {b'a/1.jpg', b'a/\xff.jpg', b'b/5.jpg'}
         assert copies <= set(train.paths) or copies <= set(validation.paths)
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Names of the images that were read."""
+    found, real = [], records.Records.read
+
+    def read(self, indices):
+        found.append(bytes(self.names[indices[0]]).decode())
+        return real(self, indices)
+    monkeypatch.setattr(records.Records, 'read', read)
+    return found
+
+
+def test_a_second_call_reads_only_files_that_changed(tmp_path, reads):
+    _tree(tmp_path)
+    first = _run(tmp_path, tmp_path / 'run')
+    assert len(reads) >= 46
+    reads.clear()
+    assert _run(tmp_path, tmp_path / 'run') == first
+    assert reads == []
+    changed = tmp_path / 'train' / 'big' / '3.jpg'
+    changed.write_bytes(b'big 9')  # as long as before
+    os.utime(changed, ns=(0, changed.stat().st_mtime_ns + 1))
+    (tmp_path / 'train' / 'big' / '4.jpg').write_bytes(b'longer than before')
+    found = _run(tmp_path, tmp_path / 'run')
+    assert sorted(reads) == ['train/big/3.jpg', 'train/big/4.jpg']
+    assert found['duplicates']['across_splits']['first'] == [
+        [['train', 'train/big/3.jpg'], ['train', 'train/big/9.jpg'],
+         ['validation', 'val/big/x.jpg']]]
+    reads.clear()
+    (tmp_path / 'train' / 'big' / '3.jpg').unlink()
+    assert _run(tmp_path, tmp_path / 'run')['images']['train'] == 42
+    assert reads == []
+
+
+def test_a_call_that_was_killed_goes_on(tmp_path, monkeypatch):
+    paths = np.array([f'{i}.jpg' for i in range(1000)], 'S')
+    for path in paths:
+        (tmp_path / path.decode()).write_bytes(path)
+    examples = Examples(np.zeros(1000), 'a', paths=paths, root=str(tmp_path))
+    real, read = records.read_file, []
+
+    def dying(path):
+        if path.endswith(b'/700.jpg') and len(read) < 1000:
+            raise RuntimeError('killed')
+        read.append(path)
+        return real(path)
+    monkeypatch.setattr(records, 'read_file', dying)
+    with pytest.raises(RuntimeError, match='killed'):
+        hashes.digests(examples, progress=False, kept=tmp_path / 'hashes.bin')
+    done = (tmp_path / 'hashes.bin').stat().st_size // 48
+    assert 0 < done < 1000
+    with open(tmp_path / 'hashes.bin', 'ab') as file:
+        file.write(b'half an entry')
+    before = len(read)
+    read += [b''] * 1000
+    found, _ = hashes.digests(examples, progress=False, kept=tmp_path / 'hashes.bin')
+    assert len(read) - before - 1000 == 1000 - done
+    expected, _ = hashes.digests(examples, progress=False)
+    np.testing.assert_array_equal(found, expected)
+    again, _ = hashes.digests(examples, progress=False, kept=tmp_path / 'hashes.bin')
+    np.testing.assert_array_equal(again, expected)
+
+
+def test_hashes_of_records_count_while_the_records_are_the_same(tmp_path):
+    class Store:
+        images = [b'a', b'b', b'a']
+
+        def read(self, numbers):
+            return [self.images[i] for i in numbers]
+
+    class Pack(Store):
+        def facts(self, numbers):
+            return np.array([len(self.images[i]) for i in numbers])
+
+    names = np.array([b'1', b'2', b'3'])
+    plain = Examples([0, 0, 0], 'a', records=records.Records(Store(), names))
+    hashes.digests(plain, progress=False, kept=tmp_path / 'none.bin')
+    assert not (tmp_path / 'none.bin').exists()  # nothing would tell that they had changed
+    store = Pack()
+    examples = Examples([0, 0, 0], 'a', records=records.Records(store, names))
+    kept = tmp_path / 'hashes.bin'
+    first, _ = hashes.digests(examples, progress=False, kept=kept)
+    again, _ = hashes.digests(examples, progress=False, kept=kept)
+    np.testing.assert_array_equal(first, again)
+    assert kept.stat().st_size == 3 * 48
+    store.images = [b'a', b'a', b'a']
+    found, _ = hashes.digests(examples, progress=False, kept=kept)
+    assert (found == first[0]).all()
