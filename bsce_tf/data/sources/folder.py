@@ -1,14 +1,21 @@
 """Folders of images: the folder of an image is its class."""
 
+import concurrent.futures
 import os
+import time
 
 import numpy as np
 
-from bsce_tf.data.sources import listing, set_folders, walk
+from bsce_tf.data.sources import index_cache, listing, set_folders, walk
 from bsce_tf.errors import InputError
 
+_VERSION = 1  # of what is an image and what is left out, for the index
+_LARGE = 20_000  # images of a set that has an index; smaller ones are walked as fast
+_TICK = 2_000_000_000  # ns; two changes within it may have one time on some file systems
+_THREADS = 16  # so that many folders are looked at at once where the disk is far away
 
-def load(*, root, train='', validation='', test='', classes=''):
+
+def load(*, root, train='', validation='', test='', classes='', cache=''):
     """Walks the folders, sorted by code points. Follows links to folders.
 
     The class of `<train>/shoes/boots/a.jpg` is `shoes/boots`. A folder without images and without
@@ -22,6 +29,8 @@ def load(*, root, train='', validation='', test='', classes=''):
         has one of the names in `set_folders.NAMES`, if there is one.
       test: the same for testing. A folder without subfolders is a test set without labels.
       classes: file of class names in the order of their ids; empty: folder names of training.
+      cache: folder for the index of large sets, see `index_cache.cached`. It counts as long as
+        every folder is as it was, see `walk.state`; then nothing is walked.
 
     Returns:
       `Splits`.
@@ -34,7 +43,7 @@ def load(*, root, train='', validation='', test='', classes=''):
         raise InputError('data.root: empty; expected the folder of the images.')
     chosen = set_folders.choose(root, train, validation, test)
     _check_apart(root, chosen)
-    indexes = {split: _walk(root, name) for split, name in chosen.items()}
+    indexes = {split: _read(root, name, cache) for split, name in chosen.items()}
     if os.path.normpath(train or 'unset') != '.':
         set_folders.check_classes(_place(root, chosen['train']), indexes['train'].names)
     origins = {split: _place(root, name) for split, name in chosen.items()}
@@ -55,12 +64,28 @@ def _check_apart(root, folders):
                                  f'data.{other}; expected separate folders.')
 
 
-def _walk(root, name):
+def _read(root, name, cache):
     top = _place(root, name)
     if not os.path.isdir(top):
         raise InputError(f'{top}: no such folder; expected one with a subfolder for each class.')
-    paths, codes, classes = [], [], []
-    for folder, folders, images in walk.walk(top):
+    begun = time.time_ns()
+    return index_cache.cached(
+        [], ['folder', os.path.abspath(top), name, _VERSION], cache, lambda: _walk(top, name),
+        lambda index: index.folders is not None and _as_they_were(top, index.folders),
+        lambda index: len(index.paths) >= _LARGE
+        and index.folders['state'][:, :2].max() < begun - _TICK)
+
+
+def _as_they_were(top, folders):
+    start = os.path.join(os.fsencode(top), b'')
+    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+        now = list(pool.map(lambda path: walk.state(start + path), folders['path'].tolist()))
+    return bool((folders['state'] == np.array(now)).all())
+
+
+def _walk(top, name):
+    paths, codes, classes, states = [], [], [], {}
+    for folder, folders, images in walk.walk(top, states):
         inside = os.path.relpath(folder, top)
         if not images and (folders or inside == '.'):
             continue
@@ -73,7 +98,11 @@ def _walk(root, name):
     if not paths:
         raise InputError(f'{top}: no image found; expected files that end with '
                          f'{" ".join(walk.ENDINGS)}.')
-    return listing.index(np.array(paths, 'S'), codes, classes, top)
+    walked = np.zeros(len(states), [('path', f'S{max(map(len, map(os.fsencode, states)))}'),
+                                    ('state', '<i8', 3)])
+    walked['path'] = [os.fsencode(os.path.relpath(folder, top)) for folder in states]
+    walked['state'] = list(states.values())
+    return listing.index(np.array(paths, 'S'), codes, classes, top)._replace(folders=walked)
 
 
 def _class_name(inside, top):

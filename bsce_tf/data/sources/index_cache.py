@@ -17,10 +17,10 @@ from bsce_tf.errors import InputError
 
 _VERSION = 1
 _SMALLEST = 1 << 20  # bytes of a list; smaller ones are read as fast as their cache
-_ARRAYS = ('paths', 'codes', 'groups')
+_ARRAYS = ('paths', 'codes', 'groups', 'folders')
 
 
-def cached(lists, key, folder, build, holds=lambda index: True):
+def cached(lists, key, folder, build, holds=lambda index: True, worth=None):
     """An index from the cache, or built and put there.
 
     An entry is known by the path, size and time of change of every list, so a changed list is read
@@ -37,6 +37,7 @@ def cached(lists, key, folder, build, holds=lambda index: True):
       folder: where to keep entries; '' for `indexes` in `files.cache_folder()`, 'off' for no cache.
       build: function without arguments → `Index`.
       holds: function of an `Index` → bool, quick.
+      worth: function of a new `Index` → bool, whether to keep it; None: where the lists are long.
 
     Returns:
       `Index`; its arrays may be memory-mapped and read-only.
@@ -45,8 +46,10 @@ def cached(lists, key, folder, build, holds=lambda index: True):
       InputError: if a list is missing, or what `build` raises.
     """
     facts = [_facts(path) for path in lists]
-    if folder == 'off' or sum(size for _, size, _ in facts) < _SMALLEST:
+    short = worth is None and sum(size for _, size, _ in facts) < _SMALLEST
+    if folder == 'off' or short:
         return build()
+    what = lists[0] if lists else key[1]
     digest = hashlib.sha256(json.dumps([_VERSION, facts, key]).encode()).hexdigest()[:32]
     entry = pathlib.Path(folder or files.cache_folder() / 'indexes') / digest
     if entry.exists():
@@ -56,15 +59,15 @@ def cached(lists, key, folder, build, holds=lambda index: True):
                 return found
         except (OSError, ValueError, KeyError) as error:
             logging.warning('%s: damaged cache entry (%s); reading %s again.', entry, error,
-                            lists[0])
+                            what)
     built = build()
-    if not holds(built):
+    if not holds(built) or not (worth is None or worth(built)):
         return built
     try:
         _write(entry, built)
     except OSError as error:
         logging.warning('%s: cannot keep the index of %s there (%s); data.cache takes another '
-                        "folder, or 'off'.", entry, lists[0], error.strerror)
+                        "folder, or 'off'.", entry, what, error.strerror)
     return built
 
 
@@ -104,7 +107,7 @@ def _read(entry):
     names = json.loads((entry / 'names.json').read_text(encoding='utf-8'))
     arrays = {name: np.load(entry / f'{name}.npy', mmap_mode='r') for name in _ARRAYS
               if f'{name}.npy' in sums}
-    return Index(arrays['paths'], arrays['codes'], tuple(names), arrays.get('groups'))
+    return Index(arrays.pop('paths'), arrays.pop('codes'), tuple(names), **arrays)
 
 
 def _checksum(path):

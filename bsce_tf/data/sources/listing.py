@@ -18,12 +18,15 @@ class Index(NamedTuple):
       codes: int32 `[N]`, position of each image's class in `names`; −1 for an unlabelled image.
       names: class names of this list, in the order of `label_map.ordered`.
       groups: NumPy bytes array `[N]`, see `Examples.groups`, or None.
+      folders: array `[D]` of `path` (bytes) and `state` (see `walk.state`): the folders that were
+        walked, before they were; or None.
     """
 
     paths: np.ndarray
     codes: np.ndarray
     names: tuple
     groups: np.ndarray | None = None
+    folders: np.ndarray | None = None
 
 
 def index(paths, codes, names, origin, groups=None):

@@ -24,7 +24,7 @@ def left_out(name):
     return name.startswith('.') or name.lower() in _SYSTEM
 
 
-def walk(top):
+def walk(top, states=None):
     """Walks a folder and all folders below it, sorted by code points. Follows links.
 
     Skips hidden and system files and folders, and files without the ending of an image. When the
@@ -32,6 +32,7 @@ def walk(top):
 
     Args:
       top: the folder.
+      states: dict to which the `state` of every folder is added before its names are read.
 
     Yields:
       (folder, names of its subfolders, names of its images), both sorted.
@@ -44,6 +45,8 @@ def walk(top):
         raise InputError(f'{error.filename}: {error.strerror}; expected a folder that can be read.')
 
     above = {top: (os.path.realpath(top),)}
+    states = {} if states is None else states
+    states[top] = state(top)
     folders_out, endings_out, hidden = set(), collections.Counter(), 0
     number = 0
     for folder, folders, files in os.walk(top, followlinks=True, onerror=fail):
@@ -57,6 +60,7 @@ def walk(top):
             if real in chain:
                 raise InputError(f'{place}: a link to a folder that contains it; expected a tree.')
             above[place] = chain + (real,)
+            states[place] = state(place)
         folders[:] = kept
         visible = [name for name in files if not left_out(name)]
         hidden += len(files) - len(visible)
@@ -65,6 +69,19 @@ def walk(top):
                            if not name.lower().endswith(ENDINGS))
         yield folder, kept, images
     _tell(top, number, folders_out, endings_out, hidden)
+
+
+def state(folder):
+    """What differs once a name is added to a folder, removed or renamed: int64 `[3]`.
+
+    Its times of change (of names, and of anything) in nanoseconds, and its number in the file
+    system; 0 where there is no such folder.
+    """
+    try:
+        found = os.stat(folder)
+    except OSError:
+        return 0, 0, 0
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
 def images(top):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bsce_tf.data import prepare, sources
+from bsce_tf.data.sources import folder, walk
 from bsce_tf.errors import InputError
 
 
@@ -159,3 +160,96 @@ def test_says_what_is_wrong_with_folders(tmp_path):
         _load(tmp_path, train='.')
     with pytest.raises(InputError, match="path '../"):
         _load(tmp_path / 'a', train='../val')
+
+
+@pytest.fixture
+def indexed(tmp_path, monkeypatch):
+    """A tree that did not change lately, a function that loads it, and the folders it walked."""
+    root, walked = tmp_path / 'shop', []
+    _touch(root, 'train/a/1.jpg', 'train/a/deep/2.jpg', 'train/b/3.jpg', 'val/b/4.jpg')
+    (root / 'train' / 'empty').mkdir()
+    monkeypatch.setattr(folder, '_LARGE', 1)
+    monkeypatch.setattr(folder, '_TICK', -10**12)
+    real = walk.walk
+
+    def walks(top, *states):
+        walked.append(os.path.basename(top))
+        return real(top, *states)
+    monkeypatch.setattr(walk, 'walk', walks)
+
+    def load():
+        walked.clear()
+        return _load(root, cache=str(tmp_path / 'cache'))
+    return root, load, walked
+
+
+def test_an_unchanged_tree_is_not_walked_again(indexed):
+    root, load, walked = indexed
+    first = load()
+    assert walked == ['train', 'val']
+    again = load()
+    assert walked == []
+    for found, expected in zip(again[:2], first[:2], strict=True):
+        assert found.paths.tolist() == expected.paths.tolist()
+        assert found.labels.tolist() == expected.labels.tolist()
+        assert found.class_names == expected.class_names
+    sources.load('folder', root=str(root), cache='off')
+    assert walked == ['train', 'val']
+
+
+@pytest.mark.parametrize('change', ['add', 'deep', 'remove', 'rename', 'class', 'link', 'restored'])
+def test_a_changed_tree_is_walked_again(indexed, change):
+    root, load, walked = indexed
+    train = root / 'train'
+    if change == 'link':
+        (train / 'other').symlink_to(root / 'val' / 'b')
+    load()
+    times = os.stat(train / 'b')
+    if change in ('add', 'restored'):
+        _touch(train, 'b/5.jpg')
+    if change == 'restored':  # as tar and rsync set times of folders
+        os.utime(train / 'b', ns=(times.st_atime_ns, times.st_mtime_ns))
+        assert os.stat(train / 'b').st_mtime_ns == times.st_mtime_ns
+    if change == 'deep':
+        _touch(train, 'a/deep/5.jpg')
+    if change == 'remove':
+        (train / 'a' / '1.jpg').unlink()
+    if change == 'rename':
+        (train / 'a').rename(train / 'z')
+    if change == 'class':
+        (train / 'new').mkdir()
+    if change == 'link':
+        (root / 'elsewhere').mkdir()
+        _touch(root, 'elsewhere/6.jpg')
+        (train / 'other').unlink()
+        (train / 'other').symlink_to(root / 'elsewhere')
+    found = load().train
+    assert walked[0] == 'train'
+    expected = _load(root, cache='off').train
+    assert found.paths.tolist() == expected.paths.tolist()
+    assert found.class_names == expected.class_names
+    load()
+    assert walked == []
+
+
+def test_a_tree_that_has_just_changed_gets_no_index(indexed, monkeypatch):
+    """A change within the same tick of the clock would not be seen."""
+    root, load, walked = indexed
+    monkeypatch.setattr(folder, '_TICK', 2 * 10**9)
+    load()
+    load()
+    assert walked == ['train', 'val']
+
+
+def test_a_tree_that_changes_while_it_is_walked_gets_no_index(indexed, monkeypatch):
+    root, load, walked = indexed
+    real = folder._walk
+
+    def changed(top, name):
+        found = real(top, name)
+        _touch(root, 'train/a/late.jpg')
+        return found
+    monkeypatch.setattr(folder, '_walk', changed)
+    load()
+    monkeypatch.setattr(folder, '_walk', real)
+    assert b'train/a/late.jpg' in load().train.paths.tolist()
