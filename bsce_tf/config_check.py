@@ -10,13 +10,13 @@ _TRAIN = ('demo', 'train', 'audit', 'clean_train')
 
 
 def check(config, mode='train'):
-    """Raises InputError that names the first field of `config` that is not as it must be.
+    """Raises an InputError that names the first invalid field of `config`.
 
-    Where `mode` trains, fields that were set and have no effect are told in the log.
+    If `mode` trains, logs a warning for every field that was set and has no effect.
 
     Args:
       config: ConfigDict with the fields of configs/default.py.
-      mode: what the config is for.
+      mode: the program's mode.
     """
     found = dict(_flat(config))
     for name, value in found.items():
@@ -34,7 +34,7 @@ def check(config, mode='train'):
 
 
 def check_override(name, text):
-    """Raises InputError if `--config.<name>=<text>` names no field or has a value not allowed."""
+    """Raises InputError if `--config.<name>=<text>` names no field or its value is not allowed."""
     try:
         value = ast.literal_eval(text)
     except (SyntaxError, ValueError):

@@ -1,9 +1,9 @@
-"""Keeps what libjpeg writes about damaged images, without their names, out of standard error.
+"""Removes libjpeg's messages on damaged images from standard error.
 
-TensorFlow's JPEG decoder prints its warnings itself, on the file descriptor 2, from many threads,
-so none can be put to its image. Within the block a process of its own stands at that descriptor: it
-drops exactly these lines, hands on all others, and says once how many there were. It is a process
-and not a thread, so that the last words of a program that crashes are not lost.
+TensorFlow's JPEG decoder prints its warnings to file descriptor 2, from many threads and without
+the image's name. Within the block, that descriptor leads to a separate process. It drops exactly
+these lines, passes on all others, and at the end prints how many it dropped. It is a process and
+not a thread, so that the last output of a program that crashes is not lost.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 
-# Of libjpeg-turbo's table of messages, jerror.h: those that its decoder writes.
+# The messages of libjpeg-turbo's decoder, from its table jerror.h.
 _LINE = re.compile(
     rb'Corrupt JPEG data: .*|Invalid JPEG file structure: .*|Premature end of JPEG file|'
     rb'Invalid SOS parameters for sequential JPEG|JPEG datastream contains no image|'
@@ -27,12 +27,12 @@ _LINE = re.compile(
     rb'Unknown Adobe color transform code \d+|Warning: unknown JFIF revision number \d+\.\d+')
 _END = b'\0end of the block\0'  # a line that asks for the number
 _PATIENCE = 5  # seconds to wait for it
-_PAUSE = 0.2  # seconds after which a line without an end is handed on
+_PAUSE = 0.2  # seconds after which a line without an end is passed on
 
 
 @contextlib.contextmanager
 def left_out():
-    """Within the block libjpeg's messages are left out; at its end their number is told."""
+    """Drops libjpeg's messages within the block and prints their number at its end."""
     try:
         real = os.dup(2)
     except OSError:  # there is no standard error
@@ -43,20 +43,20 @@ def left_out():
         process = subprocess.Popen(
             [sys.executable, '-I', '-S', __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=real, start_new_session=True)
-    except OSError:  # then they are not
+    except OSError:  # go on without the filter
         os.close(real)
         yield
         return
     os.dup2(process.stdin.fileno(), 2)
     process.stdin.close()
     own = sys.stderr
-    # What Python prints goes straight to where it went, so that a terminal stays one.
+    # Python's own output bypasses the filter, so that it still sees a terminal.
     sys.stderr = open(real, 'w', buffering=1, encoding=own.encoding, errors=own.errors)  # noqa: SIM115
     try:
         yield
     finally:
         own.flush()
-        with contextlib.suppress(OSError):  # it may have been killed
+        with contextlib.suppress(OSError):  # the process may have been killed
             os.write(2, _END + b'\n')
             select.select([process.stdout], [], [], _PATIENCE)
         sys.stderr.flush()
@@ -66,7 +66,7 @@ def left_out():
 
 
 def _filter():
-    """What the process does: from descriptor 0 to descriptor 2."""
+    """The filter process: copies lines from descriptor 0 to descriptor 2."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # it ends with the program, and not before
     rest, dropped, told = b'', 0, False

@@ -1,4 +1,4 @@
-"""Errors that the command line tells in one line, without a traceback, and its status for each."""
+"""Errors that the command line prints in one line, without a traceback; each has an exit status."""
 
 import difflib
 
@@ -16,13 +16,13 @@ class RunError(RuntimeError):
 
 
 class PreemptedError(RunError):
-    """A run that was told to stop and kept what it had done: the same command goes on."""
+    """A run that was told to stop and saved its state: the same command continues it."""
 
     status = 75  # EX_TEMPFAIL of sysexits.h: try again later; 130 after Ctrl-C
 
 
 def alike(name, names):
-    """' (did you mean X?)' for the nearest of `names` to a mistyped one; '' where none is near.
+    """' (did you mean X?)' for the name most like a mistyped one; '' where none is like it.
 
     Args:
       name: string; upper and lower case count as the same.

@@ -1,4 +1,4 @@
-"""What fields must be beside each other, and which have no effect beside others."""
+"""Rules for several fields: values that contradict each other, and fields without effect."""
 
 from absl import logging
 
@@ -9,9 +9,9 @@ from bsce_tf.models import backbones
 from bsce_tf.models.backbones import hub
 from bsce_tf.training import stages
 
-_FAR = 2  # times the crop: from there on a crop shows a quarter of the image or less
+_FAR = 2  # scale / crop size from which on a crop shows a quarter of the image or less
 
-# Fields, when they count, and that in words. Those that are not here always count.
+# (fields, condition under which they have an effect, the condition in words). All others always do.
 EFFECTS = (
     ('replicas', lambda c: c.strategy != 'one', 'strategy other than one'),
     ('data.noise_kind', lambda c: c.data.noise > 0, 'data.noise'),
@@ -39,7 +39,7 @@ EFFECTS = (
      and 'reverse_on' in losses.row(c.loss.name).fields
      and (_balance(c) == 'logit_adjustment'
           or c.loss.reverse_on == 'weighted' and _balance(c) != 'none'),
-     'a reverse term and a prior; weighted with class weights, too'),
+     'a reverse term and a prior; weighted also with class weights'),
     *((f'loss.{field}', lambda c, field=field: field in losses.row(c.loss.name).fields.values(),
        'loss.name ' + ', '.join(name for name, row in losses.TABLE.items()
                                 if field in row.fields.values()))
@@ -60,17 +60,17 @@ EFFECTS = (
     ('averaging.batches', lambda c: c.averaging.swa_epochs > 0 or (
         c.averaging.statistics == 'estimated')
         or (c.averaging.statistics == 'auto' and c.model.weights),
-     'averaging.swa_epochs, or statistics that are estimated'),
+     'averaging.swa_epochs, or estimated statistics'),
     ('audit.folds', lambda c: not c.audit.model, 'no audit.model'),
     ('predict.top_k', lambda c: c.predict.format == 'csv', 'predict.format = csv'),
 )
 
 
 def check(parts):
-    """Raises InputError for the first pair of fields that cannot be together.
+    """Raises InputError for the first fields that contradict each other.
 
     Args:
-      parts: list of ConfigDicts, one a stage, see `training.stages`; each field is in its range.
+      parts: list of ConfigDicts, one per stage, see `training.stages`; each field is in its range.
     """
     for number, config in enumerate(parts):
         _check_scales(config)
@@ -85,29 +85,29 @@ def check(parts):
 
 
 def warn(config, parts):
-    """Warns of fields that were set and change nothing, and of what is hardly meant.
+    """Logs warnings for fields that were set but have no effect, and for unlikely combinations.
 
     Args:
       config: ConfigDict of the run.
-      parts: of its stages, as in `check`.
+      parts: list of the ConfigDicts of its stages, as in `check`.
     """
     own = stored.flat(stored.tuples(config.to_dict()))
     for names, counts, words in EFFECTS:
         for name in names.split():
             if own[name] != fields.TABLE[name].default and not any(map(counts, parts)):
-                logging.warning('config.%s: found %r, which changes nothing; it counts with %s.',
+                logging.warning('config.%s: found %r, which has no effect; it needs %s.',
                                 name, own[name], words)
             for number, changes in enumerate(config.stages):
                 if name in changes and not counts(parts[number]):
-                    logging.warning('config.stages[%d]: found %s = %r, which changes nothing; it '
-                                    'counts with %s.', number, name, changes[name], words)
+                    logging.warning('config.stages[%d]: found %s = %r, which has no effect; it '
+                                    'needs %s.', number, name, changes[name], words)
     for number, part in enumerate(parts):
         for message in _doubts(part):
             logging.warning('stage %d: %s', number, message)
 
 
 def _doubts(config):
-    """Yields what is allowed and hardly meant."""
+    """Yields messages on values that are allowed but probably not meant."""
     size, schedule = config.image.size, config.schedule
     if hub.is_preset(config.model.backbone) and not config.model.weights:
         yield (f'model.weights: found none with {config.model.backbone}, which then begins with '
@@ -118,14 +118,14 @@ def _doubts(config):
     for name, scale in seen:
         if scale >= _FAR * size:
             yield (f'{name}: found {scale} with image.size {size}, so that the network sees '
-                   f'{(size / scale)**2:.0%} of a picture; expected scales nearer to the size, or '
+                   f'{(size / scale)**2:.0%} of an image; expected scales nearer to the size, or '
                    f"none, which gives the paper's proportions.")
     if schedule.name == 'step' and not schedule.milestones:
-        yield 'schedule.name: found step without schedule.milestones; the rate never falls.'
+        yield 'schedule.name: found step without schedule.milestones; the rate never drops.'
     late = [epoch for epoch in schedule.milestones if epoch >= config.epochs]
     if schedule.name == 'step' and late:
         yield (f'schedule.milestones: found {late[0]}, and the stage has {config.epochs} epochs; '
-               'the rate does not fall there.')
+               'the rate does not drop there.')
 
 
 def _check_scales(config):
@@ -170,7 +170,7 @@ def _check_schedule(config):
         raise InputError('config.schedule.stop_patience: found '
                          f'{config.schedule.stop_patience} with averaging.swa_epochs = '
                          f'{config.averaging.swa_epochs}; expected one of them to be 0: a stage '
-                         'that ends early does not come to its last epochs.')
+                         'that ends early never reaches its last epochs.')
     if config.steps:
         stages.check_length(config, config.steps)
 

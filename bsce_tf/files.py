@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all, CSV that can be read back, and where a cache lies."""
+"""Writes files completely or not at all, and CSV that reads back equal; names the cache folder."""
 
 import contextlib
 import csv
@@ -16,12 +16,12 @@ _writing = set()  # paths that this process is about to rename
 
 @contextlib.contextmanager
 def replacing(path):
-    """Yields a temporary path beside `path`; renamed to `path` when the block ends well.
+    """Yields a temporary path beside `path`, and renames it to `path` when the block succeeds.
 
     After an error, or when the process is killed, `path` is as it was before.
     """
     path = pathlib.Path(path)
-    # Containers that share a folder may share numbers of processes; the suffix says the format.
+    # Containers that share a folder may have equal process ids; writers need the suffix.
     temporary = path.with_name(f'.{os.getpid()}-{uuid.uuid4().hex}.{path.name}')
     _writing.add(temporary)
     try:
@@ -37,22 +37,22 @@ def replacing(path):
 def check_space(folder, size):
     """Raises OSError if fewer than `size` bytes are free where `folder` is.
 
-    For writers that do not survive a disk that fills up, as HDF5's.
+    For writers that crash on a full disk, such as HDF5's.
     """
     if shutil.disk_usage(folder).free < size:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 def is_leftover(path):
-    """Whether a path is what `replacing` leaves behind when its process is killed."""
+    """Whether a path is a temporary file of `replacing`."""
     return _PATTERN.match(pathlib.Path(path).name) is not None
 
 
 def remove_leftovers(folder):
-    """Removes what killed processes left in a folder. Only for who holds its lock, see `locks`.
+    """Removes temporary files that killed processes left in a folder.
 
-    Processes that only read there need no lock and may write a table: what a living process of this
-    machine writes stays.
+    The caller must hold the folder's lock, see `locks`. Files of living processes on this machine
+    stay: a process that reads a run needs no lock, and may be writing a table.
     """
     for path in folder.iterdir() if folder.exists() else ():
         if is_leftover(path) and not _in_use(path):
@@ -61,7 +61,7 @@ def remove_leftovers(folder):
 
 def _in_use(path):
     process = int(_PATTERN.match(path.name)[1])
-    if process == os.getpid():  # or that of an earlier container
+    if process == os.getpid():  # or an earlier container's process
         return path in _writing
     try:
         os.kill(process, 0)
@@ -79,9 +79,9 @@ def write_text(path, text):
 
 
 def csv_writer(file):
-    """A `csv.writer` that ends rows with a line feed and can be read back whatever is in a cell.
+    """A `csv.writer` that ends rows with a line feed; what it writes reads back equal.
 
-    Before Python 3.13 csv quotes a carriage return only where rows end with one, too.
+    Before Python 3.13, csv quotes a carriage return in a cell only if rows end with one, too.
     """
     return csv.writer(_LineFeeds(file), lineterminator='\r\n')
 
@@ -95,7 +95,7 @@ class _LineFeeds:
 
 
 def cache_folder():
-    """Where what can be made or fetched again is kept between runs.
+    """Folder of files that can be made or downloaded again.
 
     `$BSCE_TF_CACHE`, or else `bsce_tf` in `$XDG_CACHE_HOME` or in `~/.cache`.
     """

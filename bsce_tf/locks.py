@@ -1,4 +1,4 @@
-"""A folder, or a file, that one process at a time writes."""
+"""Locks a folder, so that only one process at a time writes to it."""
 
 import contextlib
 import datetime
@@ -15,26 +15,25 @@ from bsce_tf.errors import RunError
 
 NAME = '.lock'
 
-# What a file system without locks answers.
+# Errors of file systems without locks.
 _NONE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 
 
 @contextlib.contextmanager
 def held(folder, name=NAME, what='--workdir'):
-    """Holds a folder, which is made if it is missing, until the block ends.
+    """Locks a folder until the block ends. Makes the folder if it is missing.
 
-    The lock is the kernel's (`flock`) on a file in the folder, so it ends with the process, however
-    that ends. On NFS it holds between machines from Linux 2.6.12 on; where a file system has no
-    locks, a warning says that nobody watches. Folders that were made and are still empty at the end
-    are gone again.
+    The lock is the kernel's (`flock`), on a file in the folder, so it always ends with the process.
+    On NFS it works between machines from Linux 2.6.12 on. On a file system without locks a warning
+    is logged instead. Folders that were made here and are empty at the end are removed.
 
     Args:
       folder: path.
-      name: of the file; another for each thing in the folder that one process writes.
-      what: what the folder is, for the message: a flag or a field.
+      name: of the lock file; each thing in the folder that is locked by itself has its own.
+      what: the flag or field that names the folder, for the message.
 
     Raises:
-      RunError: if another process holds it: its number, its machine and since when.
+      RunError: if another process holds the lock; names its id, its machine and the time.
       OSError: if the folder cannot be made or written.
     """
     folder = pathlib.Path(folder)
@@ -49,7 +48,7 @@ def held(folder, name=NAME, what='--workdir'):
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)  # before another process can hold it
+        path.unlink(missing_ok=True)  # before the lock is released
         file.close()
         _remove(missing)
 
@@ -73,7 +72,7 @@ def _locked(path, what):
                            'one: wait for its end, or take another folder.') from error
         if _is(path, file):
             break
-        file.close()  # whoever held it has removed the file meanwhile
+        file.close()  # its last holder has removed the file meanwhile
     file.truncate(0)
     json.dump({'pid': os.getpid(), 'host': socket.gethostname(),
                'since': datetime.datetime.now().astimezone().isoformat(timespec='seconds')}, file)

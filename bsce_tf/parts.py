@@ -1,20 +1,20 @@
-"""Parts of other people, by a name with a colon: `--config.model.backbone=my_shop.nets:tiny`.
+"""Users' own parts, named with a colon: `--config.model.backbone=my_shop.nets:tiny`.
 
-The name stands in the run's config.json, so every later mode finds the part again, wherever Python
-finds its module. Each field asks for an object that can be called:
+The run's config.json keeps the name, so every later mode loads the same part, if Python finds its
+module. A part is a callable. What it is called with, and what it must return, by field:
 
-* `data.source`: with those fields of `sources.FIELDS` that its arguments name; gives
-  `examples.Splits`.
-* `model.backbone`: with (height, width, 3); gives a Keras model from normalised images to a feature
-  map `[n, h, w, c]`. A row as those of `backbones.BACKBONES`, with normalisation and weights, will
-  do as well. (`hub:PRESET` is no module's but KerasHub's, see `models.backbones.hub`.)
-* `model.head`: with (num_classes, name='head', dtype='float32'); gives a layer from features `[n,
-  c]` to logits `[n, K]`.
-* `loss.name`: with the images of each class in an epoch, float64 `[K]`; gives a
-  `keras.losses.Loss`, whose `call` gives a loss for each image.
-* `schedule.name`: with (step, steps of the stage, steps of an epoch, first rate); gives the rate.
-* `augment.policy`: with an image, uint8 `[C, C, channels]`, and a seed, int64 `[2]`; gives an image
-  like it, by TensorFlow's stateless operations.
+* `data.source`: those fields of `sources.FIELDS` that its parameters name → `examples.Splits`.
+* `model.backbone`: (height, width, 3) → a Keras model from normalised images to a feature map `[n,
+  h, w, c]`. Instead of a callable it may be a row like those of `backbones.BACKBONES`, with
+  normalisation and weights. (`hub:PRESET` is not a module but KerasHub's, see
+  `models.backbones.hub`.)
+* `model.head`: (num_classes, name='head', dtype='float32') → a layer from features `[n, c]` to
+  logits `[n, K]`.
+* `loss.name`: images of each class in an epoch, float64 `[K]` → a `keras.losses.Loss` whose `call`
+  returns a loss per image.
+* `schedule.name`: (step, steps of the stage, steps of an epoch, initial rate) → the learning rate.
+* `augment.policy`: an image, uint8 `[C, C, channels]`, and a seed, int64 `[2]` → an image like it,
+  made by TensorFlow's stateless operations.
 """
 
 import importlib
@@ -23,7 +23,7 @@ from bsce_tf.errors import InputError
 
 
 def is_part(name):
-    """Whether a name stands for somebody's own part."""
+    """Whether a name is that of a user's own part."""
     return ':' in name
 
 
@@ -35,7 +35,7 @@ def load(field, name):
       name: of module and object.
 
     Raises:
-      InputError: if there is no such module, it fails, or it has no such object that can be called.
+      InputError: if there is no such module, importing it fails, or it has no such object.
     """
     module, _, attribute = name.partition(':')
     try:
@@ -44,7 +44,7 @@ def load(field, name):
         raise InputError(f"{field}: found '{name}', but Python finds no module '{error.name}'; "
                          'expected one on its path (PYTHONPATH=. adds the working folder).'
                          ) from error
-    except Exception as error:  # somebody's module may raise anything
+    except Exception as error:  # a user's module may raise anything
         raise InputError(f"{field}: found '{name}', whose module fails: {error}.") from error
     if found is None:
         raise InputError(f"{field}: found '{name}'; the module {module} has no '{attribute}'.")
@@ -52,15 +52,15 @@ def load(field, name):
 
 
 def made(field, name, kind, /, *arguments, **options):
-    """What a part gives when it is called.
+    """Calls a part and returns its result.
 
     Args:
       field, name: as in `load`.
-      kind: class that the result must be of.
-      *arguments, **options: of the part.
+      kind: class that the result must have.
+      *arguments, **options: of the call.
 
     Raises:
-      InputError: as `load`, or if it cannot be called so, fails, or gives something else.
+      InputError: as `load`, or if the call fails or returns something else.
     """
     part = load(field, name)
     try:
@@ -71,6 +71,6 @@ def made(field, name, kind, /, *arguments, **options):
         raise InputError(f"{field}: '{name}' fails: {error}; see bsce_tf/parts.py for how it is "
                          'called.') from error
     if not isinstance(found, kind):
-        raise InputError(f"{field}: '{name}' gives {type(found).__name__}; expected "
+        raise InputError(f"{field}: '{name}' returns {type(found).__name__}; expected "
                          f'{kind.__module__.partition(".")[0]}’s {kind.__name__}.')
     return found

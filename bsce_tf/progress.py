@@ -1,4 +1,4 @@
-"""How far a long loop is: a bar on a terminal, lines where there is none."""
+"""Progress of a long loop: a bar on a terminal, lines elsewhere."""
 
 import time
 
@@ -8,18 +8,18 @@ EVERY = 30  # seconds between lines where there is no terminal
 
 
 class Bar:
-    """How many of a number of things are done; use it as a context manager or `close` it.
+    """Shows how many items are done; use it as a context manager or `close` it.
 
-    On a terminal it is a bar. Elsewhere, as in the log of a job, it is a line when it begins and
-    one every 30 seconds.
+    On a terminal it is a bar. Elsewhere, such as in the log of a job, it prints a line at the start
+    and one every 30 seconds.
 
     Args:
       title: what is done.
-      total: number of things.
-      unit: what one of them is called.
-      done: how many were done before.
-      shown: whether anything is shown.
-      brief: for what comes again and again: no line when it begins, and the bar goes when it ends.
+      total: number of items.
+      unit: name of one item.
+      done: items that were done before.
+      shown: whether to show anything.
+      brief: for loops that recur: prints no line at the start, and removes the bar at the end.
     """
 
     def __init__(self, title, total, unit='image', done=0, shown=True, brief=False):
@@ -39,7 +39,7 @@ class Bar:
         self.close()
 
     def update(self, number=1, text=lambda: ''):
-        """Says that so many more are done; `text` gives what to say beside it."""
+        """Counts `number` more items; `text` returns what to show beside the count."""
         self.done += number
         self._bar.update(number)
         if not self._bar.disable:

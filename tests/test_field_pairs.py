@@ -73,7 +73,7 @@ def test_a_field_without_effect_is_told(caplog, name, value, beside, words):
     config_check.check(config_of(**BARE))
     assert not caplog.text
     config_check.check(config_of(**BARE, **{name: value}))
-    assert f'config.{name}: found {value!r}, which changes nothing; it counts with' in caplog.text
+    assert f'config.{name}: found {value!r}, which has no effect; it needs' in caplog.text
     assert words in caplog.text
     caplog.clear()
     config_check.check(config_of(**{**BARE, **beside, name: value}))

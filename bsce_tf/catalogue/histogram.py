@@ -55,6 +55,6 @@ def write_svg(path, counts, title):
             f'<text x="{middle}" y="{floor - height - 5:.1f}">{number}</text>',
             f'<text x="{middle}" y="{floor + 16}" font-size="9">{size}</text>',
         ]
-    parts += [f'<text x="{width / 2}" y="{floor + 40}">images of a class; the bars count '
-              'classes</text>', '</svg>']
+    parts += [f'<text x="{width / 2}" y="{floor + 40}">images per class; bars: number '
+              'of classes</text>', '</svg>']
     files.write_text(path, '\n'.join(parts) + '\n')

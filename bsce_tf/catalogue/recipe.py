@@ -1,4 +1,4 @@
-"""Which settings suit a data set, and why: what `inspect` recommends."""
+"""The settings that `inspect` recommends for a data set, with reasons."""
 
 from typing import NamedTuple
 
@@ -20,12 +20,12 @@ class Advice(NamedTuple):
 def recommend(found):
     """Settings for what `inspect` found in the data.
 
-    The loss follows from class sizes alone, as its constants do (see `losses.bsce`): where some
-    classes are rare, the one that balances both of its terms; else the one without a balance. Both
-    have a reverse term, as nothing is known of wrong labels while data are new.
+    Class sizes alone decide the loss: bsce_many, which balances both of its terms, where some
+    classes are rare; else sce, which balances none. Both have a reverse term, since nothing is
+    known about wrong labels yet.
 
     Args:
-      found: what `inspect.json` holds.
+      found: the content of `inspect.json`.
 
     Returns:
       List of `Advice`.
@@ -36,18 +36,18 @@ def recommend(found):
             '--config.loss.name=bsce_many',
             f'the largest class has {imbalance:,.1f} times the images of the smallest: this '
             f'loss balances the {classes:,} classes in both of its terms, and its reverse term is '
-            'made to hold out against wrong labels')]
+            'robust to wrong labels')]
     else:
         advice = [Advice(
             '--config.loss.name=sce --config.loss.logit_bias=auto',
-            'the classes are about equally frequent and need no balance: the reverse '
-            'term of this loss is made to hold out against wrong labels, and with its bias '
-            f'{classes:,} classes start as ten do')]
+            'the classes are about equally frequent and need no balance; the reverse term of this '
+            f'loss is robust to wrong labels, and its bias makes {classes:,} classes start like '
+            'ten')]
     wrong = found['duplicates']['across_classes']
     if wrong['groups']:
         advice.append(Advice(
             '--mode=audit, then --config.data.clean=…',
-            f'{wrong["images"]:,} images lie in several classes, so labels are wrong'))
+            f'{wrong["images"]:,} images are in several classes, so labels are wrong'))
     leaks = found['duplicates']['across_splits']
     if leaks['groups']:
         advice.append(Advice(

@@ -1,12 +1,12 @@
 """Decodes every image once and lists the bad ones, so that none ends a training run.
 
-A damaged JPEG may decode: its decoder fills up what it cannot read, and only warns. So warnings are
-listed, too, apart from the bad images, since some are harmless, as that of stray bytes before a
-marker.
+A damaged JPEG may decode: its decoder fills up what it cannot read, and only warns. So images with
+warnings are listed, too, but separately, since some warnings are harmless, such as stray bytes
+before a marker.
 
-Worker processes judge the images, because a decoder that crashes must not take the run with it: a
-file that kills its worker is itself found bad. Verdicts go to a journal as they come, and a second
-call goes on where the first was interrupted.
+Worker processes decode the images, so that a crash of the decoder ends only a worker; the image
+that caused it is bad. Verdicts are written to a journal at once, so that a second call continues
+where the first was interrupted.
 """
 
 import concurrent.futures
@@ -24,7 +24,7 @@ from bsce_tf.data import clean_list, records, sources
 from bsce_tf.errors import InputError
 from bsce_tf.progress import Bar
 
-_CHUNK = 32  # images in a task
+_CHUNK = 32  # images that a worker judges at a time
 _CRASH = 'decoder crashed: its process was killed'
 
 
@@ -61,7 +61,7 @@ def run(config, workdir):
     for split, examples in splits.items():
         clean_list.write(workdir / f'clean_{split}.csv', examples, kept[split])
     files.write_json(workdir / 'verify.json', summary)
-    for journal in journals:  # the next call is to judge anew
+    for journal in journals:  # so that the next call judges anew
         journal.unlink()
     for name, reason in bad[:10]:
         print(f'  {os.fsdecode(name)}: {reason}')
@@ -80,15 +80,14 @@ def verify(reader, max_pixels, journal, title='verify', processes=None, progress
     Args:
       reader: a `records.Records`.
       max_pixels: the most pixels of an image; 0 for no limit.
-      journal: file of verdicts so far; verdicts are added, and those in it are not made again.
-      title: of the progress.
+      journal: file of verdicts. Images in it are not judged again; new verdicts are added.
+      title: label of the progress bar.
       processes: worker processes; None: one for each core.
-      progress: whether to show how far it is.
+      progress: whether to show the progress bar.
 
     Returns:
-      Dict of index → reason of the bad images; dict of index → warning of those that are not bad,
-      but whose decoder warned; and a list of [name, format] of those images whose ending is that of
-      another format.
+      Dict of index → reason of the bad images; dict of index → warning of the good images whose
+      decoder warned; list of [name, format] of the images whose ending is that of another format.
     """
     bad, warned, endings, done = _read_journal(journal, len(reader))
     chunks = (numbers for first in range(0, len(reader), _CHUNK)
@@ -117,7 +116,7 @@ def _judge_all(reader, chunks, max_pixels, processes):
     suspects = []
     while True:
         with _pool(reader, max_pixels, processes) as pool:
-            pool.submit(_judge, []).result()  # a worker that cannot start is no fault of an image
+            pool.submit(_judge, []).result()  # no image causes a failure to start
             tasks = {}
             broken = False
             while not broken:
@@ -131,7 +130,7 @@ def _judge_all(reader, chunks, max_pixels, processes):
                     try:
                         found = task.result()
                     except concurrent.futures.process.BrokenProcessPool:
-                        broken = True  # one of the tasks under way did it
+                        broken = True  # one of the running tasks crashed its worker
                         continue
                     yield tasks.pop(task), found
             suspects += tasks.values()
@@ -142,7 +141,7 @@ def _judge_all(reader, chunks, max_pixels, processes):
 
 
 def _judge_apart(reader, chunk, max_pixels):
-    """The verdicts of images among which one may crash its process: one by one."""
+    """Yields as `_judge_all`, image by image, as one of them may crash its process."""
     numbers = list(chunk)
     while numbers:
         with _pool(reader, max_pixels, 1) as pool:
@@ -170,20 +169,17 @@ _worker = {}
 
 def _start(reader, max_pixels):
     """Prepares a worker process."""
-    os.environ['CUDA_VISIBLE_DEVICES'] = ''  # decoding takes no GPU
+    os.environ['CUDA_VISIBLE_DEVICES'] = ''  # decoding needs no GPU
     os.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'
-    # The decoder writes its warnings, unnamed, to what a C program knows as standard error.
-    said = tempfile.TemporaryFile()  # noqa: SIM115 as long as the process lives
-    os.dup2(said.fileno(), 2)
+    # The decoder writes its warnings, without the image's name, to file descriptor 2.
+    stderr = tempfile.TemporaryFile()  # noqa: SIM115 as long as the process lives
+    os.dup2(stderr.fileno(), 2)
     from bsce_tf.data.images import check
-    _worker.update(reader=reader, max_pixels=max_pixels, judge=check.judge, said=said)
+    _worker.update(reader=reader, max_pixels=max_pixels, judge=check.judge, stderr=stderr)
 
 
 def _judge(numbers):
-    """(reason or None, decoder's warning or '', format if the ending is of another one, else '').
-
-    A triple of each image.
-    """
+    """(reason or None, decoder's warning or '', format if the ending differs or '') per image."""
     return [_judge_one(number) for number in numbers]
 
 
@@ -194,22 +190,21 @@ def _judge_one(number):
     except InputError as error:
         cause = error.__cause__  # the path is in another column
         return cause.strerror if isinstance(cause, OSError) else str(error), '', ''
-    _said()  # by others than the decoder, before
+    _take_stderr()  # drop what others than the decoder wrote
     reason, kind = _worker['judge'](image, _worker['max_pixels'])
-    warning = _said()
+    warning = _take_stderr()
     differs = not reason and _ending_differs(bytes(reader.names[number]), kind)
     return reason, warning, kind if differs else ''
 
 
-def _said():
+def _take_stderr():
     """What was written to standard error since the last call, in one line."""
-    said = _worker['said']
-    length = os.fstat(said.fileno()).st_size
-    if not length:
+    file = _worker['stderr'].fileno()
+    if not os.fstat(file).st_size:
         return ''
-    text = os.pread(said.fileno(), 500, 0).decode(errors='replace')
-    os.ftruncate(said.fileno(), 0)
-    os.lseek(said.fileno(), 0, os.SEEK_SET)
+    text = os.pread(file, 500, 0).decode(errors='replace')
+    os.ftruncate(file, 0)
+    os.lseek(file, 0, os.SEEK_SET)
     return ' '.join(text.split())
 
 
@@ -222,7 +217,7 @@ def _ending_differs(name, kind):
 
 
 def _journal(workdir, split, examples, max_pixels):
-    """The journal of a split, begun anew if it is of other data."""
+    """The journal of a split, started anew if it is of other data."""
     path = workdir / f'verify_{split}.jsonl'
     head = json.dumps({'fingerprint': records.fingerprint(examples),
                        'contents': records.contents(examples), 'max_pixels': max_pixels,

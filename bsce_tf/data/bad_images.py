@@ -1,4 +1,4 @@
-"""What to do when an image cannot be used while a run goes on."""
+"""Handles images that cannot be decoded during a run: replaces or skips them, or stops the run."""
 
 import collections
 import contextlib
@@ -19,27 +19,26 @@ from bsce_tf.data.images import check
 from bsce_tf.errors import InputError, RunError
 
 ACTIONS = fields.choices('data.on_error')
-_TOLD = set()  # (name, reason) of the bad images that this process has named in its log
+_LOGGED = set()  # (name, reason) of the bad images that this process has logged
 
 
 class BadImages:
-    """Finds out why an image failed, counts it, and finds another or stops the run.
+    """Finds out why an image failed, counts it, and then replaces it or stops the run.
 
-    One object serves all sets of a run. It is asked only after an image failed, so good images pay
-    nothing for it. Exceptions cannot cross TensorFlow's graphs; so errors are kept in `error`, and
-    `raising` brings them to the caller.
+    One object serves all sets of a run. It is called only after an image failed, so good images
+    cost nothing. Exceptions cannot leave a TensorFlow graph: `error` keeps them, and `raising`
+    raises them in the caller.
 
     Args:
       on_error: 'skip' or 'stop' (`data.on_error`). 'skip' trains on another image of the same class
         and leaves the image out of an evaluation.
-      max_fraction: 'skip' stops, too, when more than this share of a set is bad; 0 … 1
+      max_fraction: with 'skip', the run stops when more than this share of a set is bad; 0 … 1
         (`data.max_bad_fraction`).
       max_pixels: larger images count as bad (`data.max_pixels`); 0 for no limit.
-      report: CSV file (path, reason) of all bad images; None for none. A row is added, and synced
-        to the disk, with every one that is found and not in it, whoever wrote it: an earlier part
-        of the run or another worker.
-      seed: of the choice of other images.
-      few: so many bad images of a set never stop, however small it is.
+      report: CSV file (path, reason) of all bad images; None for none. Each bad image is added, and
+        synced to the disk, unless an earlier start of the run or another worker has added it.
+      seed: of the choice of replacements.
+      few: this many bad images of a set never stop the run, however small the set is.
 
     Attributes:
       error: the `InputError` or `RunError` that stopped the run, or None.
@@ -87,8 +86,8 @@ class BadImages:
     def replacement(self, examples, index, position):
         """Encoded bytes to train on instead of an image that failed.
 
-        Another image of its class, the same whenever the same position of the run is made; the
-        image itself if it is found good now, as after a failure of the network.
+        Another image of its class, always the same one for the same position of the run. The image
+        itself if it can be read now, for example after a network failure.
 
         Raises:
           InputError: if bad images are to stop the run, too many are bad, or the class has no good
@@ -122,7 +121,7 @@ class BadImages:
         return order[starts[label]:starts[label + 1]]
 
     def leave_out(self, examples, index):
-        """Notes an image that failed in an evaluation; True if it is found good now.
+        """Notes an image that failed in an evaluation. Returns True if it can be read now.
 
         Raises:
           InputError: if bad images are to stop the run or too many are bad.
@@ -131,9 +130,9 @@ class BadImages:
             return self._examine(examples, index) is not None
 
     def _examine(self, examples, index):
-        """The bytes of an image, or None if it is bad, which is then noted."""
+        """The bytes of an image; None, after noting it, if it is bad."""
         key = id(examples), int(index)
-        if self.error is not None:  # whoever saw it raised may have been a prefetch, never read
+        if self.error is not None:  # it may have been raised only in a prefetch that nobody read
             raise self.error
         if key in self._reasons:
             return None
@@ -152,8 +151,8 @@ class BadImages:
         self._sets[key[0]] = examples
         self._reasons[key] = reason
         self._counts[key[0]] += 1
-        if (name, reason) not in _TOLD:  # each run of an audit meets the same ones
-            _TOLD.add((name, reason))
+        if (name, reason) not in _LOGGED:  # every run of an audit meets the same images
+            _LOGGED.add((name, reason))
             logging.warning('%s: bad image %s: %s', examples.origin, name, reason)
         if self._report:
             try:
@@ -179,8 +178,8 @@ class BadImages:
 class _Report:
     """A CSV file (path, reason) that several processes add rows to, each path once.
 
-    A row is one write to the end of the file, under a lock, and costs no more however long the
-    list is: what others added since is all that is read.
+    A row is one write to the end of the file, under a lock. Before it, only the rows that others
+    added since are read, so the cost does not grow with the file.
     """
 
     def __init__(self, path):
@@ -190,7 +189,7 @@ class _Report:
 
     def add(self, name, reason):
         """Adds a row, unless there is one of that name; OSError if it cannot be written."""
-        # A surrogate would be an error; the name is for people here.
+        # Surrogates cannot be written; people read this list and need no exact bytes.
         name, reason = (text.encode(errors='replace').decode() for text in (name, reason))
         with open(self.path, 'ab+') as file:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -205,7 +204,7 @@ class _Report:
             os.fsync(file.fileno())
 
     def _read(self, file):
-        """Takes up the rows that are new; False if the last was cut off when its writer died."""
+        """Reads the new rows; False if the last one was cut off when its writer was killed."""
         file.seek(self._place)
         added = file.read().decode(errors='replace')
         rows = [row for row in csv.reader(io.StringIO(added)) if row]

@@ -1,4 +1,4 @@
-"""A long tail and wrong labels, put on a clean and balanced set to study them."""
+"""Makes a clean, balanced set long-tailed and wrongly labelled, to study both."""
 
 import numpy as np
 
@@ -21,7 +21,7 @@ def long_tail(labels, num_classes, imbalance, seed=0, class_names=()):
       num_classes: K.
       imbalance: largest class / smallest, ≥ 1; 1 keeps everything.
       seed: of the choice.
-      class_names: K names, for messages; none: the ids.
+      class_names: K names, for messages; empty: messages give the ids.
 
     Returns:
       int64 array: the indices kept, ascending.
@@ -38,7 +38,7 @@ def long_tail(labels, num_classes, imbalance, seed=0, class_names=()):
     largest = (counts / fall).min()
     wanted = np.round(largest * fall).astype(int)
     if wanted[-1] < 1:
-        fewest = int((counts / fall).argmin())  # which bounds the sizes of all
+        fewest = int((counts / fall).argmin())  # this class limits the sizes of all
         last, scarce = (f"'{class_names[k]}'" if len(class_names) else f'{k}'
                         for k in (num_classes - 1, fewest))
         raise InputError(f'data.imbalance: found {imbalance}, which leaves class {last} without '
@@ -52,28 +52,28 @@ def long_tail(labels, num_classes, imbalance, seed=0, class_names=()):
 def label_noise(labels, num_classes, rate, kind='symmetric', pairs=(), seed=0):
     """Makes a share of the labels of every class wrong.
 
-    Symmetric noise on a long tail buries the tail, as a small class receives the wrong labels of
-    all large ones. Proportional noise leaves the sizes of the classes as they are, as on the web.
+    On a long tail, symmetric noise fills small classes with images of large ones. Proportional
+    noise keeps the class sizes, as noise on the web does.
 
     Args:
-      labels: int `[N]`, right ones.
+      labels: int `[N]`, the right ones.
       num_classes: K ≥ 2.
-      rate: share of wrong labels, 0 … 1, exact within each class to half an image; proportional:
-        to one image, and in total to half an image but for what the next line says.
+      rate: share of wrong labels, 0 … 1. It holds in each class to half an image; if proportional,
+        to one image in each class and to half an image in total.
       kind: 'symmetric', any other class with equal probability; 'proportional', from class i to
-        class j with probability n(j) / (N − n(i)) (as Wei et al. 2021, "Robust Long-Tailed Learning
-        under Label Noise", section 3), where one image of each class keeps its label, so that no
-        class gets empty; 'asymmetric', the partner in `pairs`, both ways; classes without a partner
-        stay clean.
-      pairs: of class ids, for 'asymmetric'.
+        class j with probability n(j) / (N − n(i)) (Wei et al. 2021, "Robust Long-Tailed Learning
+        under Label Noise", section 3), but one image of each class keeps its label, so that no
+        class becomes empty; 'asymmetric', the partner in `pairs`, both ways; classes without a
+        partner stay clean.
+      pairs: pairs of class ids, for 'asymmetric'.
       seed: of the choice.
 
     Returns:
       int32 `[N]` labels, some of them wrong.
 
     Raises:
-      InputError: if the rate is outside 0 … 1, the kind is unknown, there are no pairs for it, or
-        there is one class alone.
+      InputError: if the rate is outside 0 … 1, the kind is unknown, 'asymmetric' has no pairs, or
+        only one class has images.
     """
     fields.check('data.noise', rate)
     fields.check('data.noise_kind', kind)
@@ -101,13 +101,13 @@ def label_noise(labels, num_classes, rate, kind='symmetric', pairs=(), seed=0):
 
 def _proportional(labels, counts, rate, seed):
     """Wrong labels in proportion to class sizes; see `label_noise`."""
-    # Not the numbers of `split.stratified_split`, which would hold out just the wrong labels.
+    # Another stream than in `split.stratified_split`, which would else hold out the wrong labels.
     rng = np.random.default_rng([seed, 1])
     wanted = split.systematic(np.minimum(rate * counts, np.maximum(counts - 1, 0)), rng)
     wrong = np.flatnonzero(split.rank_in_class(labels, counts, rng) < wanted[labels])
     own = counts[labels[wrong]]
     before = (np.cumsum(counts) - counts)[labels[wrong]]
-    # A uniform draw among the images of the other classes, the own ones being left out.
+    # A uniform draw among the images of all other classes.
     place = rng.integers(0, len(labels) - own)
     place += np.where(place >= before, own, 0)
     noisy = labels.copy()

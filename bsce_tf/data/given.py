@@ -1,4 +1,4 @@
-"""Examples that are given from Python: arrays, `tf.data` or lists of files."""
+"""`Examples` of data that a caller passes in Python: arrays, `tf.data` or lists of files."""
 
 import os
 
@@ -14,11 +14,11 @@ SPLITS = ('train', 'validation', 'test')
 
 
 class Encoded:
-    """A store (see `records.Records`) of arrays and of paths of image files, in any mixture.
+    """A store (see `records.Records`) of arrays and paths of image files, in any mixture.
 
     Args:
-      items: sequence of uint8 `[height, width, channels]` or of paths. Arrays are given as PNG,
-        which loses nothing.
+      items: sequence of uint8 `[height, width, channels]` or paths. Arrays are read as PNG, which
+        is lossless.
     """
 
     def __init__(self, items):
@@ -38,7 +38,7 @@ def unlabelled(images):
     """`Examples` without labels of a list of paths and arrays; see `api.Run.predict`.
 
     Raises:
-      InputError: if the list is empty or an array is no image.
+      InputError: if the list is empty or an array is not an image.
     """
     if isinstance(images, str | os.PathLike):
         raise InputError(f"images: found '{images}'; expected a list of paths or arrays.")
@@ -54,16 +54,16 @@ def splits(data, class_names=None):
     """`Splits` of a user's own data.
 
     Args:
-      data: a labelled set, or a dict of them with 'train' and, if there are, 'validation' and
-        'test'. A set is a pair (images, labels): images uint8 `[N, height, width]` or `[N, height,
-        width, 1 or 3]`, or a list of such arrays or of paths of image files; labels `[N]`, ids 0 …
-        K−1 or class names. Or a `tf.data.Dataset` of (image, label), not batched, which is read
-        once, in its order, into memory.
+      data: a labelled set, or a dict of them with 'train' and optionally 'validation' and 'test'. A
+        set is a pair (images, labels): images uint8 `[N, height, width]` or `[N, height, width, 1
+        or 3]`, or a list of such arrays or of paths of image files; labels `[N]`, ids 0 … K−1 or
+        class names. Or it is an unbatched `tf.data.Dataset` of (image, label), which is read into
+        memory once, in its order.
       class_names: K names by id; None: the names among the training labels, in the order of
-        `label_map.ordered`, or, of ids, the ids as text.
+        `label_map.ordered`, or the ids as text if labels are ids.
 
     Raises:
-      InputError: if a set is empty, an array is no image, or a label is unknown.
+      InputError: if a set is empty, an array is not an image, or a label is unknown.
     """
     data = data if isinstance(data, dict) else {'train': data}
     if 'train' not in data or set(data) - set(SPLITS):

@@ -1,4 +1,4 @@
-"""Class names in the order of their ids: saved with a run, compared, and joined between lists."""
+"""Label maps: class names in the order of their ids. Saves, loads and compares them."""
 
 import csv
 import io
@@ -40,7 +40,7 @@ def load(path):
       Tuple of K names.
 
     Raises:
-      InputError: if the file is missing or damaged, a name comes twice or an id is left out.
+      InputError: if the file is missing or damaged, a name occurs twice or an id is missing.
     """
     reader = _load_json if _ending(path) == '.json' else _load_csv
     try:
@@ -66,7 +66,7 @@ def check(names, others, where='the training map', others_where='the other map')
 
     Args:
       names: K class names, position = class id.
-      others: the same, of the other side.
+      others: the class names to compare with.
       where: what to call `names` in the message, such as its file.
       others_where: what to call `others`.
 
@@ -113,7 +113,7 @@ def alike(names):
 
 
 def some(names, most=10):
-    """The first names as a text, for messages, each in quotes."""
+    """The first names in quotes, as text for messages."""
     names = list(names)
     return ', '.join(f"'{name}'" for name in names[:most]) + (
         f' and {len(names) - most} more' if len(names) > most else '')

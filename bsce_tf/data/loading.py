@@ -7,25 +7,26 @@ import tensorflow as tf
 
 from bsce_tf.errors import InputError
 
-MOST = 64  # images that share the cost of catching errors, at most
+MOST = 64  # largest number of images that share the cost of catching errors
 
 
 def with_fallback(make, fallback, parts, shapes):
-    """`make` of every element, or `fallback` where an op of it fails: a `try` within a graph.
+    """Applies `make` to every element, and `fallback` where an op of `make` fails.
 
-    tf.data passes over elements that fail; each bears its place, so the missing ones are found.
-    Setting that up takes as long as a quarter of an 800 × 800 JPEG; so a chunk shares it.
+    It is a `try` within a graph: `ignore_errors` drops elements that fail, and the numbers of the
+    others tell which these are. Setting that up takes as long as decoding a quarter of an 800 × 800
+    JPEG; so a chunk of images shares it.
 
     Args:
-      make, fallback: functions of an element's parts that give a tuple of uint8 tensors.
+      make, fallback: functions of an element's parts that return a tuple of uint8 tensors.
       parts: tensors `[n, …]`, n ≤ `MOST`.
-      shapes: of what the functions give.
+      shapes: shapes of the tensors that the functions return.
 
     Returns:
-      Tuple of uint8 `[n, *shape]`; bool `[n]`, whether `make` went well.
+      Tuple of uint8 `[n, *shape]`; bool `[n]`, whether `make` succeeded.
     """
     places = tf.range(tf.shape(parts[0])[0])
-    # One more at the end, so that there is a batch even where all fail.
+    # An extra element at the end, so that there is a batch even if all others fail.
     last = tf.data.Dataset.from_tensors(
         (tf.constant(-1), *(tf.zeros(shape, tf.uint8) for shape in shapes)))
     tried = tf.data.Dataset.from_tensor_slices((places, *parts)).map(
@@ -47,7 +48,7 @@ def with_fallback(make, fallback, parts, shapes):
 
 
 def reader(examples):
-    """(index, encoded image where it is read already) → encoded image."""
+    """Function (index, encoded image if `read_records` added it) → encoded image."""
     if examples.records is not None:
         return lambda index, data: data
     paths = tf.constant(examples.paths)
@@ -55,14 +56,14 @@ def reader(examples):
 
 
 def read_records(numbers, examples):
-    """Adds the encoded images to batches whose last part is the indices, one read a batch."""
+    """Adds encoded images to batches that end with indices, one read per batch; not for files."""
     if examples.records is None:
         return numbers
 
     def read(indices):
         try:
             return np.array(examples.records.read(indices), object)
-        except InputError:  # one is bad: it stays empty, and is looked into when it fails to decode
+        except InputError:  # a bad one becomes b'' and is examined when it fails to decode
             return np.array([_read_one(examples, index) for index in indices], object)
 
     def load(*parts):
@@ -73,7 +74,7 @@ def read_records(numbers, examples):
 
 
 def chunk(size, most=MOST):
-    """Images that are made together: the largest divisor of `size` up to `most` and `MOST`."""
+    """Images per chunk: the largest divisor of `size` up to `most` and `MOST`."""
     return max(n for n in range(1, min(most, MOST) + 1) if size % n == 0)
 
 
@@ -84,17 +85,17 @@ def parallel(dataset, function):
 
 
 def batches(chunks, size, chunk, drop_remainder=True):
-    """Joins chunks to batches; where they are as large already, nothing is copied again."""
+    """Joins chunks to batches; chunks that are whole batches are not copied."""
     if chunk < size:
         chunks = chunks.unbatch().batch(size, drop_remainder=drop_remainder)
     return finished(chunks)
 
 
 def finished(batches):
-    """Batches that are made ahead, and not cut up over workers by TensorFlow.
+    """Prefetches batches, and keeps TensorFlow from sharding them over workers.
 
-    Without autotuning: an iterator that goes waits for the tuner, which sleeps up to a minute
-    (TensorFlow 2.20), so that a run ended half a minute after its last step.
+    Autotuning is off: an iterator that is deleted waits for the tuner, which sleeps up to a minute
+    (TensorFlow 2.20), so a run ended half a minute after its last step.
     """
     options = tf.data.Options()
     options.autotune.enabled = False

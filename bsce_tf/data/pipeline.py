@@ -11,21 +11,21 @@ from bsce_tf.data.bad_images import BadImages
 from bsce_tf.data.images import augment, crops, decode, mixing
 from bsce_tf.errors import InputError
 
-# Streams of random numbers, one for each use; a new use goes to the end, so that old runs stay.
+# Streams of random numbers, one per use. Append new ones, so that old runs keep their numbers.
 _MOST_STREAMS = 16
 _STREAMS = ('crop', 'flip', 'vertical_flip', 'colours', 'policy', 'erasing', 'mix')
 
-_CHUNK_BYTES = 32 * 2**20  # crops of test time that a thread makes at once
+_CHUNK_BYTES = 32 * 2**20  # test-time crops that a thread makes at once
 
 
 class Batch(NamedTuple):
     """What `evaluation` yields.
 
     Attributes:
-      crops: tuple, for each view uint8 `[n, scales, C, C, channels]`.
+      crops: tuple with uint8 `[n, scales, C, C, channels]` for each view.
       labels: int32 `[n]`; −1 where they are not known.
       weights: float32 `[n]`: 1, or 0 for an image that does not count: a bad one, whose crops are
-        black, or one that only fills the batch up.
+        black, or padding.
       indices: int64 `[n]`, places in the examples.
     """
 
@@ -39,12 +39,12 @@ def training(examples, sampler, view, *, batch_size, augmentation=None, seed=0, 
              shard=(0, 1), bad=None, numbered=False):
     """Endless training batches; batch s holds positions s·batch_size … of the run.
 
-    The n-th example, its crop, its changes and what it is mixed with depend on seed and n only.
+    The n-th example, its crop, its augmentation and its MixUp partner depend on seed and n only.
 
     Args:
       examples: a labelled `Examples`.
       sampler: maps int64 positions `[n]` to indices `[n]`; see `sampler.Sampler`.
-      view: a `View` whose crop is of training.
+      view: a `View` with a training crop.
       batch_size: global batch, over all workers.
       augmentation: an `augment.Augmentation`; None: none.
       seed: of crops and augmentation.
@@ -52,7 +52,7 @@ def training(examples, sampler, view, *, batch_size, augmentation=None, seed=0, 
       shard: (worker, workers); every worker makes its slice of each global batch.
       bad: a `BadImages`, None: a bad image stops the run; put `bad.raising()` around `fit`.
       numbered: whether batches also give the indices of the images, int64 `[share]`; not with
-        MixUp or CutMix. A bad image keeps its index, though another stands in its place.
+        MixUp or CutMix. The index stays that of a bad image though another image replaces it.
 
     Returns:
       Dataset of (uint8 `[share, C, C, channels]`, int32 `[share]`), share = batch_size / workers;
@@ -107,9 +107,9 @@ def evaluation(examples, views, batch_size, bad=None, *, start=0, end=None, shar
       start: first image, a multiple of `batch_size`; so batches are the same whatever it is.
       end: the image after the last one; None: all.
       shard: (worker, workers); every worker makes its slice of each global batch.
-      full: whether all batches are full: where the images end, the last one comes again with weight
-        0. Needed with several workers, who must have equally many batches, and with several
-        replicas, of which none may get an empty part.
+      full: whether to pad the last batch, with the last image at weight 0. Needed with several
+        workers, which must have equally many batches, and with several replicas, none of which may
+        get an empty part.
 
     Returns:
       Dataset of `Batch`.
@@ -138,7 +138,7 @@ def evaluation(examples, views, batch_size, bad=None, *, start=0, end=None, shar
         lambda i: (tf.cast(i < end, tf.float32), tf.minimum(i, end - 1)))
     chunks = loading.parallel(loading.read_records(numbers, examples), made)
     return loading.batches(chunks, share, chunk, drop_remainder=full).apply(
-        tf.data.experimental.assert_cardinality(whole))  # TensorFlow cannot count what is packed
+        tf.data.experimental.assert_cardinality(whole))  # TensorFlow cannot count after unbatch
 
 
 def _share(batch_size, workers):
@@ -158,7 +158,7 @@ def _check_augmentation(augmentation, examples, share):
 
 
 def _training_images(examples, view, change, bad):
-    """(run's seeds, positions, indices, encoded images if read already) → uint8 images."""
+    """Function (seeds, positions, indices, encoded images if read already) → uint8 images."""
     if examples.images is not None:
         images = tf.constant(examples.images)
 
@@ -192,7 +192,7 @@ def _training_images(examples, view, change, bad):
 
 
 def _centres(examples, views, bad):
-    """(indices, encoded images if read already) → (tuple of crops, bool: which are good)."""
+    """Function (indices, encoded images if read already) → (tuple of crops, bool `[n]`: good)."""
     if examples.images is not None:
         images = tf.constant(examples.images)
         return lambda indices: (
@@ -215,5 +215,5 @@ def _centres(examples, views, bad):
 
 
 def _seeds(seed, position):
-    """Name of a use → its seed, int64 `[2]`, of the run's seed and a position, int64 scalars."""
+    """Function of a stream's name → its int64 seed `[2]`, for the run's seed and a position."""
     return lambda use: tf.stack([seed, position * _MOST_STREAMS + _STREAMS.index(use)])

@@ -1,4 +1,4 @@
-"""Readers of encoded images, all with the same face: files, shards and data sets of others."""
+"""Readers of encoded images with one interface, and digests that tell data sets apart."""
 
 import concurrent.futures
 import hashlib
@@ -9,18 +9,18 @@ import numpy as np
 
 from bsce_tf.errors import InputError
 
-_SIZES, _READ = 100_000, 256  # images whose sizes `contents` compares, and that it reads
+_SIZES, _READ = 100_000, 256  # how many images' sizes, and bytes, `contents` compares
 _IN_MEMORY = 1 << 30  # bytes of images in memory that `contents` compares
-_THREADS = 8  # so that many are asked for at once where the disk is far away
+_THREADS = 8  # parallel reads hide the latency of network storage
 
 
 class Records:
-    """A choice of the images of a store.
+    """A selection of the images in a store.
 
     Args:
-      store: object with `read(numbers)`, int64 `[n]` → list of n bytes, that any number of threads
-        may call at once. It may have `facts(numbers)` → an array that changes with the images and
-        is quickly had; see `contents`.
+      store: object with a thread-safe `read(numbers)`, int64 `[n]` → list of n bytes. It may have
+        `facts(numbers)` → an array that changes when the images do and is quick to get; see
+        `contents`.
       names: NumPy bytes array `[N]` (dtype `S`), UTF-8: a name for each image, for messages.
       numbers: int `[N]`, the number of each image in the store; None: 0 … N−1.
     """
@@ -47,7 +47,7 @@ class Records:
         return hasattr(self._store, 'facts')
 
     def facts(self):
-        """Bytes that change when the images do; what they cover is told by `contents`."""
+        """Bytes that change when the images do; `contents` says what they cover."""
         facts = getattr(self._store, 'facts', None)
         known = b'' if facts is None else np.ascontiguousarray(facts(self._numbers)).tobytes()
         with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
@@ -56,7 +56,7 @@ class Records:
     def _digest(self, index):
         try:
             return hashlib.sha256(self.read([index])[0]).digest()
-        except InputError:  # a bad image is told when it is used
+        except InputError:  # a bad image is reported when it is used
             return b'unreadable'
 
     def subset(self, indices):
@@ -83,7 +83,7 @@ class Files:
                 for number in numbers]
 
     def facts(self, numbers):
-        """int64: sizes of the files, −1 where there is none; of many files, some of them."""
+        """int64: sizes of the files, −1 for a missing one; of many files, those of a sample."""
         parts = np.array_split(numbers[_spread(len(numbers), _SIZES)], _THREADS)
         with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
             return np.concatenate(list(pool.map(self._sizes, parts)))
@@ -106,7 +106,7 @@ def read_file(path):
         with open(path, 'rb') as file:
             return file.read()
     except OSError as error:
-        # 'replace': the message goes into logs and tables, which are text
+        # 'replace': messages go into logs and tables, which are text
         raise InputError(f'{path.decode("utf-8", "replace")}: {error.strerror}; expected an image '
                          'file.') from error
 
@@ -136,15 +136,15 @@ def names(examples):
 
 
 def contents(examples):
-    """Hex digest of what the images hold, as far as a start can tell in about a second.
+    """Hex digest of the content of the images, as far as it can be read in about a second.
 
     * Images in memory: every pixel; of more than 1 GiB, whole images spread over the set.
-    * Packs: the checksums of all images that were written when they were packed.
-    * Files: the sizes of all, of more than 100,000 those of as many, spread over the set.
-    * Files and all records besides: the bytes of 256 images, spread over the set.
+    * Packs: the checksums of all images, which packing wrote.
+    * Files: all sizes; of more than 100,000 files, the sizes of 100,000 spread over the set.
+    * Packs, files and all other records: the bytes of 256 images, spread over the set.
 
-    Times of change do not count, as a copy on another machine has others. An image that was
-    replaced by one of the same size is noticed only where it is read.
+    Modification times do not count, since copies on other machines have others. A file that was
+    replaced by one of the same size is noticed only if it is among the 256.
     """
     if examples.images is not None:
         images = examples.images
@@ -155,37 +155,37 @@ def contents(examples):
 
 
 def differing(found, expected):
-    """Names of what differs in two dicts of what a result is made of, in the order of `expected`.
+    """Keys whose values differ in two dicts that describe the data of a result, as a list.
 
-    Results of earlier versions do not tell `contents`: these count as the same.
+    Results of earlier versions have no `contents`, which then counts as equal.
     """
     return [key for key, value in expected.items()
             if found.get(key, value if key == 'contents' else None) != value]
 
 
 def _spread(count, most):
-    """At most `most` of the numbers 0 … count − 1, from end to end."""
+    """At most `most` of the numbers 0 … count − 1, evenly spaced."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
 
 
 def identities(examples):
-    """uint64 `[N]`: a hash of each image by which it is known again in another set.
+    """uint64 `[N]`: a hash of each image, to find the same image in another set.
 
-    Of the pixels where images are in memory; of the name in the source, as clean lists have it,
-    where they are files or records. So the same picture under another name is not known again.
+    For images in memory it is of the pixels; for files and records, of the name in the source. So
+    the same picture under another name has another hash.
     """
     if examples.images is None:
-        shown = map(bytes, names(examples))
+        hashed = map(bytes, names(examples))
     else:
-        shown = (image.tobytes() for image in examples.images)
-    hashes = (hashlib.blake2b(data, digest_size=8).digest() for data in shown)
+        hashed = (image.tobytes() for image in examples.images)
+    hashes = (hashlib.blake2b(data, digest_size=8).digest() for data in hashed)
     return np.frombuffer(b''.join(hashes), np.uint64)
 
 
 def fingerprint(examples):
-    """Hex digest of labels, names of images and classes: what the same list of data has again.
+    """Hex digest of a set's list: its labels, image names and class names.
 
-    It does not depend on what the images hold: see `contents`.
+    It does not depend on the content of the images; see `contents`.
     """
     digest = hashlib.sha256()
     digest.update(np.ascontiguousarray(examples.labels).tobytes())

@@ -10,7 +10,7 @@ import tensorflow as tf
 from bsce_tf import fields
 from bsce_tf.errors import InputError
 
-_ROUNDS = 4  # of the block cipher behind RandomIndexShuffle, the fewest it takes
+_ROUNDS = 4  # of the block cipher behind RandomIndexShuffle; the smallest number allowed
 
 # Primes above 2³¹: each is coprime to every class size, so j → prime·j + shift (mod size) permutes
 # a class. RandomIndexShuffle would too, but for small sets it takes 2¹⁶ / size times as long.
@@ -80,7 +80,7 @@ class Sampler:
         self._ends = tf.constant(np.append(0.0, ends), tf.float64)
         self._counts = tf.constant(counts, tf.int64)
         self._first = tf.constant(np.cumsum(counts) - counts, tf.int64)
-        # Random before it is sorted by class: neighbours in a list are often alike.
+        # Shuffle before sorting by class: neighbours in a list are often alike.
         order = np.random.default_rng(seed).permutation(len(labels))
         members = order[np.argsort(labels[order], kind='stable')]
         self._members = tf.constant(members, tf.int64)

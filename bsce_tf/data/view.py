@@ -13,14 +13,14 @@ CENTRE = 'centre'
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """Crops of C × C pixels: at test time from the centre, a scale each; in training at random.
+    """Crops of C × C pixels: central ones at test time, one per scale; random ones in training.
 
     Attributes:
       size: C, side of a crop in pixels.
       scales: sizes in pixels that an image is resized to before it is cropped, each ≥ C.
-      crop: 'centre'; or of training 'multi_scale', from one of the scales, or 'random_resized',
-        which takes `area` and `aspect_ratio` for `scales`.
-      aspect: 'squash' resizes to S × S, 'keep' the shorter side to S; not of random_resized.
+      crop: 'centre' at test time; in training 'multi_scale', at one of the scales, or
+        'random_resized', which uses `area` and `aspect_ratio` instead of `scales`.
+      aspect: 'squash' resizes to S × S, 'keep' the shorter side to S; random_resized ignores it.
       antialias: see `crops.resize_box`.
       channels: of the crops, 1 or 3.
       area: range of a crop's share of the image; see `crops.random_resized`.
@@ -50,7 +50,7 @@ class View:
 
     @property
     def shape(self):
-        """Of the centre crops of an image: (scales, C, C, channels)."""
+        """Shape of the centre crops of an image: (scales, C, C, channels)."""
         return len(self.scales), self.size, self.size, self.channels
 
     def at(self, scales):
@@ -62,8 +62,8 @@ class View:
         """uint8 `[scales, C, C, channels]`: the centre crops of an image.
 
         Args:
-          image: decoded, uint8 `[height, width, 1 or 3]`. Of a grey view it is the mean of RGB's
-            channels; a grey image is repeated to the three of a colour view.
+          image: decoded, uint8 `[height, width, 1 or 3]`. With 1 channel of crops, RGB is averaged;
+            with 3, grey is repeated.
         """
         if self.channels == 1 and image.shape[-1] == 3:
             image = tf.reduce_mean(tf.cast(image, tf.float32), axis=-1, keepdims=True)
@@ -85,7 +85,7 @@ class View:
 
 
 def of(image, channels):
-    """The `View` of training that `config.image` tells; `at` gives those of test time.
+    """The training `View` of `config.image`; its method `at` gives those of test time.
 
     Args:
       image: mapping, `config.image`.

@@ -1,4 +1,4 @@
-"""The fields of a config: their table, and checks by it."""
+"""The fields of a config: their table, and checks of values against it."""
 
 import difflib
 
@@ -15,13 +15,13 @@ def check(name, value, prefix=''):
     """Raises InputError unless there is such a field and it accepts the value.
 
     Args:
-      name: dotted name, as the keys of `TABLE`.
+      name: dotted name, a key of `TABLE`.
       value: any.
-      prefix: what the message puts before the name, such as 'config.'.
+      prefix: of the name in the message, such as 'config.'.
     """
     if name not in TABLE:
-        raise InputError(f'{prefix}{name}: unknown field{_meant(name)}; expected one of '
-                         f'{", ".join(_around(name))}.')
+        raise InputError(f'{prefix}{name}: unknown field{_suggestion(name)}; expected one of '
+                         f'{", ".join(_candidates(name))}.')
     rule = TABLE[name].rule
     if not rule.accepts(value):
         near = alike(value, rule.names()) if rule.names and isinstance(value, str) else ''
@@ -29,20 +29,20 @@ def check(name, value, prefix=''):
 
 
 def choices(name):
-    """The names that a field may be, as a tuple."""
+    """The names that a field allows, as a tuple."""
     return TABLE[name].rule.names()
 
 
-def _meant(name):
-    """Which field a name that there is not may stand for: rather one whose last word is alike."""
+def _suggestion(name):
+    """' (did you mean X?)' for an unknown field; prefers fields whose last word is similar."""
     endings = {other: other.rpartition('.')[2] for other in TABLE}
     nearest = difflib.get_close_matches(name.rpartition('.')[2], set(endings.values()), n=1)
     same = [other for other, ending in endings.items() if ending in nearest]
     return alike(name, same or TABLE) or (f' (did you mean {" or ".join(same)}?)' if same else '')
 
 
-def _around(name):
-    """The fields of a name's group; of a group that there is not, the groups."""
+def _candidates(name):
+    """The fields of a name's group; if there is no such group, all groups."""
     block = name.rpartition('.')[0]
     group = [other for other in TABLE if other.rpartition('.')[0] == block]
     groups = dict.fromkeys(f'{other.partition(".")[0]}.…' for other in TABLE if '.' in other)

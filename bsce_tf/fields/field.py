@@ -1,24 +1,24 @@
-"""What the table of fields says of each one."""
+"""`Field`, a row of the table of fields."""
 
 from typing import NamedTuple
 
 from bsce_tf.fields.rules import Rule
 
-# What a field decides, and so what may differ when a run goes on (training/resume.py).
-FIXED = 'fixed'      # the weights of steps already made: another value needs another run
-BOUNDED = 'bounded'  # the same beyond bounds that training/resume.py knows, as for more epochs
-DATA = 'data'        # where data are found; that they are the same is checked by what they are
+# What a field affects, and so whether it may change when a run is resumed (training/resume.py).
+FIXED = 'fixed'      # weights of steps already made: another value needs another run
+BOUNDED = 'bounded'  # as FIXED, but training/resume.py allows some changes, such as more epochs
+DATA = 'data'        # where the data are; resuming compares their content instead
 AUDIT = 'audit'      # probabilities of an audit, not the weights of a run
 ROUNDS = 'rounds'    # what an audit lists, and with it the next round of clean_train
-LATER = 'later'      # nothing that is already done
+LATER = 'later'      # only what is done from now on: it may always change
 
-# What must not differ, by what goes on.
+# Fields that must not change when a run, an audit or the rounds of clean_train are resumed.
 OF_RUN = (FIXED, BOUNDED)
 OF_AUDIT = (FIXED, BOUNDED, AUDIT)
 OF_ROUNDS = (FIXED, BOUNDED, DATA, AUDIT, ROUNDS)
 
-# Of config.json. Count it up when the meaning of a field changes or one goes: then an earlier
-# program refuses the run, and `Field.old` holds for what was written before.
+# Of config.json. Increase it when a field changes its meaning or is removed: earlier programs then
+# refuse the run, and `Field.old` is the value in runs that were written before.
 VERSION = 4
 
 
@@ -29,8 +29,8 @@ class Field(NamedTuple):
       default: its value in configs/default.py.
       rule: a `rules.Rule`.
       help: meaning and unit.
-      resume: one of the names above.
-      old: what runs of versions before this field, or this default, did; None: as the default.
+      resume: what it affects, one of the names above.
+      old: its value in runs from before the field, or its default, existed; None: the default.
     """
 
     default: object
@@ -41,5 +41,5 @@ class Field(NamedTuple):
 
     @property
     def before(self):
-        """The value that an earlier version's run had without saying so."""
+        """The value in a run of an earlier version, whose config.json lacks the field."""
         return self.default if self.old is None else self.old

@@ -1,4 +1,4 @@
-"""What a value of a field must be: a test and the words that say it."""
+"""Rules for the values of fields: a test, and its description for messages."""
 
 import importlib
 import math
@@ -11,10 +11,9 @@ class Rule(NamedTuple):
 
     Attributes:
       accepts: function of a value → bool.
-      text: the same in words, as in 'a whole number ≥ 1'; a string, or a function that gives it.
-      names: function that gives the allowed names as a tuple; None where any value of a type may
-        stand.
-      mixed: whether values of several types may stand.
+      text: description, such as 'a whole number ≥ 1'; a string, or a function that returns it.
+      names: function that returns the allowed names as a tuple; None if the rule lists no names.
+      mixed: whether values of several types are allowed.
     """
 
     accepts: callable
@@ -24,12 +23,12 @@ class Rule(NamedTuple):
 
     @property
     def expected(self):
-        """The words."""
+        """The description, as a string."""
         return self.text() if callable(self.text) else self.text
 
 
 def _is_number(value, kind):
-    """Whether a value is a number, also one of NumPy's; True and False are none."""
+    """Whether a value is a number, Python's or NumPy's, and not a bool."""
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
@@ -60,10 +59,10 @@ def number_or(words, low, high=math.inf):
 
 
 def one_of(*names, own=False, hub=False):
-    """One of some names; 'module:TABLE' stands for the keys of a table, looked up when needed.
+    """One of some names, or of the keys of a table 'module:TABLE', which is imported when needed.
 
-    `own`: or the name of somebody's own part, see `bsce_tf.parts`; `hub`: or a preset of KerasHub,
-    see `bsce_tf.models.backbones.hub`.
+    `own` also allows a user's own part, see `bsce_tf.parts`; `hub` also a preset of KerasHub, see
+    `bsce_tf.models.backbones.hub`.
     """
     of_table = len(names) == 1 and ':' in names[0]
 

@@ -1,4 +1,4 @@
-"""config.json: a config as a run keeps it, and how a later version reads it."""
+"""config.json: how a run stores its config, and how a later version reads it."""
 
 from bsce_tf.errors import InputError
 from bsce_tf.fields.field import VERSION
@@ -7,7 +7,7 @@ from bsce_tf.fields.table import TABLE
 
 
 def packed(config):
-    """What config.json holds: nested dict of plain values, with the version of its fields.
+    """The content of config.json: a nested dict of plain values, with the version of its fields.
 
     Args:
       config: nested dict of all fields.
@@ -22,10 +22,10 @@ def version(stored):
 
 
 def complete(stored, origin):
-    """Every field of a run, those of later versions with the meaning that it was trained with.
+    """All fields of a stored run. Fields that it lacks get the value with which it was trained.
 
     Args:
-      stored: nested dict, as config.json holds it.
+      stored: nested dict, the content of config.json.
       origin: what to call it in messages.
 
     Returns:

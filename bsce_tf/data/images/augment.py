@@ -1,9 +1,9 @@
 """Random changes of a training image, each a pure function of the example's own seed.
 
 Nothing here keeps state, so an image looks the same whatever the batch, the worker or the step at
-which a run was started again. RandAugment and AutoAugment take their operations and policies from
-tf-models-official (extra `augment`), imported only when they are asked for; its own classes draw
-from TensorFlow's global generator, so the drawing is done here.
+which a run was resumed. RandAugment and AutoAugment take their operations and policies from
+tf-models-official (extra `augment`), imported only when they are asked for. Its own classes draw
+from TensorFlow's global generator, so this module draws all random numbers itself.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from bsce_tf import fields, parts
 from bsce_tf.errors import InputError
 
 _TOP = 10  # the largest magnitude of the policies
-_GREY = 128  # what they fill empty places with
+_GREY = 128  # the policies fill empty places with it
 _ERASED_AREA = 0.02, 1 / 3  # share of the image; Zhong et al. 2020, section 4.2
 _ERASED_RATIO = 0.3, 1 / 0.3  # height / width
 _LUMA = 0.299, 0.587, 0.114
@@ -112,7 +112,7 @@ def build(augmentation):
 
 
 def flip(image, seed):
-    """Mirrors `[height, width, channels]` left to right in half of the seeds (int tensor `[2]`)."""
+    """Mirrors `[height, width, channels]` left to right for half of the seeds, int `[2]`."""
     return tf.image.stateless_random_flip_left_right(image, seed)
 
 
@@ -144,7 +144,7 @@ def colour_jitter(image, seed, brightness=0.0, contrast=0.0, saturation=0.0, hue
 
 
 def _turn(turns):
-    """`[3, 3]`: turns the colours of a row vector RGB around the grey axis."""
+    """`[3, 3]`: rotates the hue of an RGB row vector."""
     angle = 2 * math.pi * turns
     c, s = tf.cos(angle), tf.sin(angle)
     turn = tf.reshape(tf.stack([1.0, 0.0, 0.0, 0.0, c, s, 0.0, -s, c]), [3, 3])
@@ -212,7 +212,7 @@ def rand_augment(num_layers, magnitude):
 
 
 def auto_augment(name):
-    """AutoAugment: one sub-policy for an image; each of its operations with its probability."""
+    """AutoAugment: one random sub-policy per image, each operation with its own probability."""
     library = _library()
     policies = library.AutoAugment().available_policies
     if name not in policies:
@@ -240,7 +240,7 @@ def auto_augment(name):
 
 
 def _switch(pairs, cutout, translate):
-    """(number of a pair, image, draws) → image; a graph that all layers share."""
+    """Function (index of a pair, image, draws) → image, in one graph that all layers share."""
     operations = _operations(pairs, cutout, translate)
 
     @tf.function(autograph=False)
@@ -252,7 +252,7 @@ def _switch(pairs, cutout, translate):
 
 
 def _operations(pairs, cutout, translate):
-    """Functions (uint8 image, three uniform draws) → image for (name, magnitude); identity last."""
+    """A function (uint8 image, three uniform draws) → image for each pair; identity at the end."""
     library = _library()
 
     def signed(draws, value):

@@ -1,6 +1,6 @@
 """BMP of 1, 4, 8, 16, 24 and 32 bits, with a palette or masks (Microsoft's BITMAPV5HEADER).
 
-TensorFlow 2.20 takes the indices into a palette for grey, knows no masks, and no 1, 4 or 16 bits.
+TensorFlow 2.20 reads palette indices as grey, and supports neither masks nor 1, 4 or 16 bits.
 """
 
 import tensorflow as tf
@@ -9,7 +9,7 @@ from bsce_tf.data.images import layout, pixels
 
 _BITS = (1, 4, 8, 16, 24, 32)
 _PLAIN, _MASKS = 0, 3  # kinds of compression
-# Of red, green and blue in 16 bits: the masks, and how far these are shifted.
+# Red, green and blue in 16 bits: their masks, and the shifts of these.
 _565 = ((0xF800, 0x07E0, 0x001F), (11, 5, 0))
 _555 = ((0x7C00, 0x03E0, 0x001F), (10, 5, 0))
 
@@ -26,7 +26,7 @@ def shape(head):
 
 @layout.as_call(layout.DATA_SPEC, layout.HEAD_SPEC)
 def decode(data, head):
-    """uint8 `[height, width, 3]`; where the pixels have an alpha mask, laid on white."""
+    """uint8 `[height, width, 3]`; composited on white if there is an alpha mask."""
     height, width = tf.unstack(shape(head))
     bits = tf.where(_is_old(head), layout.number(head, 24, 2), layout.number(head, 28, 2))
     compression = tf.where(_is_old(head), tf.constant(_PLAIN, tf.int64),
@@ -68,7 +68,7 @@ def _signed(values):
 
 
 def _palette(data, head, rows, width, bits):
-    """The colours of indices of 1, 4 or 8 bits, the first pixel in the highest ones."""
+    """Colours of palette indices of 1, 4 or 8 bits; the first pixel is in the highest bits."""
     entry = tf.where(_is_old(head), 3, 4)
     start = 14 + layout.number(head, 14, 4)
     start = tf.cast(tf.minimum(start, layout.length(data)), tf.int32)
@@ -86,7 +86,7 @@ def _palette(data, head, rows, width, bits):
 
 
 def _sixteen(head, rows, width, compression):
-    """Red, green and blue in 5, 6 and 5 or three times 5 bits."""
+    """Pixels of 16 bits: red, green and blue in 5-6-5 or 5-5-5 bits."""
     masks = layout.numbers(head, (54, 58, 62), 4)
     is_565 = tf.equal(compression, _MASKS) & tf.reduce_all(tf.equal(masks, _565[0]))
     is_555 = tf.equal(compression, _PLAIN) | tf.reduce_all(tf.equal(masks, _555[0]))
@@ -108,7 +108,7 @@ def _sixteen(head, rows, width, compression):
 
 
 def _thirty_two(head, image, compression):
-    """Blue, green, red and a byte without meaning; or bytes as masks say, also alpha."""
+    """Pixels of 32 bits: blue, green, red, unused; or as masks say, with alpha."""
     plain = tf.constant([0xFF0000, 0xFF00, 0xFF, 0], tf.int64)
     masks = layout.numbers(head, (54, 58, 62, 66), 4)
     has_alpha = layout.number(head, 14, 4) >= 56  # shorter headers have no mask of it

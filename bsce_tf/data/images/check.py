@@ -1,4 +1,4 @@
-"""Why an encoded image cannot be used, or that it can."""
+"""Judges whether an encoded image can be used, and why not."""
 
 import re
 from typing import NamedTuple
@@ -23,8 +23,8 @@ class Verdict(NamedTuple):
 def judge(data, max_pixels):
     """Judges one encoded image by decoding it, as training and an exported model do.
 
-    An image is bad unless every byte of it is there: a truncated JPEG, which other readers fill up
-    with grey, is bad at every length.
+    Every byte of an image must be there: a truncated JPEG, which other readers fill up with grey,
+    is always bad.
 
     Args:
       data: bytes of the whole file.
@@ -47,12 +47,12 @@ def judge(data, max_pixels):
 
 
 def reason(data, max_pixels):
-    """The reason of `judge`."""
+    """Why an image cannot be used, in one line; None if it can. See `judge`."""
     return judge(data, max_pixels).reason
 
 
 def has_header(data):
-    """Whether an image is one by its header, which is told without decoding it."""
+    """Whether data begin with the header of an image. Decodes nothing."""
     try:
         with tf.device('/CPU:0'):
             kind, shape = (part.numpy().tolist() for part in _header(data))
@@ -66,7 +66,7 @@ def _explained(data, max_pixels, message):
     try:
         with tf.device('/CPU:0'):
             kind, (height, width) = (part.numpy().tolist() for part in _header(data))
-    except (tf.errors.OpError, UnicodeDecodeError):  # only that of a JPEG has to be searched for
+    except (tf.errors.OpError, UnicodeDecodeError):  # only a JPEG's header raises it
         return Verdict('JPEG whose header is damaged or truncated', 'JPEG')
     if kind == len(decode.FORMATS):
         return Verdict(f'not an image but {_describe(data)}; expected '
@@ -84,11 +84,11 @@ def _explained(data, max_pixels, message):
     return Verdict(f'{name} that does not decode{message and ": "}{message}', name)
 
 
-# Compiled: op by op it would take longer than the decoding.
+# Compiled: op by op, the overhead would exceed the decoding.
 @tf.function(input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)],
              autograph=False)
 def _decode(data, max_pixels):
-    """(kind, image); both, as TensorFlow would not decode an image that nobody takes."""
+    """(kind, image). The image is returned because TensorFlow would else not decode it."""
     return decode.header(data)[1], decode.decode(data, max_pixels)
 
 

@@ -4,8 +4,9 @@ Resizing to S × S and then cutting a C × C window samples only that window, so
 is decoded, where the format allows, or computed.
 
 Resizing is bilinear. Without `antialias`, TensorFlow's default, an output pixel blends four input
-pixels however much the image shrinks: right up to a factor of about two, the paper's case (800 to
-436), and twice as fast. For larger images set it, which blends all pixels that the output covers.
+pixels however much the image shrinks. That is twice as fast, and accurate up to a factor of about
+two, as in the paper (800 to 436). For larger images set `antialias`: it blends all pixels that the
+output pixel covers.
 """
 
 import math
@@ -16,7 +17,7 @@ from bsce_tf.data.images import decode
 
 
 def multi_scale(shape, scales, size, seed, aspect='squash'):
-    """The source of a random C × C window of the image resized to a random scale S.
+    """A random C × C window of the image resized to a random S, as a box in the image itself.
 
     Args:
       shape: int32 `[2]`, height and width of the image.
@@ -40,8 +41,8 @@ def random_resized(shape, area, aspect_ratio, seed):
     """A random part of the image (Szegedy et al. 2015, "Going Deeper with Convolutions").
 
     The part's share of the area is uniform and its width / height log-uniform in the given ranges.
-    The first of ten draws that fits into the image is taken; if none does, the largest central part
-    of an aspect ratio within the range.
+    The first of ten draws that fits into the image is taken; if none fits, the largest central part
+    with an aspect ratio in the range.
 
     Args:
       shape: int32 `[2]`, height and width of the image.
@@ -93,13 +94,13 @@ def resize_box(image, box, size, antialias=False):
 def crop_encoded(data, choose, size, antialias=False, max_pixels=0):
     """Decodes only as much of an image as a crop needs, and resizes it to C × C.
 
-    A JPEG is decoded within the crop's box alone, at a half, a quarter or an eighth of its size
-    where the box is at least so many times larger than the result (reduced in the frequency domain,
+    A JPEG is decoded only within the crop's box. Where the box is at least 2, 4 or 8 times larger
+    than the result, it is decoded at 1/2, 1/4 or 1/8 of its size (reduced in the frequency domain,
     which averages pixels). Every other image is decoded whole, as by `decode.decode`.
 
     Args:
       data: scalar string tensor, the whole file.
-      choose: function of int32 `[2]` (height, width) that gives the box, float32 `[4]`.
+      choose: function of int32 `[2]` (height, width) that returns the box, float32 `[4]`.
       size: C, Python int.
       antialias: as in `resize_box`.
       max_pixels: as in `decode.decode`.

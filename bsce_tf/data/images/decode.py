@@ -11,12 +11,12 @@ _PNG, _PNG_SHAPE = b'\x89PNG\r\n\x1a\n', (20, 16)  # first bytes; where height a
 def decode(data, max_pixels=0):
     """Decodes a JPEG, PNG, GIF, BMP or WebP image.
 
-    The one rule of what an image is: training, `verify`, `predict` and an exported model all ask
-    it. JPEG: bit for bit what Pillow gives, also grey and CMYK (Adobe's inverted kind and the plain
-    one). PNG: 16 bits a channel are cut to 8. JPEG, PNG and WebP are turned upright as their Exif
-    orientation asks. Transparent PNG, GIF, WebP and BMP are laid on white, as product pictures
-    expect. Of an animation, GIF, WebP or PNG, the first frame, on its canvas; no other frame is
-    decoded or looked at. BMP: see `bmp`; run-length encoded ones are refused.
+    Training, `verify`, `predict` and exported models all decode by this function. JPEG: the same
+    bits as Pillow, also grey and CMYK (Adobe's inverted kind and the plain one). PNG: 16 bits per
+    channel are cut to 8. JPEG, PNG and WebP are turned upright by their Exif orientation.
+    Transparent PNG, GIF, WebP and BMP are composited on white, as product pictures expect. Of an
+    animation (GIF, WebP, PNG) only the first frame is read, on its canvas. BMP: see `bmp`;
+    run-length encoded ones are refused.
 
     Args:
       data: scalar string tensor, the whole file.
@@ -27,33 +27,33 @@ def decode(data, max_pixels=0):
       uint8 `[height, width, 3]`.
 
     Raises:
-      tf.errors.InvalidArgumentError: when run on bytes that are no such image, are truncated, or
-        hold more than `max_pixels`.
+      tf.errors.InvalidArgumentError: when run on bytes that are not such an image, are truncated,
+        or hold more than `max_pixels`.
     """
     return _jpeg_or(_other, data, max_pixels)
 
 
 def decode_in_pipeline(data, max_pixels=0):
-    """As `decode`, within the functions of a tf.data pipeline; some formats go through Python.
+    """As `decode`, for the functions of a tf.data pipeline; some formats go through Python.
 
-    TensorFlow copies and optimises all that the functions of a pipeline hold, for every pipeline
-    again. GIF, BMP and the rarer kinds of WebP are most of it: with their ops in the graph, a first
-    batch takes 3 s of CPU longer. So these are decoded by a call of `decode`'s own function, which
-    costs them a tenth to a quarter of their speed. A saved model has no Python and uses `decode`.
+    TensorFlow copies and optimises the functions of each pipeline anew. With the ops of GIF, BMP
+    and the rarer kinds of WebP in the graph, the first batch takes 3 s of CPU longer. So these
+    formats are decoded by a call through Python, at 75 to 90 % of the speed. A saved model has no
+    Python and uses `decode`.
     """
     return _jpeg_or(_png_or_call, data, max_pixels)
 
 
 def header(data):
-    """What the first bytes of an image say, as (head, kind, shape).
+    """Reads (head, kind, shape) from the first bytes of an image.
 
     Args:
       data: scalar string tensor, the whole file.
 
     Returns:
-      uint8 `[layout.HEAD]`: the first bytes, filled up with zeros; int32 scalar: the place of the
-      format in `FORMATS`, or their number where it is none of them; int64 `[2]`: height and width
-      of the canvas, before it is turned upright.
+      uint8 `[layout.HEAD]`: the first bytes, padded with zeros; int32 scalar: the index of the
+      format in `FORMATS`, or their number for another format; int64 `[2]`: height and width of the
+      canvas, before it is turned upright.
 
     Raises:
       tf.errors.InvalidArgumentError: when run on a JPEG whose header is damaged.
@@ -72,8 +72,7 @@ def header(data):
 
 
 def is_plain_jpeg(data):
-    """Whether `data` is a JPEG that is upright and ends as a whole one does, so that a part of it
-    may be decoded without looking at the rest."""
+    """Whether `data` is an upright JPEG with an end marker: a part of it can be decoded alone."""
     length = tf.strings.length(data)
     last = tf.strings.substr(data, tf.maximum(length - 2, 0), 2)
     return tf.equal(last, b'\xff\xd9') & tf.cond(
@@ -81,11 +80,11 @@ def is_plain_jpeg(data):
 
 
 def jpeg_window(data, window, ratio):
-    """Decodes a part of a JPEG, reduced in the frequency domain: faster than the whole and exact.
+    """Decodes a window of a JPEG, reduced in the frequency domain; faster than all of it.
 
     The values differ from `decode`'s by about 1 of 255 on average: the inverse transform is the
-    faster one, and colour, which most JPEGs hold at half the resolution, is repeated instead of
-    interpolated, which hardly shows once the image is shrunk.
+    faster one, and the colour channels, which most JPEGs store at half the resolution, are repeated
+    instead of interpolated. That hardly shows in a shrunk image.
 
     Args:
       data: scalar string tensor, a JPEG.
@@ -127,7 +126,7 @@ def _is_jpeg(data):
 
 
 def _jpeg_or(other, data, max_pixels):
-    """A decoded JPEG, or what `other` gives of the data and an int64 limit."""
+    """A decoded JPEG, or what `other` returns for the data and an int64 limit."""
     def jpeg():
         shape = tf.io.extract_jpeg_shape(data)[:2]
         with tf.control_dependencies(check_size(shape, max_pixels)):
@@ -167,13 +166,13 @@ def _other_by_call(data, max_pixels):
     try:
         with tf.device('CPU'):
             return _other(data, max_pixels).numpy()
-    except tf.errors.InvalidArgumentError as error:  # a ValueError becomes one again
+    except tf.errors.InvalidArgumentError as error:  # TensorFlow turns a ValueError into it again
         raise ValueError(error.message) from None
 
 
 @layout.as_call(layout.DATA_SPEC, tf.TensorSpec([], tf.int64))
 def _other(data, max_pixels):
-    """`decode` of what is no JPEG."""
+    """`decode` of everything but JPEG."""
     head, kind, shape = header(data)
     with tf.control_dependencies(check_size(shape, max_pixels)):
         data = tf.identity(data)
@@ -182,12 +181,12 @@ def _other(data, max_pixels):
         lambda: gif.decode(data, head),
         lambda: bmp.decode(data, head),
         lambda: exif.upright(webp.decode(data, head), exif.of_webp(data, head)),
-        lambda: _any(data),  # its error tells which formats there are
+        lambda: _any(data),  # its error names the formats that TensorFlow knows
     ])
 
 
 def _kind(head):
-    """int32 scalar: the place of the format in `FORMATS`, or their number."""
+    """int32 scalar: the index of the format in `FORMATS`, or their number for another format."""
     found = tf.stack([layout.has(head, b'\xff\xd8\xff'), layout.has(head, _PNG),
                       layout.has(head, b'GIF87a') | layout.has(head, b'GIF89a'),
                       layout.has(head, b'BM'), layout.has(head, b'RIFF') & layout.has(

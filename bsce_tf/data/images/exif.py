@@ -12,15 +12,15 @@ _MOST_SEGMENTS = 1000
 def of_jpeg(data):
     """int32 scalar 1 … 8: the orientation of a JPEG; 1, upright, where there is none.
 
-    The segments before the frame are walked, so other programs' may come first: XMP, a colour
-    profile, Photoshop's.
+    Walks all segments before the frame, since others may come first: XMP, a colour profile,
+    Photoshop's.
     """
-    # Most have none, and a search for the name takes less time than the walk.
+    # Most JPEGs have no Exif, and this search is faster than the walk.
     return tf.cond(_contains(data, r'Exif\x00\x00'), lambda: _of_segments(data), lambda: 1)
 
 
 def of_png(data):
-    """int32 scalar 1 … 8: as `of_jpeg`, from the chunk eXIf, wherever it stands."""
+    """int32 scalar 1 … 8: as `of_jpeg`, from the chunk eXIf, wherever it is."""
     def found():
         return layout.find_chunk(data, 8, [b'eXIf'], size_at=0, order='big', extra=12)
 
@@ -28,17 +28,17 @@ def of_png(data):
 
 
 def of_webp(data, head):
-    """int32 scalar 1 … 8: as `of_jpeg`, from the chunk EXIF that a flag of the head promises."""
+    """int32 scalar 1 … 8: as `of_jpeg`, from the chunk EXIF, if a flag in the head announces it."""
     def found():
         return layout.find_chunk(data, 12, [b'EXIF'], size_at=4, order='little', extra=8,
                                  even=True)
 
-    promised = tf.equal(head[15], ord('X')) & (head[20] & 0x08 > 0)
-    return tf.cond(promised, lambda: _of_chunk(data, found()), lambda: 1)
+    announced = tf.equal(head[15], ord('X')) & (head[20] & 0x08 > 0)
+    return tf.cond(announced, lambda: _of_chunk(data, found()), lambda: 1)
 
 
 def upright(image, turn):
-    """Turns `[height, width, channels]` as the orientation `turn` (int32 scalar 1 … 8) asks."""
+    """Turns `[height, width, channels]` upright; `turn` is its orientation, int32 scalar 1 … 8."""
     def turned():
         turns = tf.cond(turn >= 5, lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
         axes = [tf.reduce_any(tf.equal(turn, turns)) for turns in ([3, 4, 7, 8], [2, 3, 6, 7])]
@@ -67,8 +67,8 @@ def _of_segments(data):
         marker, size, *name = tf.unstack(tf.cast(head, tf.int32))
         code = marker - 0xFF00
         exif = tf.equal(code, 0xE1) & tf.reduce_all(tf.equal(name, [0x4578, 0x6966, 0]))
-        stray = (code < 0x02) | tf.equal(code, 0xFF)  # fill bytes, or none of a segment
-        # A frame; between the frames' codes are those of tables, 0xC4, 0xC8 and 0xCC.
+        stray = (code < 0x02) | tf.equal(code, 0xFF)  # fill bytes, or not of a segment
+        # Frames have the codes 0xC0 … 0xCF but for 0xC4, 0xC8 and 0xCC, which are tables.
         frame = (code >= 0xC0) & (code <= 0xCF) & (code % 4 > 0) | tf.equal(code, 0xC0)
         ended = exif | frame | tf.equal(code, 0xD9) | tf.equal(code, 0xDA)
         following = place + tf.where(stray, 1, 2 + size)
@@ -81,7 +81,7 @@ def _of_segments(data):
 @layout.as_call(layout.DATA_SPEC, tf.TensorSpec([], tf.int32))
 def _of_chunk(data, place):
     """The orientation in the chunk at `place`, of PNG or WebP; 1 where that is negative."""
-    # Some programs write the name that stands before Exif in a JPEG.
+    # Some programs also write the prefix that Exif has in a JPEG.
     prefix = tf.where(layout.has(layout.at(data, place + 8, 6), b'Exif\0\0'), 6, 0)
     return tf.cond(place >= 0, lambda: _of_tiff(data, place + 8 + prefix), lambda: 1)
 

@@ -1,21 +1,21 @@
 """The first frame of a GIF (GIF89a specification, CompuServe 1990), on its canvas.
 
-TensorFlow decodes all frames, knows no transparency and gives the first frame without the canvas
-around it. So a GIF of that frame alone is put together from the file's parts, with white for the
-transparent colour, and TensorFlow decodes that.
+TensorFlow decodes all frames, ignores transparency and returns the first frame without the canvas
+around it. So this module builds a GIF of that frame alone, with white for the transparent colour,
+and TensorFlow decodes that.
 """
 
 import tensorflow as tf
 
 from bsce_tf.data.images import layout
 
-_GREY = bytes(i for i in range(256) for _ in range(3))  # Pillow's, for a GIF without colours
+_GREY = bytes(i for i in range(256) for _ in range(3))  # Pillow's palette for a GIF without one
 _MOST_EXTENSIONS = 100  # before the first frame
 
 
 @layout.as_call(layout.DATA_SPEC, layout.HEAD_SPEC)
 def shape(data, head):
-    """int64 `[2]`: height and width of the canvas, or more where the first frame reaches out.
+    """int64 `[2]`: height and width of the canvas, extended to hold the first frame.
 
     Args:
       data: scalar string tensor.
@@ -28,10 +28,7 @@ def shape(data, head):
 
 @layout.as_call(layout.DATA_SPEC, layout.HEAD_SPEC)
 def decode(data, head):
-    """uint8 `[height, width, 3]`: the first frame, laid on a white canvas.
-
-    What follows that frame is not looked at.
-    """
+    """uint8 `[height, width, 3]`: the first frame on a white canvas. Ignores what follows it."""
     frame, transparent = _first_frame(data, head)
     descriptor = layout.at(data, frame, 10)
     corner, size = (layout.numbers(descriptor, places, 2) for places in ((3, 1), (7, 5)))
@@ -64,9 +61,9 @@ def decode(data, head):
 
 @layout.as_call(layout.DATA_SPEC, layout.HEAD_SPEC)
 def _first_frame(data, head):
-    """(place of the first frame's descriptor, int32; transparent colour, int32, −1 for none).
+    """(offset of the first frame's descriptor, int32; transparent colour, int32, −1 for none).
 
-    The place is that of something else where there is no frame.
+    Without a frame, the offset is that of something else.
     """
     def goes_on(place, _):
         return tf.equal(layout.at(data, place, 1)[0], 0x21)

@@ -1,54 +1,54 @@
-"""Where things lie in an encoded image: numbers, chunks and blocks of a string tensor.
+"""Reads numbers, chunks and blocks from an encoded image in a string tensor.
 
 TensorFlow ops only, since a SavedModel runs without Python. Every search ends after a fixed number
-of steps, whatever the bytes say.
+of steps, whatever the bytes are.
 """
 
 import tensorflow as tf
 
-HEAD = 70  # first bytes of an image that are looked at as its head
+HEAD = 70  # bytes at the start of an image that are read as its head
 DATA_SPEC = tf.TensorSpec([], tf.string)
 HEAD_SPEC = tf.TensorSpec([HEAD], tf.uint8)
-_MOST_CHUNKS = 1000  # that a search looks at; photographs have a few dozen
-_WINDOW = 16_384  # bytes of a GIF's blocks that are followed at once
+_MOST_CHUNKS = 1000  # that a search reads; photographs have a few dozen
+_WINDOW = 16_384  # bytes of a GIF's blocks that are searched at once
 _HOPS = 13  # doublings: 2 ** 13 blocks of at least 2 bytes fill a window
 
 
 def as_call(*specs):
-    """Decorator: a function of tensors of these specs is built once a process, and stays a call.
+    """Decorator: traces a function of these specs once per process and never inlines it.
 
-    Else every graph that decodes would hold the ops of all formats: they take time to build, and
-    those of an untaken branch to pass over.
+    Otherwise every graph that decodes would contain the ops of all formats. They take time to
+    build, and to skip in branches that are not taken.
     """
     return tf.function(input_signature=specs, autograph=False,
                        experimental_attributes={'_noinline': True})
 
 
 def head_of(data):
-    """uint8 `[HEAD]`: the first bytes, filled up with zeros."""
+    """uint8 `[HEAD]`: the first bytes, padded with zeros."""
     return at(data, 0, HEAD)
 
 
 def at(data, place, length):
-    """uint8 `[length]` from `place` on (int scalar); zeros where the data end before."""
+    """uint8 `[length]` from the offset `place` (int scalar); padded with zeros."""
     start = tf.minimum(place, tf.strings.length(data))
     return tf.io.decode_raw(tf.strings.substr(data, start, length), tf.uint8, fixed_length=length)
 
 
 def numbers(head, places, width, order='little'):
-    """int64 `[len(places)]`: unsigned numbers of `width` bytes at Python `places` of a head."""
+    """int64 `[len(places)]`: unsigned numbers of `width` bytes at `places` (ints) of a head."""
     factors = [256 ** (i if order == 'little' else width - 1 - i) for i in range(width)]
     parts = tf.gather(head, [list(range(place, place + width)) for place in places])
     return tf.reduce_sum(tf.cast(parts, tf.int64) * tf.constant(factors, tf.int64), 1)
 
 
 def number(head, place, width, order='little'):
-    """int64 scalar: as `numbers`, of one place."""
+    """int64 scalar: the number at one place; see `numbers`."""
     return numbers(head, (place,), width, order)[0]
 
 
 def has(head, text, place=0):
-    """Whether a head has the bytes `text` at a Python `place`."""
+    """Whether a head has the bytes `text` at `place` (int)."""
     return tf.reduce_all(tf.equal(head[place:place + len(text)], list(text)))
 
 
@@ -63,24 +63,24 @@ def one_byte(value):
 
 
 def require(condition, text):
-    """An op that fails with `text`, one line, where a condition does not hold."""
+    """An op that fails with `text`, one line, unless a condition holds."""
     return tf.debugging.Assert(condition, [text], summarize=1)
 
 
 def find_chunk(data, start, names, *, size_at, order, extra, even=False):
-    """Place of the first chunk of some names in a file that is a row of chunks, as PNG and RIFF.
+    """Finds the first chunk that has one of some names, in a file of chunks such as PNG or RIFF.
 
     Args:
       data: scalar string tensor.
-      start: of the first chunk, int.
-      names: list of bytes, four each, as they stand in a chunk.
-      size_at: where a chunk has its size (4 bytes); its name is in the other half of 8 bytes.
-      order: of the size's bytes, 'little' or 'big'.
+      start: offset of the first chunk, int.
+      names: list of names, four bytes each.
+      size_at: offset of the size (4 bytes) in a chunk, 0 or 4; the name is at the other.
+      order: byte order of the size, 'little' or 'big'.
       extra: bytes of a chunk that its size does not count.
-      even: whether chunks are filled up to an even size.
+      even: whether chunks are padded to an even size.
 
     Returns:
-      int32 scalar, the place of the chunk's first byte; −1 where there is none.
+      int32 scalar, offset of the chunk; −1 where there is none.
     """
     end = length(data)
     wanted = tf.constant([list(name) for name in names], tf.uint8)
@@ -89,7 +89,7 @@ def find_chunk(data, start, names, *, size_at, order, extra, even=False):
         return (found < 0) & (place + 8 <= end)
 
     def step(place, found):
-        del found  # none yet
+        del found  # always −1 here
         head = at(data, tf.cast(place, tf.int32), 8)
         size = number(head, size_at, 4, order)
         name = head[4 - size_at:8 - size_at]
@@ -103,18 +103,18 @@ def find_chunk(data, start, names, *, size_at, order, extra, even=False):
 
 
 def blocks_end(data, start):
-    """Place after a GIF's data blocks, each of which begins with its length; the last is empty.
+    """Offset after a GIF's data blocks, each of which begins with its length; the last is empty.
 
-    Following them one by one takes time for each. So all places of a window are made to point at
-    the block after the one that would begin there, and then as often at what that points at as it
-    takes to get through.
+    Following them one by one is slow. So each byte of a window gets a pointer to where the next
+    block would be if a block began at this byte. Then all pointers are followed at once, and again
+    from there (pointer doubling), until they lead out of the window.
 
     Args:
       data: scalar string tensor.
-      start: int32 scalar, place of the first block.
+      start: int32 scalar, offset of the first block.
 
     Returns:
-      int32 scalar, beyond the end of the data where they are cut off.
+      int32 scalar, beyond the end of the data if these are truncated.
     """
     places = tf.range(_WINDOW + 256)
     end = tf.strings.length(data)

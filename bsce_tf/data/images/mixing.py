@@ -8,9 +8,9 @@ from bsce_tf.data.images.augment import paste
 def mix(images, labels, seed, mixup, cutmix):
     """MixUp or CutMix of a pair of images, each with the other.
 
-    λ is drawn from Beta(α, α). MixUp blends λ · own + (1 − λ) · other; CutMix pastes a rectangle of
-    the other with 1 − λ of the area around a random point, cut to the image, and then takes λ to be
-    the share that is left.
+    λ is drawn from Beta(α, α). MixUp blends λ · own + (1 − λ) · other. CutMix pastes a rectangle of
+    the other image, 1 − λ of the area, around a random point and clips it to the image; λ then
+    becomes the share that is left of the own image.
 
     Args:
       images: uint8 `[2, C, C, channels]`.

@@ -1,12 +1,12 @@
-"""Changes of decoded images that take little memory beside the image and the result."""
+"""Operations on decoded images that need little memory beside the image and the result."""
 
 import tensorflow as tf
 
-_BAND = 2**20  # elements of the image that are worked on at once
+_BAND = 2**20  # elements of the image that are processed at once
 
 
 def in_bands(function, image):
-    """`function` of a few rows at a time, joined: its temporaries are as large as these.
+    """Applies `function` to a few rows at a time, which keeps its temporaries small.
 
     Args:
       function: maps uint8 `[rows, …]` to uint8 `[rows, width, 3]`.
@@ -28,7 +28,7 @@ def in_bands(function, image):
 
 
 def on_white(image):
-    """RGBA → RGB, laid on white: uint8 `[height, width, 4]` → `[height, width, 3]`."""
+    """RGBA → RGB, composited on white: uint8 `[height, width, 4]` → `[height, width, 3]`."""
     def blended(band):
         # 255 × 255 fits into 16 bits.
         colour = tf.cast(band[..., :3], tf.uint16)

@@ -5,7 +5,7 @@ import tensorflow as tf
 from bsce_tf.data.images import layout, pixels
 
 _ALPHA, _ANIMATION = 0x10, 0x02  # flags of the chunk VP8X
-_IMAGE = [b'VP8 ', b'VP8L', b'ALPH']  # what an image may begin with
+_IMAGE = [b'VP8 ', b'VP8L', b'ALPH']  # chunks that an image may begin with
 
 
 def shape(head):
@@ -28,10 +28,7 @@ def is_plain(head):
 
 
 def decode(data, head):
-    """uint8 `[height, width, 3]`; transparent pixels on white, of an animation the first frame.
-
-    What follows that frame is not looked at.
-    """
+    """uint8 `[height, width, 3]`, composited on white; of an animation, only the first frame."""
     animated = _is_extended(head) & (head[20] & _ANIMATION > 0)
     return tf.cond(animated, lambda: _first_frame(data, head), lambda: _still(data, 12))
 
@@ -45,7 +42,7 @@ def _find(data, start, names):
 
 
 def _still(data, start):
-    """A file of one image; TensorFlow 2.20 needs its own number of channels, and 0 crashes."""
+    """Decodes a file of one image. TensorFlow 2.20 needs its number of channels; 0 crashes."""
     flags = layout.at(data, start, 9)
     extended = layout.has(flags, b'VP8X')
     image = layout.at(data, _find(data, start, _IMAGE), 13)
@@ -59,7 +56,7 @@ def _still(data, start):
 
 @layout.as_call(layout.DATA_SPEC, layout.HEAD_SPEC)
 def _first_frame(data, head):
-    """A file of the first frame alone is put together and decoded, and laid on the canvas."""
+    """Builds a file of the first frame alone, decodes it and puts it on the canvas."""
     frame = _find(data, 12, [b'ANMF'])
     fields = layout.at(data, frame, 24)
     size = layout.number(fields, 4, 4)

@@ -1,8 +1,8 @@
 """AliProducts and data of its shape: JSON lists beside folders of images.
 
 `train.json` holds `{"images": [{"class_id": "7", "image_id": "a.jpg"}, …]}` and the images of the
-list `train.json` are `train/<class_id>/<image_id>` or `train/<image_id>`: which of the two is found
-out by looking for a few of them. Entries of a test list have no `class_id`.
+list `train.json` are `train/<class_id>/<image_id>` or `train/<image_id>`: looking for a few of them
+decides which. Entries of a test list have no `class_id`.
 """
 
 import array
@@ -16,7 +16,7 @@ from absl import logging
 from bsce_tf.data.sources import index_cache, listing, tables
 from bsce_tf.errors import InputError
 
-_VERSION = 2  # of the meaning of a list, for the index
+_VERSION = 2  # of the index; increase it when a list is read differently
 _TRIED = 20  # images of a list, spread over it, that are looked for on the disk
 
 
@@ -81,12 +81,12 @@ def _spread(count):
 
 
 def _there(root, paths):
-    """How many of the paths, bytes relative to `root`, exist."""
+    """How many of the paths (bytes, relative to `root`) exist."""
     return sum(os.path.exists(os.path.join(os.fsencode(root), path)) for path in paths)
 
 
 def _parse(path):
-    """(images as bytes, codes, class names): one pass that keeps no dict an image."""
+    """(images as bytes, class codes, class names), in one pass that keeps no dict per image."""
     images, codes, ids = [], array.array('i'), {}
 
     def entry(found):

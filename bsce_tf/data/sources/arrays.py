@@ -1,4 +1,4 @@
-"""Decoded images in NumPy files: small images that fit into memory, without decoding every time."""
+"""Decoded images in NumPy files, for small images that fit into memory."""
 
 import pathlib
 
@@ -17,9 +17,9 @@ def load(*, root):
     """Opens what `write` wrote.
 
     Args:
-      root: folder with class_names.json and for each split, of which `train` must be there, two
-        files: train_images.npy, uint8 `[N, height, width, channels]` with 1 or 3 channels, and
-        train_labels.npy, int `[N]`.
+      root: folder with class_names.json and two files for each split: train_images.npy, uint8 `[N,
+        height, width, channels]` with 1 or 3 channels, and train_labels.npy, int `[N]`. Only the
+        split `train` is required.
 
     Returns:
       `Splits`. Images stay in their file until a run takes those that it needs.
@@ -74,7 +74,7 @@ def _read(path):
     except OSError as error:
         raise InputError(f'{path}: {error.strerror or error}; expected a NumPy file of '
                          'data.source=arrays.') from error
-    except ValueError as error:  # what is no array would need pickle, which may run anything
+    except ValueError as error:  # pickled objects are refused, too: they may run any code
         raise InputError(f'{path}: damaged ({error}); expected a NumPy file of '
                          'data.source=arrays.') from error
 

@@ -16,13 +16,13 @@ _DEBIAN = 'usr/share/datasets/fashion-mnist'  # of the package dataset-fashion-m
 
 
 def load(root='', train='', validation='', test=''):
-    """Training and test split (60,000 and 10,000 images); the lists of other sources do not apply.
+    """Training and test split, 60,000 and 10,000 images.
 
     Args:
       root: folder with the four `.gz` files in MNIST's IDX format; empty: the folder of Debian's
         package, in / or in .data of the working folder or of this program's, or else a download by
         `keras.datasets`.
-      train: must be empty, as `validation` and `test`.
+      train, validation, test: must be empty; the data set has its own splits.
 
     Raises:
       InputError: if a file is missing or damaged, or nothing can be downloaded.

@@ -1,9 +1,9 @@
-"""Columns of CSV, TSV, JSON, text and Parquet files as text, the same from every kind of file.
+"""Reads columns of CSV, TSV, JSON, text and Parquet files as text, the same from every kind.
 
 * CSV and TSV: the cell as it stands in the file, without the quotes around it.
 * JSON lines, and JSON files that hold one list of objects: the characters of a string; a number,
   `true` and `false` as they stand in the file.
-* Text: lines of a path and a class after it. Between them is a tab; or else the first space after
+* Text: each line is a path and then a class. A tab separates them; or else the first space after
   the ending of an image's name, such as `.jpg`; or else the last space. A line that ends with such
   an ending is a path alone. The columns are called image and label.
 * Parquet, where a column is not text: whole numbers as 7, also those that are stored as floats;
@@ -28,7 +28,7 @@ _EXACT = 2.0 ** 53  # up to here a float64 holds every whole number
 
 
 def kind(path):
-    """A value of KINDS by the ending, of which `.gz` is no part; None: other."""
+    """The kind of a file by its ending before any `.gz`: a value of `KINDS`, or None."""
     endings = [ending.lower() for ending in pathlib.PurePath(path).suffixes]
     if endings[-1:] == ['.gz']:
         endings.pop()
@@ -47,8 +47,8 @@ def read(path, fields, optional=()):
       ({name: Arrow array of bytes `[N]`, null where a cell is missing}, names of all columns).
 
     Raises:
-      InputError: if the file is not readable, lacks a column or has it twice, or a cell is no text,
-        number, date or truth value.
+      InputError: if the file is not readable, lacks a column or has it twice, or a cell is not a
+        text, number, date or truth value.
     """
     reader = {'csv': _csv, 'tsv': _csv, 'jsonl': _json_lines, 'json': _json, 'txt': _text,
               'parquet': _parquet}.get(kind(path))
