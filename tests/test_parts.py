@@ -108,10 +108,10 @@ def test_a_row_brings_normalisation(shop):
     ('model.backbone', 'nowhere.nets:tiny', "no module 'nowhere'"),
     ('model.backbone', 'broken:tiny', 'whose module fails: division by zero'),
     ('model.backbone', 'shop:tiny', "the module shop has no 'tiny'"),
-    ('model.backbone', 'shop:nothing', 'gives NoneType; expected'),
+    ('model.backbone', 'shop:nothing', 'returns NoneType; expected'),
     ('model.backbone', 'shop:flat', 'gives features of shape'),
-    ('model.head', 'shop:nothing', 'gives NoneType; expected'),
-    ('loss.name', 'shop:nothing', 'gives NoneType; expected'),
+    ('model.head', 'shop:nothing', 'returns NoneType; expected'),
+    ('loss.name', 'shop:nothing', 'returns NoneType; expected'),
     ('loss.name', 'shop:rate', 'fails: rate() missing')])
 def test_a_part_that_does_not_fit_is_named(shop, tmp_path, field, name, message):
     with pytest.raises(InputError) as error:
