@@ -49,7 +49,7 @@ def by_file_and_flags(folder):
                                  by_file_and_flags])
 def test_an_older_name_sets_the_field_and_says_the_new_one(way, tmp_path, monkeypatch):
     told = []
-    monkeypatch.setattr(renamed, '_told', set())
+    monkeypatch.setattr(renamed, '_logged', set())
     monkeypatch.setattr(renamed.logging, 'warning', lambda text, *args: told.append(text % args))
     config = way(tmp_path)
     assert config.audit.min_images_per_class == 7
