@@ -3,6 +3,7 @@
 # make test   install what the tests need, lint, run them; what was skipped is told at the end
 # make test-next  the tests with the newest releases of everything, in .venv-next; lines that begin
 #             with "newest:" say which those are
+# make docs   the documentation in build/docs/html; warnings and broken links are errors
 # make bench  install what they are measured against, run the benchmarks: under 30 minutes
 # make torture    kill the program at 100 moments and look whether anything is lost: 20 minutes
 # make mutations  break lines on purpose and see the tests fail: an hour
@@ -10,7 +11,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: install demo test test-next test-large lint bench torture mutations clean
+.PHONY: install demo test test-next test-large lint docs bench torture mutations clean
 
 install: .venv/core
 
@@ -36,6 +37,14 @@ test-large: .venv/dev
 
 lint: .venv/dev
 	$(BIN)/ruff check .
+
+# Pages are filled from the program itself, in its environment; Sphinx has one of its own.
+docs: .venv/core .venv-docs/done
+	rm -rf build/docs
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m tools.docs.site sources build/docs/source
+	.venv-docs/bin/sphinx-build -W --keep-going -q -c docs build/docs/source build/docs/html
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m tools.docs.site beside build/docs/html
+	@echo "build/docs/html/index.html"
 
 torture: .venv/dev
 	$(BIN)/python tools/torture.py $(if $(KILLS),--kills=$(KILLS))
@@ -69,5 +78,11 @@ bench: .venv/dev .venv-peers/done
 		--extra-index-url https://download.pytorch.org/whl/cpu
 	touch $@
 
+.venv-docs/done: setup.cfg constraints.txt
+	$(PYTHON) -m venv .venv-docs
+	$(PYTHON) -c "import configparser as c; p = c.ConfigParser(); p.read('setup.cfg'); print(p['options.extras_require']['docs'])" > .venv-docs/needs.txt
+	.venv-docs/bin/pip --disable-pip-version-check install --quiet --constraint constraints.txt --requirement .venv-docs/needs.txt
+	touch $@
+
 clean:
-	rm -rf .venv .venv-peers .venv-backends .venv-next runs
+	rm -rf .venv .venv-peers .venv-backends .venv-next .venv-docs build runs

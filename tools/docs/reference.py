@@ -1,0 +1,149 @@
+"""The parts of the reference that are made from the program itself: fields, modes, Python."""
+
+import inspect
+import re
+
+import bsce_tf
+from bsce_tf import api, class_weights, cli, fields, losses, metrics, recipes
+from bsce_tf.fields import field as kinds
+
+GOES_ON = {
+    kinds.FIXED: 'When a run goes on: must not differ.',
+    kinds.BOUNDED: 'When a run goes on: may differ within bounds, see '
+                   '[Stop and go on](../how-to/resume.md#go-on-with-other-fields).',
+    kinds.DATA: 'When a run goes on: may differ if the images and labels are the same.',
+    kinds.AUDIT: 'May differ when a run goes on, but not when an audit does.',
+    kinds.ROUNDS: 'May differ when a run goes on, but not when `clean_train` does.',
+    kinds.LATER: 'May differ when a run goes on.',
+}
+GROUPS = {'': 'The run as a whole'}
+
+# Of the Python interface: heading, and what stands below it.
+PYTHON = {
+    'Train and use runs': (
+        ('bsce_tf.train', api.train), ('bsce_tf.load', api.load), ('bsce_tf.Run', api.Run),
+        ('bsce_tf.api.Predictions', api.Predictions), ('bsce_tf.recipes.load', recipes.load),
+        ('bsce_tf.InputError', bsce_tf.InputError), ('bsce_tf.RunError', bsce_tf.RunError)),
+    'Losses': tuple(
+        (f'bsce_tf.losses.{name}', getattr(losses, name)) for name in losses.__all__
+        if inspect.isclass(getattr(losses, name))) + (
+            ('bsce_tf.losses.bsce', losses.bsce), ('bsce_tf.losses.make', losses.make)),
+    'Class weights and metrics': (
+        ('bsce_tf.class_weights.balanced', class_weights.balanced),
+        ('bsce_tf.class_weights.effective', class_weights.effective),
+        ('bsce_tf.metrics.MeanTop1Error', metrics.MeanTop1Error),
+        ('bsce_tf.metrics.class_groups', metrics.class_groups),
+        ('bsce_tf.metrics.summary', metrics.summary)),
+}
+_SECTION = re.compile(r'^(Args|Attributes|Returns|Raises|Yields|Examples?):$')
+_ENTRY = re.compile(r'^  (\*{0,2}\w[\w.]*(?:, \*{0,2}\w[\w.]*)*): (.*)$')
+
+
+def config_fields():
+    """Every field of a config, grouped as `--helpfull` groups them."""
+    lines, group = [], None
+    blocks = list(dict.fromkeys(name.rpartition('.')[0] for name in fields.TABLE))
+    for name in sorted(fields.TABLE, key=lambda name: blocks.index(name.rpartition('.')[0])):
+        field, block = fields.TABLE[name], name.rpartition('.')[0]
+        if block != group:
+            group = block
+            lines += [f'## {GROUPS.get(block, block)}', '']
+        expected = field.rule.expected
+        modes = [f'`{mode}`' for mode, row in cli.MODES.items() if name.startswith(row.fields)
+                 and row.fields]
+        lines += [f'### `{name}`', '', _text(field.help), '',
+                  f'- Default: `{field.default!r}`. Expected: {_text(expected)}.',
+                  f'- {GOES_ON[field.resume]}', f'- Used by: {", ".join(modes)}.', '']
+    return '\n'.join(lines).strip()
+
+
+def modes():
+    """Every mode of the command line, with the groups of fields that it uses."""
+    lines = []
+    for group, members in cli.GROUPS.items():
+        lines += [f'## {group.partition(" (")[0]}', '']
+        for name, mode in members.items():
+            used = ', '.join(f'[`{block}`](fields.md#{_anchor(block)})' for block in _blocks(mode))
+            command = f'bsce {name}' + (' --workdir=A,B' if group.startswith('Use') else '')
+            lines += [f'### `{name}`', '', f'{mode.help[0].upper()}{mode.help[1:]}.', '',
+                      f'- Command: `{command}`',
+                      f'- Fields: {used or "none"}', '']
+    return '\n'.join(lines).strip()
+
+
+def _blocks(mode):
+    """Groups of fields, '' being the first, and single fields, that a mode uses."""
+    found = {}
+    for name in fields.TABLE:
+        if mode.fields and name.startswith(mode.fields):
+            whole = name.rpartition('.')[0]
+            found[whole if whole and f'{whole}.' in mode.fields else name] = True
+    return found
+
+
+def _anchor(name):
+    return re.sub(r'[^\w\- ]', '', name.lower()).replace(' ', '-')
+
+
+def python():
+    """Functions and classes for users, from their signatures and docstrings."""
+    lines = []
+    for heading, members in PYTHON.items():
+        lines += [f'## {heading}', '']
+        for name, member in members:
+            lines += [f'### `{name}`', '', *_described(name, member)]
+            if inspect.isclass(member) and member is api.Run:
+                for method, value in vars(member).items():
+                    if not method.startswith('_') and inspect.getdoc(value):
+                        lines += [f'#### `Run.{method}`', '', *_described(f'run.{method}', value)]
+    return '\n'.join(lines).strip()
+
+
+def _described(name, member):
+    """Signature and docstring in Markdown, as lines that end with an empty one."""
+    lines = []
+    if callable(member) and not (inspect.isclass(member) and issubclass(member, Exception)):
+        arguments = [str(argument) for argument in inspect.signature(member).parameters.values()
+                     if argument.name != 'self']
+        signature = f'{name}({", ".join(arguments)})'
+        if len(signature) > 88:
+            signature = f'{name}(\n' + ''.join(f'    {item},\n' for item in arguments) + ')'
+        lines += ['```python', signature, '```', '']
+    return [*lines, *docstring(inspect.getdoc(member)), '']
+
+
+def docstring(text):
+    """A docstring of this project in Markdown: its sections become bold words and lists."""
+    lines, section = [], ''
+    for line in text.split('\n'):
+        found = _SECTION.match(line)
+        if found:
+            section = found[1]
+            lines += [f'**{section}**', '']
+            lines += ['```pycon'] if section.startswith('Example') else []
+        elif not section:
+            lines.append(line if line.startswith('    ') else _text(line))
+        elif section.startswith('Example'):
+            if line and not line.startswith('  '):
+                raise ValueError(f'a line after the examples: {line}')
+            lines.append(line[2:])
+        elif entry := _ENTRY.match(line):
+            marks = ', '.join(f'`{name}`' for name in entry[1].split(', '))
+            lines.append(f'- {marks}: {_text(entry[2])}')
+        else:
+            lines.append(_text(line[2:] if section in ('Returns', 'Yields') else line))
+    while lines and not lines[-1]:
+        lines.pop()
+    if section.startswith('Example'):
+        lines.append('```')
+    return lines
+
+
+def _text(words):
+    """Words with the characters that Markdown takes for marks escaped, but in code."""
+    parts = re.split(r'(`[^`]*`)', words)
+    return ''.join(part if part.startswith('`') else re.sub(r'([*_<$])', r'\\\1', part)
+                   for part in parts)
+
+
+PARTS = {'fields': config_fields, 'modes': modes, 'python': python}
