@@ -40,16 +40,16 @@ def run(config, workdir):
 
 
 def pack(examples, folder, shard_images=4096, progress=True):
-    """Writes one split, or goes on where an earlier call was killed.
+    """Writes one split, or continues where an earlier call was killed.
 
-    A shard gets its name when all of its images are in it and have been read back: their number,
-    labels and bytes equal those of the source. Existing shards of the same data are kept.
+    A shard gets its final name only after it was read back: number, labels and bytes of its images
+    equal those of the source. Existing shards of the same data are kept.
 
     Args:
       examples: an `Examples` with paths or records.
       folder: where to write; made if it is missing.
       shard_images: images in a shard, at least 1.
-      progress: whether to show how far it is.
+      progress: whether to show the progress bar.
 
     Raises:
       InputError: if the folder holds a pack of other data (see `records.contents` for what is
@@ -86,7 +86,7 @@ def _pack(examples, folder, shard_images, progress):
 
 
 def _begin(folder, plan):
-    """Makes the folder and its plan; what pack.json holds of a pack that is finished, or None."""
+    """Makes the folder and its plan. Returns the content of pack.json if the pack is finished."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in ('pack.json', 'plan.json'):
         path = folder / name
@@ -117,7 +117,7 @@ def _plan(path):
 
 
 def _shard(path, reader, labels, chosen, bar):
-    """Writes one shard unless it is there; its facts, `[n]` of `_FACTS`."""
+    """Writes one shard, unless it exists. Returns its facts, `[n]` of `_FACTS`."""
     side = path.with_suffix('.npy')
     if path.exists() and side.exists():
         try:
@@ -150,7 +150,7 @@ def _shard(path, reader, labels, chosen, bar):
 
 
 def _check(path, written, facts):
-    """Reads a shard back and compares it with what was put in."""
+    """Reads a shard back and compares it with what was written."""
     shard = packed.array_record_module().ArrayRecordReader(str(written))
     if shard.num_records() != len(facts):
         raise InputError(f'{path}: {shard.num_records()} images read back; expected {len(facts)}. '

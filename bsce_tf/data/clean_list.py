@@ -3,10 +3,10 @@
 A clean list is a CSV file with the columns `image` and `label` (class name; empty in a test set),
 so the `csv` source reads it as it is. Every source takes it through `data.clean`.
 
-A list of --mode=audit has a third column, `given_label`: the label of the image before. An image is
-then found by both, so it may stand in the set under several labels of which some were wrong. Such a
-list is of the training set as a run sees it, after a long tail, wrong labels and a validation set
-were made, and `prepare.load` applies it there.
+A list of --mode=audit has a third column, `given_label`: the label that the image had before. Name
+and given label together then identify an image, so a set may have it under several labels. Such a
+list is of a run's training set, made after the long tail, the wrong labels and the validation set;
+`prepare.load` applies it there.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ def write_rows(path, header, rows):
     Args:
       path: file to write.
       header: names of the columns.
-      rows: iterable of rows; cells of bytes are names of files as the file system has them.
+      rows: iterable of rows; a bytes cell is a file name as the file system has it.
     """
     with (files.replacing(path) as temporary,
           open(temporary, 'w', newline='', encoding='utf-8', errors='surrogateescape') as file):
@@ -53,9 +53,9 @@ def write_audited(path, examples, indices, labels):
 
     Args:
       path: file to write.
-      examples: an `Examples`, with the labels that were given.
+      examples: an `Examples`, with the given labels.
       indices: int `[n]`, the images to keep.
-      labels: int `[n]`, class of each from now on.
+      labels: int `[n]`, the new class of each.
     """
     names, classes = records.names(examples), examples.class_names
     write_rows(path, (*COLUMNS, GIVEN), (
@@ -64,10 +64,10 @@ def write_audited(path, examples, indices, labels):
 
 
 def places(text):
-    """(lists to apply to the source's sets, list of an audit), '' for none, of `data.clean`.
+    """Splits `data.clean` into (place for `apply_all`, list of an audit); '' for none.
 
     Args:
-      text: a folder or list, or both kinds with a comma between.
+      text: a folder or list of --mode=verify, a list of --mode=audit, or one of each as 'A,B'.
 
     Raises:
       InputError: if there are several of one kind, or a list cannot be read.
@@ -105,10 +105,7 @@ def apply_all(splits, place):
 
 
 def apply(examples, path):
-    """The images of `examples` that a clean list names, with the labels that it gives them.
-
-    As `select`, as an `Examples`.
-    """
+    """The images of `examples` that a clean list names, with the list's labels; see `select`."""
     return examples.subset(*select(examples, path))
 
 
@@ -116,8 +113,8 @@ def select(examples, path):
     """Finds the images that a clean list names.
 
     They keep the order of `examples`. Where several images have one name, the list must have that
-    name as often, in the same order. In a list with `given_label`, name and label together tell an
-    image: where the list has such a pair n times, the first n images of it are taken.
+    name equally often, in the same order. In a list with `given_label`, name and given label
+    identify an image; of a pair that is listed n times, the first n images are taken.
 
     Args:
       examples: an `Examples`.
@@ -149,7 +146,7 @@ def select(examples, path):
 
 
 def _match(examples, path, names, there, wanted, whole):
-    """(indices, ascending; row of the list for each) of equal keys, each as often.
+    """Matches images and rows with equal keys: (ascending indices of images, row of each).
 
     Args:
       examples, path, names: for messages; names of the rows' images, `[n]`.
@@ -193,7 +190,7 @@ def rows(path, what='a clean list'):
 
 
 def _read(path):
-    """(names of images, codes of their classes, of the given ones or None, names of classes)."""
+    """(image names, codes of their classes, codes of the given classes or None, class names)."""
     names, codes, given, classes = [], [], [], {}
     with rows(path) as lines:
         header = next(lines, [])

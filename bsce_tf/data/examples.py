@@ -1,4 +1,4 @@
-"""Examples: what every source returns and everything after it takes."""
+"""`Examples`, a set of images with labels, as every source returns it."""
 
 import dataclasses
 from typing import NamedTuple
@@ -15,15 +15,15 @@ class Examples:
     Exactly one of `images`, `paths` and `records` holds the pictures.
 
     Attributes:
-      labels: int32 `[N]`, class of each image in 0 … K−1; −1 throughout for an unlabelled set.
+      labels: int32 `[N]`, class of each image in 0 … K−1; all −1 for an unlabelled set.
       class_names: K names; position is the class id.
       images: uint8 `[N, height, width, channels]`, decoded, or None.
       paths: NumPy bytes array `[N]` (dtype `S`), UTF-8, relative to `root`, or None.
       records: reader of encoded images with `__len__` and `read(indices) → list of bytes`, or None.
       root: folder of `paths`; empty for the other kinds.
       origin: what to call the set in messages, such as its list file.
-      numbers: int64 `[N]`, of images in memory: the number of each in the set that the source gave,
-        which names it in whatever subset it comes; None: 0 … N−1.
+      numbers: int64 `[N]`, for images in memory: the number of each in the source's set, which is
+        its name in every subset; None: 0 … N−1.
       groups: NumPy bytes array `[N]`, UTF-8: the group of each image, such as the product that is
         on it; images of one group stay on one side of a split. Empty: a group of its own; None: all
         are.
@@ -79,7 +79,7 @@ class Examples:
 
     @property
     def channels(self):
-        """Of the images: those of images in memory, or 3, to which files are decoded."""
+        """Channels of the images; 3 for files and records, which are decoded to RGB."""
         return 3 if self.images is None else self.images.shape[-1]
 
     @property
@@ -95,7 +95,7 @@ class Examples:
         return np.bincount(self.labels, minlength=self.num_classes)
 
     def name(self, index):
-        """The file of one image relative to `root`, its record, or its number where it has none."""
+        """The name of one image: its file relative to `root`, its record, or its number."""
         if self.paths is not None:
             return self.paths[index].decode('utf-8', 'replace')
         if hasattr(self.records, 'names'):

@@ -1,8 +1,8 @@
-"""Images that must stay on one side of a split: of one group, or copies of each other.
+"""Images that must stay on one side of a split: those of one group, and copies of each other.
 
-Groups are photos of one product, say: a source gives them as `Examples.groups`, by a column of its
-table, or a regular expression on the paths tells them. Copies are rows that name the same file, and
-what a list of equal or nearly equal images names.
+A group is, for example, the photos of one product. `Examples.groups` has them, from a column of the
+source's table or from a regular expression on the paths. Copies are rows that name the same file,
+and the images of a list of equal or nearly equal images.
 """
 
 import os
@@ -59,7 +59,7 @@ def by_pattern(examples, pattern, needed=True):
 
 
 def together(examples, copies=PATHS):
-    """int64 `[N]`: images with the same number must stay together; None: each may go its own way.
+    """int64 `[N]`: images with the same number must stay together; None: no images must.
 
     Args:
       examples: an `Examples`.

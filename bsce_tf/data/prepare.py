@@ -12,19 +12,19 @@ from bsce_tf.errors import InputError
 
 def load(source, *, validation_fraction=0.1, copies=groups.PATHS, imbalance=1.0, noise=0.0,
          noise_kind='symmetric', clean='', seed=0, **fields):
-    """Loads a source, puts wrong labels and a long tail on it if asked, and sees to validation.
+    """Loads a source, makes a long tail and wrong labels if asked, and splits off validation.
 
-    The tail comes first and the wrong labels are put on what is left, as benchmarks of both do; the
-    other way round most images of a tail class would bear the label of a larger one. So the class
-    sizes that a run sees, those of the given labels, fall less steeply than the true ones.
-    Validation images are part of that training set, or, where the source has some, get wrong labels
-    of the same share and kind, by their own class sizes: no clean label helps to choose anything.
+    The tail is made first, then wrong labels among the images that are left, as benchmarks of both
+    do. In the other order, most images of a tail class would have the label of a larger one. So the
+    class sizes by given label fall less steeply than the true ones. Validation images come from
+    that training set. Validation images of the source get wrong labels of the same share and kind,
+    by their own class sizes. So no model is chosen by clean labels.
 
     Args:
       source: a key of `sources.SOURCES`.
       validation_fraction: share of the training images where the source has no validation set.
         Images of one group (`Examples.groups`) stay on one side.
-      copies: which copies do, too, see `groups.together`.
+      copies: which copies stay together, too, see `groups.together`.
       imbalance: see `corrupt.long_tail`; 1 leaves the set as it is.
       noise: see `corrupt.label_noise`; 0 leaves the labels as they are.
       noise_kind: 'symmetric', 'proportional' or 'asymmetric'.
@@ -48,11 +48,11 @@ def load(source, *, validation_fraction=0.1, copies=groups.PATHS, imbalance=1.0,
 
 def of(splits, source='', *, validation_fraction=0.1, copies=groups.PATHS, imbalance=1.0, noise=0.0,
        noise_kind='symmetric', audited='', seed=0):
-    """As `load`, of what a source gave.
+    """As `load`, for the `Splits` of a source.
 
     Args:
       splits: `examples.Splits`.
-      source: its name, which asymmetric noise goes by.
+      source: name of the source, which decides the class pairs of asymmetric noise.
       validation_fraction, copies, imbalance, noise, noise_kind, seed: as in `load`.
       audited: the list of an audit, or ''.
     """

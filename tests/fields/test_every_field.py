@@ -6,7 +6,7 @@ import pytest
 
 from bsce_tf import fields, recipes
 from bsce_tf.errors import InputError
-from tests.fields import probes
+from tests.fields import mode_probes, probes
 
 BASE = {'data.source': 'generated', 'data.cache': 'off', 'image.size': 16, 'image.scales': (20,),
         'image.eval_scale': 20, 'model.backbone': 'tests.fields.probes:tiny', 'batch_size': 4,
@@ -144,44 +144,44 @@ ROWS = {
     'averaging.swa_epochs': (1, probes.run, SHORT),
     'averaging.statistics': ('estimated', probes.run, SHORT),
     'averaging.batches': (2, probes.run, {'epochs': 1, 'steps': 3, 'averaging.swa_epochs': 1}),
-    'averaging.select': ('ema', probes.selected, {}),
+    'averaging.select': ('ema', mode_probes.selected, {}),
 
     'checkpoint.steps': (3, probes.loop, {}),
     'checkpoint.minutes': (1e-9, probes.loop, {}),
     'checkpoint.keep': (5, probes.loop, {}),
     'tracking': ('mlflow', probes.tracked, {}),
 
-    'tta.scales': ((24, 28), probes.scales, {}),
-    'adjust.tau': (1.0, probes.taus, {}),
-    'evaluate.output': ('{place}/tables', probes.tables, {}),
+    'tta.scales': ((24, 28), mode_probes.scales, {}),
+    'adjust.tau': (1.0, mode_probes.taus, {}),
+    'evaluate.output': ('{place}/tables', mode_probes.tables, {}),
 
-    'audit.folds': (3, probes.judged, {}),
-    'audit.model': ('elsewhere', probes.audited, {}),
-    'audit.top_k': (3, probes.judged, {}),
-    'audit.score': ('normalized_margin', probes.decided, {}),
-    'audit.rule': ('relabel', probes.decided, {}),
-    'audit.threshold_factor': (0.1, probes.decided, {}),
-    'audit.min_images_per_class': (23, probes.decided, {'audit.threshold_factor': 1000.0}),
-    'audit.rounds': (2, probes.cleaned, {}),
-    'audit.duplicate_similarity': (0.0, probes.audited, {}),
+    'audit.folds': (3, mode_probes.judged, {}),
+    'audit.model': ('elsewhere', mode_probes.audited, {}),
+    'audit.top_k': (3, mode_probes.judged, {}),
+    'audit.score': ('normalized_margin', mode_probes.decided, {}),
+    'audit.rule': ('relabel', mode_probes.decided, {}),
+    'audit.threshold_factor': (0.1, mode_probes.decided, {}),
+    'audit.min_images_per_class': (23, mode_probes.decided, {'audit.threshold_factor': 1000.0}),
+    'audit.rounds': (2, mode_probes.cleaned, {}),
+    'audit.duplicate_similarity': (0.0, mode_probes.audited, {}),
 
-    'predict.input': ('{place}/val', probes.predictions, {}),
-    'predict.model': ('/none/such', probes.predictions, {}),
-    'predict.output': ('{place}/out/predictions.csv', probes.predictions, {}),
-    'predict.format': ('aliproducts', probes.predictions, {}),
-    'predict.top_k': (2, probes.predictions, {}),
+    'predict.input': ('{place}/val', mode_probes.predictions, {}),
+    'predict.model': ('/none/such', mode_probes.predictions, {}),
+    'predict.output': ('{place}/out/predictions.csv', mode_probes.predictions, {}),
+    'predict.format': ('aliproducts', mode_probes.predictions, {}),
+    'predict.top_k': (2, mode_probes.predictions, {}),
 
-    'export.folder': ('{place}/served', probes.exported, {}),
-    'export.name': ('shop', probes.exported, {}),
-    'export.top_k': (2, probes.exported, {}),
-    'export.optimise': (False, probes.exported, {}),
-    'export.freeze': (True, probes.exported, {}),
-    'export.bad_image': ('empty', probes.exported, {}),
-    'export.images': ('{place}/val', probes.exported, {}),
+    'export.folder': ('{place}/served', mode_probes.exported, {}),
+    'export.name': ('shop', mode_probes.exported, {}),
+    'export.top_k': (2, mode_probes.exported, {}),
+    'export.optimise': (False, mode_probes.exported, {}),
+    'export.freeze': (True, mode_probes.exported, {}),
+    'export.bad_image': ('empty', mode_probes.exported, {}),
+    'export.images': ('{place}/val', mode_probes.exported, {}),
 
-    'report.output': ('{place}/page.html', probes.page, {}),
-    'report.pairs': (0, probes.page, {}),
-    'report.errors': (0, probes.page, {}),
+    'report.output': ('{place}/page.html', mode_probes.page, {}),
+    'report.pairs': (0, mode_probes.page, {}),
+    'report.errors': (0, mode_probes.page, {}),
 }
 
 

@@ -26,8 +26,8 @@ SOURCES = {
     'given': 'bsce_tf.data.sources.given:load',
 }
 
-# Fields of `config.data` for sources. Each takes those that mean something to it; of the others
-# only `cache` may be set, as it changes nothing of what is read.
+# Fields of `config.data` for sources. Each source takes some of them. Of the others only `cache`
+# may be set, since it does not change what is read.
 FIELDS = ('root', 'train', 'validation', 'test', 'classes', 'cache', 'dataset', 'image_column',
           'label_column', 'group_column', 'group_pattern', 'clean')
 
@@ -41,13 +41,13 @@ def load(name, *, group_pattern='', clean='', **fields):
     """Loads a source by its name.
 
     Args:
-      name: a key of `SOURCES`, or somebody's own source, see `parts`.
-      group_pattern: regular expression that tells groups by the paths, see `groups.by_pattern`, in
-        place of groups that the source gives; empty for none.
-      clean: clean lists to choose images by, see `clean_list.places`; empty for none. The list of
-        an audit chooses training images by their labels here; `prepare.load` applies it later.
-      **fields: those of `FIELDS` that were set; what they mean is told by each source's `load`,
-        which gets those that it names.
+      name: a key of `SOURCES`, or a user's own source, see `parts`.
+      group_pattern: regular expression that finds groups in the paths, see `groups.by_pattern`; it
+        replaces groups of the source. Empty for none.
+      clean: clean lists that choose images, see `clean_list.places`; empty for none. The list of
+        an audit is applied here to the labels as they are; `prepare.load` applies it later.
+      **fields: those of `FIELDS` that were set. Each source's `load` gets those that it has as
+        parameters, and documents them.
 
     Returns:
       `Splits`.
@@ -68,7 +68,7 @@ def load(name, *, group_pattern='', clean='', **fields):
             raise InputError(f'data.{field}: found {value!r}, which data.source {name} does not '
                              f'take; expected {TABLE[f"data.{field}"].default!r}, as it takes '
                              f'{taken or "no such field"}.')
-    print(f'reading what images there are ({name})', flush=True)  # of millions it takes a while
+    print(f'listing the images of the source {name}', flush=True)  # millions take a while
     splits = loader(**{field: value for field, value in fields.items() if field in known})
     for group in label_map.alike(splits.train.class_names):
         logging.warning('%s: the classes %s differ only by spaces or by Unicode form, and are '

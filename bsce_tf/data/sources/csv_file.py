@@ -1,4 +1,4 @@
-"""Tables of images: CSV, TSV, JSON, text and Parquet, columns by name."""
+"""Tables of image paths and labels: CSV, TSV, JSON, text and Parquet, with columns by name."""
 
 import glob
 import os
@@ -9,22 +9,22 @@ from absl import logging
 from bsce_tf.data.sources import index_cache, listing, tables, walk
 from bsce_tf.errors import InputError
 
-_VERSION = 2  # of the meaning of a cell, for the index
+_VERSION = 2  # of the index; increase it when a cell is read differently
 
 
 def load(*, root='', train='', validation='', test='', classes='', cache='', image_column='image',
          label_column='label', group_column=''):
-    """Reads the tables; a file's ending says its kind, `.gz` after it that it is compressed.
+    """Reads the tables. The ending of a file is its kind; `.gz` after it means compressed.
 
-    A table may also be in parts: a folder of files, or a pattern such as `lists/part-*.parquet`.
-    They are joined in the order of their names.
+    A table may also be a folder of files or a pattern such as `lists/part-*.parquet`: these are
+    joined in the order of their names.
 
     Args:
       root: the data folder: what paths in the tables are relative to, and below which absolute
         paths must lie; empty for the folder of the training table.
       train: table of training images, absolute or relative to the working folder or to `root`.
-      validation: the same; empty for none.
-      test: the same; empty for none. The column of labels may be missing, or empty throughout.
+      validation: table of validation images; empty for none.
+      test: table of test images; empty for none. Its labels may be missing or all empty.
       classes: file of class names in the order of their ids; empty: names of the training table,
         by number if all are numbers, else by code point.
       cache: folder for the index, see `index_cache.cached`.
@@ -68,7 +68,7 @@ def _exists(path):
 
 
 def _parts(path):
-    """The files of a table: itself, those of a folder, or those that fit a pattern."""
+    """The files of a table: the file itself, those in a folder, or those that match a pattern."""
     if os.path.isfile(path) or not path:
         return [path] if path else []
     found = glob.glob(os.path.join(glob.escape(path), '*') if os.path.isdir(path) else path)
@@ -77,7 +77,7 @@ def _parts(path):
     if not found and _exists(path):
         raise InputError(f'{path}: no table in it; expected files that end with '
                          f'{", ".join(tables.KINDS)}.')
-    return found or [path]  # which is missing, and is told so
+    return found or [path]  # missing; reading it says so
 
 
 def _build(files, origin, root, split, image_column, label_column, group_column=''):
@@ -102,7 +102,7 @@ def _build(files, origin, root, split, image_column, label_column, group_column=
 
 
 def _relative(paths, root):
-    """Absolute paths below `root` as relative ones; others stay, and are refused by `listing`."""
+    """Makes absolute paths below `root` relative; `listing` refuses all other absolute paths."""
     start = os.fsencode(os.path.abspath(root)).rstrip(b'/') + b'/'
     inside = np.strings.startswith(paths, start)
     if inside.any():

@@ -21,11 +21,11 @@ def load(*, root, train='', validation='', test=''):
     Args:
       root: folder of the packs.
       train: folder of the training pack, relative to `root`; empty for `train`.
-      validation: the same; empty for `validation` if there is one.
-      test: the same; empty for `test` if there is one.
+      validation: folder of the validation pack; empty for `validation` if there is one.
+      test: folder of the test pack; empty for `test` if there is one.
 
     Returns:
-      `Splits`; `Examples.records` reads batches in any order, from any number of threads.
+      `Splits`; `Examples.records` reads batches in any order and is thread-safe.
 
     Raises:
       InputError: if a pack is missing, unfinished or damaged, or label maps differ.
@@ -136,7 +136,7 @@ class Shards:
         path = self._paths[shard]
         if not os.path.isfile(path):
             raise InputError(f'{path}: no such file; expected a shard. Pack the data again.')
-        # Random access gains nothing from reading ahead, and pays for it.
+        # Reading ahead only slows random access down.
         reader = self._module.ArrayRecordReader(str(path), 'readahead_buffer_size:0')
         expected = min(self._shard_images, self._images - shard * self._shard_images)
         if reader.num_records() != expected:

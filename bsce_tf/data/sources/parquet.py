@@ -1,8 +1,8 @@
 """Parquet files that hold the images themselves, as Hugging Face's `datasets` writes them.
 
 A row has `image`, a struct of `bytes` and `path` or the bytes alone, and `label`, a number or a
-text. A file is read a row group at a time, so to read images in any order costs much more than to
-read them in the order of the files: `--mode=pack` turns a large set into one that trains fast.
+text. A file is read one row group at a time, so reading images in random order is much slower than
+in the order of the files: `--mode=pack` turns a large set into one that trains fast.
 """
 
 import collections
@@ -26,17 +26,17 @@ _KEPT = 4  # row groups in memory
 
 def load(*, root, train='', validation='', test='', classes='', cache='', image_column='image',
          label_column='label', group_column=''):
-    """Reads labels and finds where each image lies; the index cache keeps the result.
+    """Reads the labels and finds each image's row; the index cache keeps the result.
 
     Args:
       root: the data folder.
       train: pattern of the training files relative to `root`; empty for `train*.parquet`, there or
         in `data/`.
-      validation: the same; empty for `val*.parquet` if there are such files.
-      test: the same; empty for `test*.parquet` if there are such files. Labels may be missing or
-        −1 throughout.
+      validation: the same for validation; empty for `val*.parquet` if there are such files.
+      test: the same for testing; empty for `test*.parquet` if there are such files. All its labels
+        may be missing or −1.
       classes: file of class names in the order of their ids; empty: the names that `datasets`
-        writes into the file for numbers, or else the labels as `tables` tells their text.
+        stores in the file for numeric labels, or else the labels as text, see `tables`.
       cache: folder for the index, see `index_cache.cached`.
       image_column: name of the column of images.
       label_column: name of the column of labels.
@@ -70,9 +70,8 @@ def _warn_of_groups(origin, paths):
         with _opened(path) as file:
             groups += file.metadata.num_row_groups
         if groups > _KEPT:
-            logging.warning('%s: Parquet files are read a row group at a time, which is slow in '
-                            'any other order than theirs; --mode=pack makes a set that trains '
-                            'fast.', origin)
+            logging.warning('%s: Parquet files are read one row group at a time, which is slow in '
+                            'random order; --mode=pack makes a set that trains fast.', origin)
             return
 
 
@@ -119,7 +118,7 @@ def _labels(path, split, image_column, label_column, group_column):
 
 
 def _named(texts, known, path, label_column):
-    """Class names of labels, None of −1; by number where the file knows the names of numbers."""
+    """Class names of labels, None for −1; the file's own names where it has them for numbers."""
     named = []
     for text in texts:
         number = int(text) if known and text.isdecimal() else -1

@@ -1,0 +1,153 @@
+"""Probes, as in `probes`, for fields of the modes after training, such as export and audit."""
+
+import json
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from bsce_tf.audit import audit, judges, rounds, top_probabilities
+from bsce_tf.data import prepare
+from bsce_tf.evaluation import adjust, networks
+from bsce_tf.evaluation.evaluate import evaluate
+from bsce_tf.evaluation.predict import predict
+from bsce_tf.report.report import report
+from bsce_tf.serving import export
+from bsce_tf.training import resume, strategy, workdir
+from tests.fields.probes import replaced
+
+
+def selected(config, place):
+    folder = place / config.averaging.select
+    resume.claim(folder, resume.plan(folder, config))
+    splits = prepare.load('generated')
+    workdir.describe(folder, splits)
+    best = {'stage': 0, 'epoch': 1, 'error': 0.5}
+    (folder / 'best.json').write_text(json.dumps({'raw': best, 'ema': best}))
+    for name in ('best', 'ema'):
+        (folder / f'{name}.weights.h5').touch()
+    return workdir.read(folder).best['kind']
+
+
+def scales(config, place):
+    return networks.of_run(workdir.read(place / 'run' / '0'), tuple(config.tta.scales)).view.scales
+
+
+def taus(config, place):
+    return adjust.taus(config, [workdir.read(place / 'run' / '0')],
+                       strategy.of_this_machine('one', 0))
+
+
+def tables(config, place):
+    evaluate(config, f'{place / "run" / "0"},{place / "run" / "1"}')
+    return (place / 'tables' / 'ensemble.json').exists()
+
+
+def predictions(config, place):
+    for old in place.rglob('predictions.csv'):
+        old.unlink()
+    predict(config, place / 'run' / '0')
+    return [(str(path), path.read_text()) for path in place.rglob('predictions.csv')]
+
+
+def exported(config, place):
+    """What an export is told to write, without TensorFlow's writing of it."""
+    found = []
+
+    class Graph:
+        def __init__(self, members, names, **options):
+            found.append({**options, 'assets': 0})
+
+        def signatures(self):
+            return {}
+
+    def write_version(base, name, write):
+        found.append((str(base), name))
+        return place, write(place / 'nowhere')
+
+    def compare(where, networks, names, images, max_pixels):
+        found.append([hash(image) for image in images])
+        return 0.0
+
+    members = export._members
+
+    def noted(*arguments):
+        made = members(*arguments)
+        found.append(made[1])  # what was done to them, in words
+        return made
+
+    with replaced(
+            (export.graph, 'Graph', Graph), (export.publish, 'write_version', write_version),
+            (export.check, 'compare', compare), (export.publish, 'require_messages', list),
+            (export.publish, 'write_server_files', lambda *_: None),
+            (export.publish, 'write_warm_up', lambda *_: None),
+            (export.provenance, 'write', lambda *_: []),
+            (tf.saved_model, 'save', lambda *_, **__: None),
+            (export, '_members', noted)):
+        export.export(config, place / 'run' / '0')
+    return found
+
+
+def page(config, place):
+    path = report(config, place / 'run' / '0')
+    text = pathlib.Path(path).read_text(encoding='utf-8')
+    return str(path), text.count('<tr'), text.count('<img')
+
+
+def decided(config, place):
+    """What an audit decides where good judges find a fifth of the labels wrong."""
+    rng = np.random.default_rng(3)
+    examples = prepare.load('generated').train
+    size = len(examples)
+    right = np.where(rng.random(size) < 0.2, rng.integers(0, 6, size), examples.labels)
+    found = rng.dirichlet(np.ones(6), size) * rng.uniform(0.02, 0.5, (size, 1))
+    found[np.arange(size), right] += 1 - found.sum(axis=1)
+    found = found.astype('float32')
+    order = np.argsort(-found, axis=1)
+    sparse = top_probabilities.Sparse(order.astype('int32'), np.take_along_axis(found, order, 1),
+                                      found[np.arange(size), examples.labels])
+    result = audit.find(examples, sparse, np.arange(size) % 2, config.audit)
+    return (result.scores.tolist(), result.decision.dropped.tolist(),
+            result.decision.labels.tolist())
+
+
+def judged(config, place):
+    """How many networks an audit trains, and how many classes it keeps of an image."""
+    called = []
+    data = prepare.load('generated')
+    with replaced((judges, '_train', lambda *_: called.append(1)),
+                  (workdir, 'read', lambda _: None),
+                  (judges, '_judged', lambda config, run, folder, examples, title:
+                   top_probabilities.empty(len(examples), min(config.audit.top_k, 6)))):
+        sparse, _ = judges.by_folds(config, place, data)
+    return len(called), sparse[0].shape
+
+
+def audited(config, place):
+    """Which parts of an audit run."""
+    called = []
+
+    def by(name):
+        def call(*_):
+            called.append(name)
+            return None, None  # as judges do
+
+        return call
+
+    folder = place / 'audits' / str(len(list((place / 'audits').glob('*'))))
+    with replaced((judges, 'by_model', by('model')), (judges, 'by_folds', by('folds')),
+                  (audit, 'find', by('find')), (audit, '_write', by('write')),
+                  (audit, '_write_duplicates', by('duplicates'))):
+        audit.audit(config, folder)
+    return called
+
+
+def cleaned(config, place):
+    """How often clean_train audits."""
+    called = []
+    folder = place / 'rounds' / str(config.audit.rounds)
+    with replaced((audit, 'audit', lambda *_: called.append(1)), (rounds, '_train', lambda *_: 0),
+                  (rounds, '_row', lambda *_: {}), (rounds, '_write', lambda *_: 0),
+                  (rounds, '_markdown', lambda _: '')):
+        rounds.clean_train(config, folder)
+    return len(called)
