@@ -5,7 +5,7 @@
 2.5 million images, 50,030 classes. Probabilities come in batches of whole rows, as from a network:
 a softmax of which a part is on the true class, a part on a few random classes and the rest is
 spread over all. Of every row the 20 best classes are kept; then scores, thresholds, the confident
-joint, the quality of the judges, the list and what to drop are computed as --mode=audit does.
+joint, the quality of the predictions, the list and what to drop are computed as --mode=audit does.
 Prints the seconds of making the rows and of the audit apart, and the peak of resident memory, which
 is to be below 6 GB.
 """

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bsce_tf import fields, files, metrics
-from bsce_tf.audit import cleaning, confident, duplicates, judges, quality
+from bsce_tf.audit import cleaning, confident, duplicates, out_of_sample, quality
 from bsce_tf.data import clean_list, prepare, records
 from bsce_tf.data.examples import Examples
 from bsce_tf.errors import InputError
@@ -23,17 +23,18 @@ class Result(NamedTuple):
 
     Attributes:
       train: the `Examples`, with the labels that were audited.
-      scores: float64 `[N]`, low for labels that are probably wrong; NaN where not judged.
-      listed: bool `[N]`, what label_issues.csv lists: nothing where the judges are too weak.
-      suggested: int32 `[N]`, the best class other than the given one.
-      sure: bool `[N]`, whether that class reaches its threshold.
-      decision: a `cleaning.Decision`.
-      rates: float64 `[K]`, estimated share of wrong labels of each class; NaN where the judges are
+      scores: float64 `[N]`, low for labels that are probably wrong; NaN without a prediction.
+      listed: bool `[N]`, whether label_issues.csv lists the image; all False if the networks are
         too weak.
-      interval: lower and upper end of the share of wrong labels: what no error of the judges
-        explains, at least; what confident learning counts as wrong, at most.
+      suggested: int32 `[N]`, the most probable class other than the given one.
+      sure: bool `[N]`, whether the suggested class reaches its threshold.
+      decision: a `cleaning.Decision`.
+      rates: float64 `[K]`, estimated share of wrong labels of each class; NaN if the networks are
+        too weak.
+      interval: (lower, upper) end of the share of wrong labels, with 95 % sampling error: what
+        errors of the networks cannot explain; what confident learning counts as wrong.
       uncertain: see `confident.Guess`.
-      quality: the `quality.Quality` of the judges.
+      quality: the `quality.Quality` of the out-of-sample predictions.
     """
 
     train: Examples
@@ -51,20 +52,20 @@ class Result(NamedTuple):
 def audit(config, folder):
     """Audits the training set of `config.data`, as a run would train on it.
 
-    Every image is judged by a network that was not trained on it, see `judges`; from its
-    probabilities follow a score and the list of issues, see `confident`, and how good the judges
-    are and how probable it is that a label is wrong, see `quality`; from these what to drop or to
-    relabel, see `cleaning`. Judges that are too weak list and drop nothing. Writes into the folder:
+    `out_of_sample` predicts every image by a network that was not trained on it. From these
+    probabilities, `confident` computes scores and the list of label issues. `quality` estimates how
+    good the networks are and how probable it is that each label is wrong. `cleaning` then decides
+    what to drop or to relabel. If the networks are too weak, nothing is listed or dropped. Writes:
 
     * label_issues.csv: `COLUMNS`, worst first.
-    * cleaned.csv: what to train on, for `data.clean`.
-    * audit.json: how good the judges are, estimated noise with an interval, and what was listed,
-      dropped and relabelled, by class and by size of class.
-    * scores.npz: scores and more of all images, in the order of the training set.
+    * cleaned.csv: the images and labels to train on, for `data.clean`.
+    * audit.json: how good the networks are (key `judges`), the estimated noise with an interval,
+      and what was listed, dropped and relabelled, by class and by size of class.
+    * scores.npz: arrays of all images, in the order of the training set: scores, labels, decisions.
     * near_duplicates.csv: pairs of images that are nearly the same, see `duplicates`.
 
-    Fields on which no probability depends, as `audit.rule`, may be changed and the audit be called
-    again, which then trains nothing.
+    After a change of fields that no probability depends on, such as `audit.rule`, another call
+    trains nothing.
 
     Args:
       config: ConfigDict with the fields of configs/default.py, checked.
@@ -94,8 +95,8 @@ def _audit(config, folder):
     workdir.check_data(folder, data)
     resume.claim(folder, plan)
     workdir.describe(folder, data)
-    judge = judges.by_model if config.audit.model else judges.by_folds
-    result = find(data.train, *judge(config, folder, data), config.audit)
+    predict = out_of_sample.by_model if config.audit.model else out_of_sample.by_folds
+    result = find(data.train, *predict(config, folder, data), config.audit)
     _write(folder, result, given, config.audit)
     if config.audit.duplicate_similarity:
         _write_duplicates(config, folder, data.train)
@@ -112,8 +113,8 @@ def check_machine(config):
 def load(config):
     """(`examples.Splits`, int32 `[N]`) of `config.data`.
 
-    The splits are as a run sees them; the labels are those that their training images had before an
-    earlier audit, whose list is in `data.clean`.
+    The splits are as a run sees them. The array has the labels of the training images before any
+    earlier audit whose list is in `data.clean`.
     """
     clean, audited = clean_list.places(config.data.clean)
     data = prepare.load(**{**config.data, 'clean': clean}, seed=config.seed)
@@ -124,42 +125,42 @@ def load(config):
 
 
 def find(train, sparse, networks, fields):
-    """The `Result` of what `judges` gave; `fields` are those of `config.audit`."""
+    """The `Result` of the two values of `out_of_sample`; `fields` is `config.audit`."""
     labels, size = train.labels, train.num_classes
-    judged = quality.measure(labels, sparse, networks, size)
+    measured = quality.measure(labels, sparse, networks, size)
     limits = confident.thresholds(labels, sparse.given, size)
     guess = confident.guess(labels, sparse, limits)
     scores = confident.scores(labels, sparse, limits, fields.score)
-    listed = confident.issues(labels, sparse, guess.classes) & (not judged.weak)
+    listed = confident.issues(labels, sparse, guess.classes) & (not measured.weak)
     suggested = confident.suggestions(labels, sparse)
-    sure = sparse.judged & (guess.classes == suggested)
-    # Where a network hardly knows a class, it doubts right labels too: to leave, an image must be
-    # doubted more than the others of its class, and be more probably wrong than right.
+    sure = sparse.predicted & (guess.classes == suggested)
+    # A network that hardly knows a class doubts its right labels too. So an image may only leave if
+    # it is doubted more than others of its class, and its label is more probably wrong than right.
     leaving = (listed & (sparse.given < fields.threshold_factor * limits[labels])
-               & (judged.wrong >= 0.5) & judged.known[labels] & judged.known[suggested])
+               & (measured.wrong >= 0.5) & measured.known[labels] & measured.known[suggested])
     decision = cleaning.decide(labels, leaving, scores, suggested, sure, size, fields.rule,
                                fields.min_images_per_class)
     joint = confident.joint(labels, guess.classes, size)
-    rates = _rates(train, judged)
+    rates = _rates(train, measured)
     return Result(train, scores, listed, suggested, sure, decision, rates,
-                  _interval(train.counts, rates, judged, confident.noise_rates(joint, size)),
-                  guess.uncertain, judged)
+                  _interval(train.counts, rates, measured, confident.noise_rates(joint, size)),
+                  guess.uncertain, measured)
 
 
-def _rates(train, judged):
-    if judged.weak:
+def _rates(train, measured):
+    if measured.weak:
         return np.full(train.num_classes, np.nan)
-    places = np.flatnonzero(~np.isnan(judged.wrong))
-    wrong = np.bincount(train.labels[places], judged.wrong[places], train.num_classes)
+    places = np.flatnonzero(~np.isnan(measured.wrong))
+    wrong = np.bincount(train.labels[places], measured.wrong[places], train.num_classes)
     images = np.bincount(train.labels[places], minlength=train.num_classes)
-    return np.where(images > 0, wrong / np.maximum(images, 1), judged.noise[0])
+    return np.where(images > 0, wrong / np.maximum(images, 1), measured.noise[0])
 
 
-def _interval(counts, rates, judged, counted):
-    """(lower, upper) end of the share of wrong labels, each with its sampling error of 95 %."""
+def _interval(counts, rates, measured, counted):
+    """(lower, upper) end of the share of wrong labels, see `Result`."""
     noise, most = (float((values * counts).sum() / counts.sum()) for values in (rates, counted))
     most += 1.96 * np.sqrt(most * (1 - most) / counts.sum())
-    return min(judged.noise[1], noise), min(max(judged.noise[2], noise, most), 1.0)
+    return min(measured.noise[1], noise), min(max(measured.noise[2], noise, most), 1.0)
 
 
 def summary(result, fields):
@@ -172,7 +173,7 @@ def summary(result, fields):
     weak = result.quality.weak
     return {
         'images': len(labels), 'not_judged': int(np.isnan(result.scores).sum()),
-        'judges': _about_judges(result.quality),
+        'judges': _networks(result.quality),
         'noise': None if weak else float((result.rates * counts).sum() / counts.sum()),
         'noise_interval': None if weak else list(map(float, result.interval)),
         **{name: int(mark.sum()) for name, mark in marks.items()},
@@ -186,7 +187,7 @@ def summary(result, fields):
                     for k, name in enumerate(names)}}
 
 
-def _about_judges(quality):
+def _networks(quality):
     images = sum(network['images'] for network in quality.networks)
     error = sum(network['images'] * network['error'] for network in quality.networks)
     return {'weak': quality.weak, 'error': error / images if images else None,
@@ -194,17 +195,16 @@ def _about_judges(quality):
             'networks': quality.networks}
 
 
-def told_of_judges(told):
-    """What to say of the judges and the noise, of the dict that audit.json holds."""
-    judges = told['judges']
-    if judges['error'] is None:
-        return 'No image was judged.'
-    text = (f'On images that they were not trained on, the networks disagree with '
-            f'{judges["error"]:.1%} of the labels; {judges["own_error"]:.1%} is their own error.')
-    if judges['weak']:
+def describe(told):
+    """Sentences on the networks and the noise, from the dict that audit.json holds."""
+    networks = told['judges']
+    if networks['error'] is None:
+        return 'No image has a prediction.'
+    text = (f'The networks disagree with {networks["error"]:.1%} of the labels of images that they '
+            f'were not trained on; {networks["own_error"]:.1%} is their own error.')
+    if networks['weak']:
         return (f'{text} They are too weak to tell wrong labels from their own errors: nothing is '
-                'listed, dropped or relabelled. Expected networks that are trained longer or on '
-                'more images.')
+                'listed, dropped or relabelled. Expected more training or more images.')
     low, high = told['noise_interval']
     return f'{text} Estimated noise {told["noise"]:.1%} ({low:.1%} to {high:.1%}).'
 
@@ -227,14 +227,14 @@ def _write(folder, result, given, fields):
                  wrong=result.quality.wrong)
     told = summary(result, fields)
     files.write_json(folder / SUMMARY, told)
-    print(f'{folder / SUMMARY}: {told_of_judges(told)}\n'
+    print(f'{folder / SUMMARY}: {describe(told)}\n'
           f'{folder / ISSUES}: {told["listed"]:,} of {len(train):,} labels are doubtful. '
           f'{folder / CLEANED}: {told["dropped"]:,} images dropped, {told["relabelled"]:,} '
           'relabelled.')
 
 
 def _write_duplicates(config, folder, train):
-    features, good = judges.features(config, folder, train)
+    features, good = out_of_sample.features(config, folder, train)
     found = duplicates.pairs(features, good, config.audit.duplicate_similarity)
     duplicates.write(folder, train, found)
     differing = int((train.labels[found[0]] != train.labels[found[1]]).sum())

@@ -1,4 +1,4 @@
-"""The rule by which listed images are dropped or relabelled, and its numbers by size of class."""
+"""Decides which listed images are dropped or relabelled, and sums these up by size of class."""
 
 from typing import NamedTuple
 
@@ -10,11 +10,11 @@ RULES = fields.choices('audit.rule')
 
 
 class Decision(NamedTuple):
-    """What becomes of every image.
+    """What is done with every image.
 
     Attributes:
       dropped: bool `[N]`.
-      labels: int32 `[N]`, from now on; of a dropped image the given one.
+      labels: int32 `[N]`, after the audit; a dropped image keeps the given one.
     """
 
     dropped: np.ndarray
@@ -26,14 +26,14 @@ def decide(labels, issues, scores, suggested, sure, num_classes, rule, keep):
 
     Args:
       labels: int `[N]`, given.
-      issues: bool `[N]`, the images that may leave.
-      scores: float `[N]`, low for wrong labels.
-      suggested: int `[N]`, another class for each image.
+      issues: bool `[N]`, the images that may be dropped or relabelled.
+      scores: float `[N]`, low for probably wrong labels.
+      suggested: int `[N]`, the class that each image would get.
       sure: bool `[N]`, whether that class reaches its threshold.
       num_classes: K.
-      rule: 'drop', or 'relabel': those that are sure; all others are dropped.
-      keep: least images that keep their label in every class, as far as it has so many; the least
-        suspicious ones.
+      rule: 'drop', or 'relabel': images that are `sure` are relabelled and the others dropped.
+      keep: so many images of every class keep their label, those with the highest scores; all, if
+        a class has fewer.
 
     Returns:
       `Decision`.

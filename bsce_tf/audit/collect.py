@@ -1,4 +1,4 @@
-"""What networks give for a set of images, in parts that stay when the program is killed."""
+"""Outputs of a network for a set of images, saved in parts, so that a killed program can resume."""
 
 import json
 
@@ -9,18 +9,18 @@ from bsce_tf.data import records
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import forward
 
-_PART = 2**16  # images of a file, at most
+_PART = 2**16  # images per file, at most
 _MADE_OF = 'made_of.json'
 
 
 def arrays(folder, made_of, examples, views, compute, devices, batch_size, bad, title):
-    """Arrays of all images.
+    """What `compute` gives for all images; parts that exist are read.
 
     Args:
-      folder: pathlib.Path for the parts, missing or of the same computation.
+      folder: pathlib.Path of the parts; it may be missing.
       made_of: dict of plain values: what the arrays depend on.
       examples, views, compute, devices, batch_size, bad: see `forward.over`.
-      title: of the progress.
+      title: of the progress bar.
 
     Returns:
       dict of NumPy arrays `[N, …]` of what `compute` gives, and `good`, bool: False for bad images.

@@ -5,9 +5,9 @@ JAIR 70. The definitions are those of cleanlab 2.9, whose own routines need all 
 From the k best classes and the given one (`top_probabilities.Sparse`) everything here is the same
 as there, with two exceptions, both only where k < K:
 
-* A class outside of the k best that is above its threshold is not seen. That can change the guess
-  of an image only if the k-th probability reaches the smallest threshold; `Guess.uncertain` counts
-  the images for which that cannot be ruled out, and where it is 0 the joint is exact.
+* A class outside of the k best cannot be seen to reach its threshold. It can change the guess of an
+  image only if the k-th probability reaches the smallest threshold. `Guess.uncertain` counts the
+  images for which this cannot be ruled out; if it is 0, the joint is exact.
 * `adjusted_margin` compares with the best adjusted class among the k.
 """
 
@@ -20,7 +20,7 @@ SCORES = ('self_confidence',           # p
           'normalized_margin',         # (p − largest of the other classes + 1) / 2
           'adjusted_self_confidence',  # the same two of p − t, shifted and scaled to 0 … 1
           'adjusted_margin')
-_BLOCK = 2**16  # images that are worked on at once
+_BLOCK = 2**16  # images computed at a time
 _ABSENT = 2.0  # threshold of a class without images: never reached
 _SLACK, _LOWEST = 1e-6, 2 * 1e-6  # as in cleanlab
 
@@ -55,19 +55,19 @@ def thresholds(labels, given, num_classes):
 
     Args:
       labels: int `[N]`.
-      given: float `[N]`, probability of the label; NaN where not judged.
+      given: float `[N]`, probability of the label; NaN without a prediction.
       num_classes: K.
     """
-    judged = ~np.isnan(given)
-    total = np.bincount(labels[judged], given[judged].astype(np.float64), num_classes)
-    number = np.bincount(labels[judged], minlength=num_classes)
+    predicted = ~np.isnan(given)
+    total = np.bincount(labels[predicted], given[predicted].astype(np.float64), num_classes)
+    number = np.bincount(labels[predicted], minlength=num_classes)
     return np.maximum(np.where(number > 0, total / np.maximum(number, 1), _ABSENT), _LOWEST)
 
 
 def scores(labels, sparse, limits, method):
-    """float64 `[N]`, 0 … 1: how likely each label is right; NaN where not judged.
+    """float64 `[N]`, 0 … 1: how likely each label is right; NaN without a prediction.
 
-    Equal to `cleanlab.rank.get_label_quality_scores`, see above.
+    Equal to `cleanlab.rank.get_label_quality_scores`, see the module.
 
     Args:
       labels: int `[N]`.
@@ -81,7 +81,7 @@ def scores(labels, sparse, limits, method):
 
 
 def guess(labels, sparse, limits):
-    """The `Guess`: the most probable class where several reach their threshold, or the only one."""
+    """The `Guess`: of the classes that reach their threshold, the most probable one."""
     found, uncertain = np.empty(len(labels), np.int32), 0
     lowest, whole = limits.min(), sparse.classes.shape[1] == len(limits)
     for at in _blocks(len(labels)):
@@ -92,9 +92,9 @@ def guess(labels, sparse, limits):
         only = np.where(outside, own,
                         part.classes[np.arange(len(own)), confident.argmax(axis=1)])
         best = part.classes[:, 0]
-        found[at] = np.where(part.judged & (number > 0), np.where(number > 1, best, only), -1)
+        found[at] = np.where(part.predicted & (number > 0), np.where(number > 1, best, only), -1)
         if not whole:
-            unseen = part.judged & (part.probabilities[:, -1] >= lowest - _SLACK)
+            unseen = part.predicted & (part.probabilities[:, -1] >= lowest - _SLACK)
             uncertain += int((unseen & ((number == 0) | ((number == 1) & (only != best)))).sum())
     return Guess(found, uncertain)
 
@@ -125,13 +125,13 @@ def noise_rates(found, num_classes):
 
 
 def issues(labels, sparse, guessed):
-    """Bool `[N]`: off the diagonal of the joint, and another class is more probable than the given.
+    """Bool `[N]`: guessed as another class, which is also more probable than the given one.
 
     As `cleanlab.filter.find_label_issues` with filter_by='confident_learning'.
     """
     best, most = sparse.classes[:, 0], sparse.probabilities[:, 0]
     agrees = (best == labels) | (sparse.given + _SLACK > most)
-    return sparse.judged & (guessed >= 0) & (guessed != labels) & ~agrees
+    return sparse.predicted & (guessed >= 0) & (guessed != labels) & ~agrees
 
 
 def suggestions(labels, sparse):

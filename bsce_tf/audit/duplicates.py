@@ -1,10 +1,10 @@
-"""Images that are nearly the same, among them those under two labels, by their features.
+"""Finds near-duplicate images by their features, under the same label or under two.
 
-The features are the network's, averaged over the crops and of length 1. Wide ones are projected to
-128 numbers by a random matrix (Johnson and Lindenstrauss 1984), which changes a cosine c by about
-(1 − c²) / √128, so next to nothing where images are nearly the same. As float16 those of 2.5
-million images take 0.64 GB, and so does their index. Before they are compared, their mean is
-subtracted: features behind a ReLU are never negative, and without that all images look alike.
+The features are the network's, averaged over the crops and scaled to length 1. Longer ones are
+projected to 128 numbers by a random matrix (Johnson and Lindenstrauss 1984). That changes a cosine
+c by about (1 − c²) / √128, next to nothing for near-duplicates. In float16, those of 2.5 million
+images take 0.64 GB, and so does their index. Their mean is subtracted before the comparison:
+features after a ReLU are never negative, so otherwise all images would look alike.
 """
 
 import numpy as np
@@ -15,13 +15,13 @@ from bsce_tf.errors import InputError
 
 NAME = 'near_duplicates.csv'
 COLUMNS = ('path_a', 'label_a', 'path_b', 'label_b', 'similarity', 'same_label')
-WIDTH = 128  # numbers that are kept of a feature, at most
-NEIGHBOURS = 10  # that are looked at of each image
-_EXACT = 20_000  # up to so many images all pairs are compared
-_QUERIES = 2**13  # images that are looked up at once
+WIDTH = 128  # of a projected feature, at most
+NEIGHBOURS = 10  # nearest images that are compared with each image
+_EXACT = 20_000  # images, up to which all pairs are compared
+_QUERIES = 2**13  # images searched for at a time
 _PROBES = 16  # cells that are searched for the neighbours of an image
 _ROUNDING = 1e-3  # of a cosine of two vectors of length 1 in float16
-_SAMPLE = 64  # images a cell of which the cells are made
+_SAMPLE = 64  # images sampled per cell, to compute the cells
 
 
 def check(similarity):
@@ -45,19 +45,19 @@ def projected(features):
 
 
 def pairs(features, good, similarity):
-    """Pairs of images whose features are alike.
+    """Pairs of images whose features are similar.
 
-    Up to 20,000 images are compared with each other. Of more the neighbours are sought in an
-    inverted file of 4·√N cells, of which the nearest 16 are searched; that can miss a pair.
+    Up to 20,000 images, all pairs are compared. Of more images, neighbours are searched in the
+    nearest 16 of the 4·√N cells of an inverted file; that can miss a pair.
 
     Args:
       features: float `[N, d]`, see `projected`; they are centred here.
-      good: bool `[N]`; False for those that take no part.
+      good: bool `[N]`; False for bad images, which are left out.
       similarity: least cosine, above 0 to 1.
 
     Returns:
-      (int64 `[m]`, int64 `[m]`, float32 `[m]`): first image, second image, which comes later in
-      the set, and cosine; the most alike first. Only the 10 next neighbours of an image count.
+      (int64 `[m]`, int64 `[m]`, float32 `[m]`): index of the first image, of the second, which is
+      larger, and cosine; most similar first. Only the 10 nearest neighbours of an image count.
     """
     chosen = np.flatnonzero(good)
     vectors = _centred(features, chosen)

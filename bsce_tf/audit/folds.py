@@ -1,4 +1,4 @@
-"""Which fold of a cross-validation holds each image out."""
+"""The folds of a cross-validation: which one holds out each image."""
 
 import numpy as np
 
@@ -10,10 +10,9 @@ def fold_of(labels, num_classes, folds, seed, groups=None):
     """Folds of images, whole groups at a time.
 
     Every class gives each fold the same number of its groups, or one more or less, the larger ones
-    first. Groups of several classes, and those of the same classes, go one after the other to the
-    fold that has the smallest share of their classes so far. A class with one group cannot be
-    learnt without it, so its images are never judged; nor are those of a class of which all groups
-    came into one fold.
+    first. Groups of several classes, and all groups of these classes, go one after the other to the
+    fold that has the smallest share of their classes so far. Without its only group, or the only
+    fold that has its groups, a class cannot be learnt; its images get no out-of-sample prediction.
 
     Args:
       labels: int `[N]`.
@@ -24,7 +23,7 @@ def fold_of(labels, num_classes, folds, seed, groups=None):
 
     Returns:
       (int64 `[N]`: the fold that is trained without an image, −1 for none; bool `[N]`: whether the
-      network of that fold judges it).
+      network of that fold predicts it).
 
     Raises:
       InputError: if there are fewer than k groups to hold out.
@@ -42,14 +41,14 @@ def fold_of(labels, num_classes, folds, seed, groups=None):
     order = order[np.lexsort((-pairs.images[order], pairs.label[order]))]
     order = order[several[order]]
     fold[pairs.group[order]] = np.arange(len(order)) % folds
-    judged = _in_several_folds(pairs, fold, num_classes)[labels] & (fold[groups] >= 0)
-    held_out = np.unique(groups[judged])
+    predicted = _in_several_folds(pairs, fold, num_classes)[labels] & (fold[groups] >= 0)
+    held_out = np.unique(groups[predicted])
     filled = np.unique(fold[held_out]).size
     if filled < folds:
         what = 'images' if pairs.groups == len(labels) else 'groups'
         raise InputError(f'audit.folds: found {folds}, and {held_out.size} {what} of classes that '
                          f'have several, which fill {filled} folds; expected at most as many.')
-    return fold[groups], judged
+    return fold[groups], predicted
 
 
 def _one_by_one(pairs, chosen, folds, seed, num_classes):
@@ -73,7 +72,7 @@ def _one_by_one(pairs, chosen, folds, seed, num_classes):
 
 
 def _in_several_folds(pairs, fold, num_classes):
-    """bool `[K]`: whether what trains without a fold has each class, whatever the fold."""
+    """bool `[K]`: whether each class is in the training set of every fold's network."""
     first, last = np.full(num_classes, np.iinfo(np.int64).max), np.full(num_classes, -2)
     np.minimum.at(first, pairs.label, fold[pairs.group])
     np.maximum.at(last, pairs.label, fold[pairs.group])

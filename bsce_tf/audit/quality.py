@@ -1,21 +1,21 @@
-"""How good the judges of an audit are, and how probable it is that each label is wrong.
+"""How good an audit's networks are, and how probable it is that each label is wrong.
 
-Confident learning takes a judge at its word: it cannot tell a wrong label from an error of a judge
-that is too sure of itself. So the judges are calibrated first, on images that none of them was
-trained on. With p the probabilities of a network, s its softmax at temperature T, K classes and η
-the share of wrong labels, which fall on each of the other classes alike:
+Confident learning trusts the probabilities: it cannot tell a wrong label from an error of an
+overconfident network. So each network is calibrated first, on its out-of-sample predictions. With
+p the probabilities of a network, s those at temperature T, K classes, and η the share of wrong
+labels, which are spread evenly over the other classes:
 
     s = p^(1/T) / Σ p^(1/T)        P(given label y) = (1 − η)·s_y + η·(1 − s_y) / (K − 1)
 
-η, one for all, and T, one for each network, are those of the largest likelihood of the given
-labels. The judges' own error is the mean of 1 − max s. A network that knows nothing gets a large T:
-s is flat, and no label is more probably wrong than any other. `transitions` then lets classes that
-look alike be confused more often than others. (Temperature: Guo et al. 2017, "On Calibration of
+One η for all networks and one T for each maximise the likelihood of the given labels. The networks'
+own error is the mean of 1 − max s. A network that knows nothing gets a large T: s is flat, and no
+label is more probably wrong than any other. `transitions` then takes into account that some classes
+are confused more often than others. (Temperature: Guo et al. 2017, "On Calibration of
 Modern Neural Networks"; labels as a mixture of right and random ones: Goldberger and Ben-Reuven
 2017, "Training deep neural-networks using a noise adaptation layer".)
 
-What cannot be seen: wrong labels among classes that the judges themselves hardly tell apart. They
-are taken for errors of the judges; the upper end of the interval of the noise has them.
+Limit: wrong labels among classes that the networks hardly tell apart count as errors of the
+networks; only the upper end of the noise interval includes them.
 """
 
 from typing import NamedTuple
@@ -24,10 +24,10 @@ import numpy as np
 
 from bsce_tf.audit import transitions
 
-WEAK = 0.5  # share of a guesser's error, 1 − 1/K, from which on judges are too weak
-KNOWN = 0.25  # share of right answers from which on a class counts as known
-_MOST = 2**16  # images of a network that its temperature is fitted on
-_BLOCK = 2**16  # images that are worked on at once
+WEAK = 0.5  # networks are too weak above this part of a random guess's error, 1 − 1/K
+KNOWN = 0.25  # least share of right answers of a class that counts as known
+_MOST = 2**16  # images, at most, to fit a network's temperature on
+_BLOCK = 2**16  # images computed at a time
 _TEMPERATURES = np.geomspace(0.1, 50, 40)
 _RATES = np.concatenate([[0, 1e-4, 3e-4],
                          np.geomspace(1e-3, 0.1, 40),
@@ -37,21 +37,21 @@ _TINY = 1e-12
 
 
 class Quality(NamedTuple):
-    """What is known of the judges, of N images and K classes.
+    """How good the out-of-sample predictions of N images and K classes are.
 
     Attributes:
-      networks: list of dicts, one for each network: `images` that it judged, `error`, the share of
-        them whose most probable class is not the given one, and `temperature`, T; above 1 the
-        network is too sure of itself.
-      own_error: share of images whose most probable class is not the true one, as the judges'
-        calibrated probabilities tell.
-      weak: whether the judges are too weak: their own error is above half of a guesser's, or more
-        than half of the labels would be wrong.
-      noise: η, and the lower and upper end of its interval of 95 % by the profile likelihood.
-      wrong: float64 `[N]`, probability that the label is wrong, see `transitions`; NaN where not
-        judged.
-      known: bool `[K]`: whether a quarter or more of the images that the judges take for the class
-        have its label. Who does not know a class cannot tell what is not of it.
+      networks: list of dicts, one for each network: `images` that it predicted, `error`, the share
+        of them whose most probable class is not the given one, and `temperature`, T; above 1 the
+        network is overconfident.
+      own_error: share of images whose most probable class is not the true one, estimated from the
+        calibrated probabilities.
+      weak: whether the networks are too weak: their own error is above half of that of a random
+        guess, or more than half of the labels would be wrong.
+      noise: (η, lower, upper end of its 95 % interval by the profile likelihood).
+      wrong: float64 `[N]`, probability that the label is wrong, see `transitions`; NaN without a
+        prediction.
+      known: bool `[K]`: whether a quarter or more of the images predicted as the class have its
+        label. A network that does not know a class cannot tell which images are not of it.
     """
 
     networks: list
@@ -67,41 +67,42 @@ def measure(labels, sparse, networks, num_classes):
 
     Args:
       labels: int `[N]`, given.
-      sparse: a `top_probabilities.Sparse`. Where it has less than K classes, the rest of the
-        probability is taken to be spread evenly over the others.
-      networks: int `[N]`, the number of the network that judged each image; −1 where none did.
+      sparse: a `top_probabilities.Sparse`. If it has less than K classes, the rest of the
+        probability is assumed to be spread evenly over the others.
+      networks: int `[N]`, the number of the network that predicted each image; −1 for none.
       num_classes: K.
     """
-    judged = np.flatnonzero(sparse.judged)
-    if not len(judged):
+    predicted = np.flatnonzero(sparse.predicted)
+    if not len(predicted):
         return Quality([], 1.0, True, (0.0, 0.0, 1.0), np.full(len(labels), np.nan),
                        np.zeros(num_classes, bool))
-    numbers = np.unique(networks[judged])
-    parts = [judged[networks[judged] == number] for number in numbers]
+    numbers = np.unique(networks[predicted])
+    parts = [predicted[networks[predicted] == number] for number in numbers]
     noise, temperatures = _fit(sparse, parts, num_classes)
-    number = np.searchsorted(numbers, networks[judged])
+    number = np.searchsorted(numbers, networks[predicted])
     heat = np.array(temperatures)[number]
-    own = sum((1 - _tempered(sparse, judged[at], heat[at], num_classes)[1][:, 0]).sum()
-              for at in _blocks(np.arange(len(judged))))
-    own_error = float(own / len(judged))
+    own = sum((1 - _tempered(sparse, predicted[at], heat[at], num_classes)[1][:, 0]).sum()
+              for at in _blocks(np.arange(len(predicted))))
+    own_error = float(own / len(predicted))
     agree = sparse.classes[:, 0] == labels
     about = [{'images': len(part), 'error': float(1 - agree[part].mean()),
               'temperature': float(temperature)}
              for part, temperature in zip(parts, temperatures, strict=True)]
     wrong = np.full(len(labels), np.nan)
-    wrong[judged] = _wrong(labels[judged], number, sparse, judged, heat, noise[0], num_classes)
+    wrong[predicted] = _wrong(labels[predicted], number, sparse, predicted, heat, noise[0],
+                              num_classes)
     weak = own_error > WEAK * (1 - 1 / num_classes) or noise[0] > 0.5
     return Quality(about, own_error, bool(weak), noise, wrong,
-                   _known(sparse.classes[judged, 0], agree[judged], num_classes))
+                   _known(sparse.classes[predicted, 0], agree[predicted], num_classes))
 
 
-def _wrong(labels, networks, sparse, judged, heat, noise, num_classes):
-    """Of the likeliest of some common factors of the temperatures."""
+def _wrong(labels, networks, sparse, predicted, heat, noise, num_classes):
+    """float64 `[n]`, P(wrong); all temperatures times the likeliest factor of `SHARPER`."""
     tried = []
     for factor in transitions.SHARPER:
-        parts = [transitions.pairs(labels[at], sparse.classes[judged[at]], *_tempered(
-            sparse, judged[at], factor * heat[at], num_classes)[::-1])
-            for at in _blocks(np.arange(len(judged)))]
+        parts = [transitions.pairs(labels[at], sparse.classes[predicted[at]], *_tempered(
+            sparse, predicted[at], factor * heat[at], num_classes)[::-1])
+            for at in _blocks(np.arange(len(predicted)))]
         tried.append(transitions.wrong(labels, networks, transitions.joined(parts), noise,
                                        num_classes))
     return max(tried, key=lambda found: found[1])[0]

@@ -1,4 +1,4 @@
-"""clean_train(config, workdir): audit, clean, train again, as often as asked, with a table."""
+"""clean_train(config, workdir): rounds of audit, cleaning and training, with a table of results."""
 
 import csv
 import io
@@ -22,19 +22,19 @@ COLUMNS = ('round', 'training_images', 'listed', 'dropped', 'relabelled', 'noise
 def clean_train(config, folder):
     """Trains without cleaning, then audits, cleans and trains again `audit.rounds` times.
 
-    Leaves round-0/train, then round-i/audit and round-i/train for i = 1, 2, …, each as
-    `audit.audit` and `train.train` leave it, and after every round rounds.csv and rounds.md. Each
-    round audits what the one before has left. Validation and test images are those of the config in
-    every round. A call that was stopped goes on, and `audit.rounds` may be raised later.
+    Writes round-0/train, then round-i/audit and round-i/train for i = 1, 2, … (the folders of
+    `audit.audit` and `train.train`) and, after every round, rounds.csv and rounds.md. Each round
+    audits the images that the round before kept. Validation and test images are the same in every
+    round. A stopped call resumes, and `audit.rounds` may be raised later.
 
     Args:
       config: ConfigDict with the fields of configs/default.py, checked.
       folder: path, missing, empty or of the same rounds.
 
     Returns:
-      List of rows, dicts of `COLUMNS`: estimated noise of the labels that the round audited, mean
-      top-1 errors on the validation set and on `split`. Numbers of an audit are None in round 0,
-      and the noise where the judges were too weak.
+      List of rows, dicts with the keys `COLUMNS`. `noise` is estimated of the labels that the round
+      audited; `validation_error` is a mean top-1 error. Values of an audit are None in round 0,
+      and the noise if the networks were too weak.
 
     Raises:
       InputError, RunError: as `audit.audit`, `train.train` and `evaluate.evaluate`.
@@ -70,7 +70,7 @@ def _rounds(config, folder):
 
 
 def _check_data(config, folder):
-    """Raises InputError if rounds are to come, and those before them had other images."""
+    """Raises InputError if rounds remain to be done and those done had other images."""
     first, last = (folder / f'round-{number}' / 'train' for number in (0, config.audit.rounds))
     if (first / workdir.DATA).exists() and not (last / workdir.EVALUATION).exists():
         workdir.check_data(first, prepare.load(**config.data, seed=config.seed))

@@ -1,6 +1,6 @@
-"""What is kept of an image's probabilities: the best classes and the given one, not all K.
+"""The probabilities kept of each image: those of the top-k classes and of the given one, not all K.
 
-Of 2.5 million images and 50,030 classes all probabilities are 500 GB; of 20 classes 0.4 GB.
+Of 2.5 million images all 50,030 probabilities each take 500 GB; the top 20 take 0.4 GB.
 """
 
 from typing import NamedTuple
@@ -13,9 +13,9 @@ class Sparse(NamedTuple):
 
     Attributes:
       classes: int32 `[N, k]`, the most probable classes, best first.
-      probabilities: float32 `[N, k]`, theirs.
-      given: float32 `[N]`, that of the given label; NaN for an image that was not judged, of which
-        the rest means nothing.
+      probabilities: float32 `[N, k]`, of these classes.
+      given: float32 `[N]`, that of the given label; NaN for an image without a prediction, whose
+        other entries mean nothing.
     """
 
     classes: np.ndarray
@@ -23,24 +23,24 @@ class Sparse(NamedTuple):
     given: np.ndarray
 
     @property
-    def judged(self):
-        """Bool `[N]`: whether there are probabilities of an image."""
+    def predicted(self):
+        """Bool `[N]`: whether an image has probabilities."""
         return ~np.isnan(self.given)
 
 
 def empty(number, top_k):
-    """`Sparse` of images of which none is judged yet."""
+    """`Sparse` of images of which none has a prediction yet."""
     return Sparse(np.zeros((number, top_k), np.int32), np.zeros((number, top_k), np.float32),
                   np.full(number, np.nan, np.float32))
 
 
 def reduce(probabilities, labels, top_k):
-    """The `Sparse` of a batch of whole rows.
+    """The `Sparse` of a batch of rows with all K probabilities.
 
     Args:
       probabilities: float `[b, K]`.
       labels: int `[b]`, the given classes.
-      top_k: k; K where there are not so many. Of equal probabilities the lower class comes first.
+      top_k: k, or K if that is less. Of equal probabilities the lower class id comes first.
     """
     size = probabilities.shape[1]
     if top_k < size:

@@ -14,9 +14,9 @@ ROWS = {
         'Folder for the tables of several runs. Empty: the first --workdir.', LATER),
 
     'audit.folds': Field(5, integer(2),
-        'Networks to train; each judges the images that it was not trained on.', AUDIT),
+        'Networks to train; each predicts the images that it was not trained on.', AUDIT),
     'audit.model': Field('', TEXT,
-        '--workdir of a run on other images, which judges all images. Empty: train audit.folds '
+        '--workdir of a run on other images, which predicts all images. Empty: train audit.folds '
         'networks.', AUDIT),
     'audit.top_k': Field(20, integer(2),
         'Classes to keep for each image, the most probable ones.', AUDIT),

@@ -1,4 +1,4 @@
-"""The part of the page on an audit: how many labels are wrong, in which classes, and the worst."""
+"""The section on an audit: estimated noise, by class, and the labels most probably wrong."""
 
 import csv
 import json
@@ -15,8 +15,8 @@ from bsce_tf.errors import InputError
 from bsce_tf.report.markup import bar_cell, count, element, join, rate, table
 from bsce_tf.training import workdir
 
-_SHOWN = 100  # worst labels
-_CLASSES = 24  # with the most noise
+_SHOWN = 100  # worst labels, at most
+_CLASSES = 24  # classes with the most noise, at most
 _EXAMPLES = 2  # images of a class beside a wrong label
 
 
@@ -25,13 +25,13 @@ class Audit(NamedTuple):
 
     Attributes:
       folder: pathlib.Path.
-      name: what to call it.
-      summary: what audit.json holds.
-      rows: of label_issues.csv, the first ones, as dicts.
-      train: the `Examples` that were audited; None where they cannot be had.
-      scores: arrays of scores.npz, in the order of `train`; None with it.
-      max_pixels: of images that are decoded; 0: no limit.
-      note: `Markup` of what is missing, or None.
+      name: shown on the page.
+      summary: the dict of audit.json.
+      rows: the first rows of label_issues.csv, as dicts.
+      train: the `Examples` that were audited; None if they cannot be read.
+      scores: arrays of scores.npz, in the order of `train`; None without it.
+      max_pixels: larger images are not decoded; 0: no limit.
+      note: `Markup` that says what is missing, or None.
     """
 
     folder: pathlib.Path
@@ -53,7 +53,7 @@ def read(folder, name):
     """The `Audit` in a folder.
 
     Raises:
-      InputError: if a file of it is missing or damaged. Of images that are gone, `note` tells.
+      InputError: if a file of it is missing or damaged. For missing images `note` is set.
     """
     try:
         summary = json.loads((folder / audit.SUMMARY).read_text(encoding='utf-8'))
@@ -85,14 +85,14 @@ def read(folder, name):
 
 
 def section(found, thumbnails):
-    """The part of one audit.
+    """The section of one audit.
 
     Args:
       found: an `Audit`.
       thumbnails: a `thumbnails.Thumbnails`.
     """
     told = found.summary
-    text = (f'{audit.told_of_judges(told)} {count(told["listed"])} of {count(told["images"])} '
+    text = (f'{audit.describe(told)} {count(told["listed"])} of {count(told["images"])} '
             f'training labels are doubtful. {audit.CLEANED} drops {count(told["dropped"])} images '
             f'and relabels {count(told["relabelled"])}.')
     groups = table(('group', 'classes', 'images', 'listed', 'dropped', 'relabelled'),
@@ -149,7 +149,7 @@ def _item(found, thumbnails, i):
 
 
 def _side(found, thumbnails, label, kind):
-    """The surest images of a class."""
+    """The images of a class with the highest scores that are not listed."""
     train, scores = found.train, found.scores
     places = np.flatnonzero((scores['given'] == label) & ~scores['listed'])
     best = np.nan_to_num(scores['score'][places], nan=-1.0)
@@ -162,14 +162,14 @@ def _side(found, thumbnails, label, kind):
 
 
 def _check(summary, rows):
-    """Raises KeyError or TypeError where something that is shown is not there."""
+    """Raises KeyError or TypeError if something to show is missing."""
     for part in (summary, *summary['classes'].values(), *summary['groups'].values()):
         for name in ('images', 'listed', 'dropped', 'relabelled'):
             int(part[name])
     for part in (summary, *summary['classes'].values()):
         if not (part['noise'] is None and summary['judges']['weak']):
             float(part['noise'])
-    audit.told_of_judges(summary)
+    audit.describe(summary)
     for row in rows:
         for name in audit.COLUMNS:
             row[name] + ''

@@ -1,59 +1,24 @@
-"""Audits and rounds of cleaning on generated images, a third of whose labels are wrong."""
+"""What an audit of generated images finds, a third of whose labels are wrong, and its page."""
 
-import csv
-import dataclasses
-import importlib
 import json
-import os
 import shutil
-import signal
-import time
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from bsce_tf.audit import audit, collect, folds, judges, rounds
-from bsce_tf.data import prepare, records, sources
-from bsce_tf.data.bad_images import BadImages
-from bsce_tf.data.examples import Examples
-from bsce_tf.errors import InputError, PreemptedError
+from bsce_tf.audit import audit, folds, out_of_sample
+from bsce_tf.data import prepare, records
+from bsce_tf.errors import InputError
 from bsce_tf.evaluation import networks
 from bsce_tf.models import classifier
-from bsce_tf.models.network import Network
 from bsce_tf.report.report import report
-from bsce_tf.training import train, workdir
+from bsce_tf.training import workdir
+from tests.audit.cleaned_run import no_training, rows_of, settings
 from tests.report.report_page import check
 
 
-def settings(**fields):
-    config = importlib.import_module('configs.smoke').get_config()
-    config.update_from_flattened_dict({
-        'audit.folds': 2, 'audit.top_k': 4, 'epochs': 6, 'batch_size': 12, 'data.noise': 0.3,
-        'audit.duplicate_similarity': 0.0, 'audit.threshold_factor': 1000.0, **fields})
-    return config
-
-
-@pytest.fixture(scope='module')
-def cleaned(tmp_path_factory):
-    """Folder of one round of cleaning; the test of further rounds adds a second."""
-    folder = tmp_path_factory.mktemp('cleaned') / 'rounds'
-    rounds.clean_train(settings(), folder)
-    return folder
-
-
-def _rows(path):
-    with open(path, newline='', encoding='utf-8') as file:
-        return list(csv.DictReader(file))
-
-
-def _no_training(monkeypatch):
-    def fail(*_):
-        raise AssertionError('trained again')
-    monkeypatch.setattr(train, 'train', fail)
-
-
-def test_every_image_is_judged_by_the_network_that_did_not_see_it(cleaned):
+def test_every_image_is_predicted_by_the_network_that_did_not_see_it(cleaned):
     data = prepare.load('generated', noise=0.3)
     labels = data.train.labels
     fold = folds.fold_of(labels, 6, 2, 0)[0]
@@ -75,7 +40,7 @@ def test_every_image_is_judged_by_the_network_that_did_not_see_it(cleaned):
 
 def test_the_files_tell_the_same(cleaned):
     folder = cleaned / 'round-1' / 'audit'
-    told, listed = json.loads((folder / audit.SUMMARY).read_text()), _rows(folder / audit.ISSUES)
+    told, listed = json.loads((folder / audit.SUMMARY).read_text()), rows_of(folder / audit.ISSUES)
     train_set = prepare.load('generated', noise=0.3).train
     assert told['images'] == 144
     assert told['listed'] == len(listed) > 0
@@ -98,28 +63,28 @@ def test_the_files_tell_the_same(cleaned):
     low, high = told['noise_interval']
     assert low < noise < high
     assert low < 0.3 < high  # what is true
-    judges_told = told['judges']
-    assert not judges_told['weak']
-    assert [network['images'] for network in judges_told['networks']] == [72, 72]
+    quality = told['judges']
+    assert not quality['weak']
+    assert [network['images'] for network in quality['networks']] == [72, 72]
     with np.load(folder / audit.SCORES) as file:
         agrees = ~file['listed'] & (file['score'] > 0.5)
         for row in listed:
             place = int(row['path'].removeprefix('image '))
             assert float(row['wrong']) == pytest.approx(file['wrong'][place], abs=1e-4)
-    assert judges_told['own_error'] < judges_told['error'] < 1 - agrees.mean() + 0.2
-    kept = _rows(folder / audit.CLEANED)
+    assert quality['own_error'] < quality['error'] < 1 - agrees.mean() + 0.2
+    kept = rows_of(folder / audit.CLEANED)
     assert len(kept) == 144 - told['dropped']
     sizes = np.unique([row['label'] for row in kept], return_counts=True)[1]
     assert len(sizes) == 6
     assert sizes.min() >= 5
 
 
-def test_another_rule_needs_no_training(cleaned, tmp_path, monkeypatch):
+def test_another_rule_needsno_training(cleaned, tmp_path, monkeypatch):
     folder = tmp_path / 'audit'
     shutil.copytree(cleaned / 'round-1' / 'audit', folder)
     before = json.loads((folder / audit.SUMMARY).read_text())
-    _no_training(monkeypatch)
-    monkeypatch.setattr(judges, '_train', lambda *_: None)
+    no_training(monkeypatch)
+    monkeypatch.setattr(out_of_sample, '_train', lambda *_: None)
     result = audit.audit(settings(**{'audit.rule': 'relabel',
                                      'audit.min_images_per_class': 2}), folder)
     told = json.loads((folder / audit.SUMMARY).read_text())
@@ -136,7 +101,7 @@ def test_another_rule_needs_no_training(cleaned, tmp_path, monkeypatch):
 def test_images_leave_only_below_a_part_of_their_class_mean(cleaned, tmp_path, monkeypatch):
     folder = tmp_path / 'audit'
     shutil.copytree(cleaned / 'round-1' / 'audit', folder)
-    monkeypatch.setattr(judges, '_train', lambda *_: None)
+    monkeypatch.setattr(out_of_sample, '_train', lambda *_: None)
     with np.load(folder / audit.SCORES) as file:
         scores, labels, dropped = file['score'], file['given'], file['dropped']
     ratio = scores / np.array([scores[labels == k].mean() for k in range(6)])[labels]
@@ -149,12 +114,12 @@ def test_images_leave_only_below_a_part_of_their_class_mean(cleaned, tmp_path, m
                                   result.listed & probably & (ratio < below))
 
 
-def test_a_run_judges_the_images_that_it_has_not_seen(cleaned, tmp_path, caplog):
+def test_a_run_predicts_the_images_that_it_has_not_seen(cleaned, tmp_path, caplog):
     model = cleaned / 'round-1' / 'audit' / 'fold-0'
     config = settings(**{'audit.model': str(model), 'audit.duplicate_similarity': 0.8})
     result = audit.audit(config, tmp_path / 'by_model')
-    assert 'fold-0 was trained on 72 of the 144 images, which are not judged' in caplog.text
-    _check_duplicates(model, result.train, _rows(tmp_path / 'by_model' / 'near_duplicates.csv'))
+    assert 'fold-0 was trained on 72 of the 144 images, which get no prediction' in caplog.text
+    _check_duplicates(model, result.train, rows_of(tmp_path / 'by_model' / 'near_duplicates.csv'))
     with np.load(cleaned / 'round-1' / 'audit' / audit.SCORES) as file:
         fold = folds.fold_of(file['given'], 6, 2, 0)[0]
         np.testing.assert_allclose(result.scores[fold == 0], file['score'][fold == 0], atol=1e-5)
@@ -167,7 +132,7 @@ def test_a_run_judges_the_images_that_it_has_not_seen(cleaned, tmp_path, caplog)
 
 @pytest.mark.parametrize('fields', [
     {}, {'data.clean': '{}/round-1/audit/cleaned.csv'}, {'seed': 3, 'data.noise': 0.1}])
-def test_a_run_on_the_same_images_may_not_judge(cleaned, tmp_path, fields):
+def test_a_run_on_the_same_images_is_refused(cleaned, tmp_path, fields):
     fields = {name: value.format(cleaned) if name == 'data.clean' else value
               for name, value in fields.items()}
     same = cleaned / 'round-0' / 'train'
@@ -193,8 +158,8 @@ def test_networks_that_know_nothing_list_and_drop_nothing(tmp_path, capsys):
     assert told['judges']['error'] > 0.6
     assert told['noise'] is told['noise_interval'] is told['classes']['bar 0°']['noise'] is None
     assert (told['listed'], told['dropped'], told['relabelled']) == (0, 0, 0)
-    assert not _rows(tmp_path / audit.ISSUES)
-    assert len(_rows(tmp_path / audit.CLEANED)) == 144
+    assert not rows_of(tmp_path / audit.ISSUES)
+    assert len(rows_of(tmp_path / audit.CLEANED)) == 144
     assert 'too weak to tell wrong labels from their own errors' in capsys.readouterr().out
     page = check(report(settings(), tmp_path), charts=False)
     assert 'too weak to tell wrong labels from their own errors' in page.text
@@ -222,153 +187,10 @@ def _check_duplicates(model, images, rows):
         assert (min(a, b), max(a, b)) in found
 
 
-def test_a_folder_of_other_folds_is_refused(cleaned):
-    folder = cleaned / 'round-1' / 'audit'
-    with pytest.raises(InputError, match='audit.folds is 2 there and 3 now'):
-        audit.audit(settings(**{'audit.folds': 3}), folder)
-    with pytest.raises(InputError, match='strategy: an audit runs on one machine'):
-        audit.audit(settings(strategy='multiworker'), folder)
-
-
-def test_a_folder_of_other_images_is_refused_and_stays(cleaned, tmp_path, monkeypatch):
-    folder = tmp_path / 'audit'
-    shutil.copytree(cleaned / 'round-1' / 'audit', folder)
-    before = (folder / 'data.json').read_bytes()
-    load = audit.load
-
-    def without_the_last(config):
-        data, given = load(config)
-        part = data.train.subset(np.arange(len(data.train) - 1))
-        return data._replace(train=part), given[:-1]
-
-    monkeypatch.setattr(audit, 'load', without_the_last)
-    with pytest.raises(InputError, match='data.json: begun with other training data: 144 images of '
-                       '6 classes there, 143 of 6 now'):
-        audit.audit(settings(), folder)
-    assert (folder / 'data.json').read_bytes() == before
-
-
-def _lighter(data):
-    """The same labels and names; the training images have another pixel."""
-    images = data.train.images.copy()
-    images[:, 0, 0] ^= 1
-    return data._replace(train=dataclasses.replace(data.train, images=images))
-
-
-def test_an_image_that_was_replaced_is_noticed(cleaned, tmp_path, monkeypatch):
-    folder = tmp_path / 'rounds'
-    shutil.copytree(cleaned, folder)
-    (folder / 'round-1' / 'train' / workdir.EVALUATION).unlink()
-    load = prepare.load
-    monkeypatch.setattr(prepare, 'load', lambda *args, **fields: _lighter(load(*args, **fields)))
-    _no_training(monkeypatch)
-    with pytest.raises(InputError, match='round-0/train/data.json: begun with other images'):
-        rounds.clean_train(settings(), folder)
-    part = folder / 'round-1' / 'audit'
-    with pytest.raises(InputError, match='audit/data.json: begun with other images'):
-        audit.audit(settings(), part)
-    train_set = _lighter(load('generated', noise=0.3)).train
-    held_out = train_set.subset(np.flatnonzero(folds.fold_of(train_set.labels, 6, 2, 0)[0] == 0))
-    with pytest.raises(InputError, match='held_out/made_of.json: contents differed'):
-        judges._judged(settings(), workdir.read(part / 'fold-0'), part / 'fold-0' / 'held_out',
-                       held_out, '')
-    page = check(report(settings(), part), charts=False)
-    assert 'Images cannot be shown: the training images or labels are others' in page.text
-
-
-def _interrupted(audited):
-    """The message of an audit that Ctrl-C stops, and how long it took."""
-    begin = time.monotonic()
-    with pytest.raises(PreemptedError) as error:
-        audit.audit(settings(), audited)
-    assert error.value.status == 130
-    return str(error.value), time.monotonic() - begin
-
-
-def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(cleaned, tmp_path, monkeypatch):
-    whole, folder = cleaned / 'round-1' / 'audit', tmp_path / 'audit'
-    shutil.copytree(whole, folder)
-    wanted = {name: (whole / name).read_bytes() for name in (
-        audit.ISSUES, audit.CLEANED, audit.SUMMARY)}
-    for path in (*(folder / name for name in (*wanted, audit.SCORES)),):
-        path.unlink()
-    shutil.rmtree(folder / 'fold-1' / 'held_out')
-    sent = []
-
-    def interrupt():
-        sent.append(time.monotonic())
-        os.kill(os.getpid(), signal.SIGINT)
-
-    features = Network.features
-    with monkeypatch.context() as patch:  # while the second network judges
-        patch.setattr(Network, 'features', lambda *arguments: (
-            interrupt(), features(*arguments))[1])
-        told, _ = _interrupted(folder)
-    assert time.monotonic() - sent[0] < 2
-    assert told == (f'{folder}: told to stop; networks and probabilities that are done stay, and '
-                    'the same command goes on (Ctrl-C)')
-    assert (folder / 'fold-0' / 'held_out' / '00000.npz').exists()
-    assert not (folder / 'fold-1' / 'held_out' / '00000.npz').exists()
-    with monkeypatch.context() as patch:  # before the network of a fold goes on
-        patch.setattr(train.keras.utils, 'set_random_seed', lambda _: interrupt())
-        told, _ = _interrupted(folder)
-    assert told.startswith(f'{folder / "fold-0"}: told to stop before a step was done')
-    assert not list(folder.rglob('.*'))
-    trained = [(path, path.stat()) for path in folder.rglob('*.weights.h5')]
-    assert len(trained) == 2
-    audit.audit(settings(), folder)
-    assert all(path.stat().st_mtime_ns == before.st_mtime_ns for path, before in trained)
-    assert {name: (folder / name).read_bytes() for name in wanted} == wanted
-
-
-def test_bad_images_are_counted_over_all_parts(cleaned, tmp_path, monkeypatch):
-    monkeypatch.setattr(collect, '_PART', 16)
-    rng = np.random.default_rng(0)
-    names = [f'{i}.png' for i in range(33)]
-    for name in names[:-1]:
-        pixels = rng.integers(0, 256, (30, 30, 3), np.uint8)
-        tf.io.write_file(str(tmp_path / name), tf.io.encode_png(pixels))
-    (tmp_path / names[-1]).write_bytes(b'no image')  # alone in the last part
-    images = Examples(np.arange(33) % 6, 'abcdef', paths=np.array(names, 'S'), root=str(tmp_path))
-    view = networks.load(cleaned / 'round-0' / 'train').view
-    found = collect.arrays(
-        tmp_path / 'parts', {}, images, [view], lambda batch: {'labels': batch.labels},
-        tf.distribute.get_strategy(), 5, BadImages('skip', 0.05), 'test')
-    np.testing.assert_array_equal(found['good'], [True] * 32 + [False])
-    np.testing.assert_array_equal(found['labels'], images.labels)
-
-
-def test_rounds_go_on_each_from_what_the_last_one_left(cleaned, monkeypatch):
-    first = _rows(cleaned / rounds.TABLE)
-    assert [row['round'] for row in first] == ['0', '1']
-    audited = json.loads((cleaned / 'round-1' / 'audit' / audit.SUMMARY).read_text())
-    assert int(first[1]['training_images']) == 144 - audited['dropped']
-    assert first[1]['noise'] == str(audited['noise'])
-    for i, row in enumerate(first):
-        told = json.loads((cleaned / f'round-{i}' / 'train' / workdir.EVALUATION).read_text())
-        assert row['mean_top1_error'] == str(told['mean_top1_error'])
-    # as if it had been killed while the second round was evaluated
-    found = rounds.clean_train(settings(**{'audit.rounds': 2}), cleaned)
-    (cleaned / 'round-2' / 'train' / workdir.EVALUATION).unlink()
-    (cleaned / rounds.TABLE).unlink()
-    assert rounds.clean_train(settings(**{'audit.rounds': 2}), cleaned) == found
-    assert found[2]['training_images'] == found[1]['training_images'] - found[2]['dropped']
-    text = (cleaned / 'rounds.md').read_text()
-    assert text.splitlines()[-1].endswith(f'| {found[2]["mean_top1_error"]:.4f} |')
-    second = prepare.load('generated', noise=0.3, clean=str(
-        cleaned / 'round-2' / 'audit' / audit.CLEANED)).train
-    given = sources.load('generated').train.subset(second.numbers)
-    np.testing.assert_array_equal(second.images, given.images)
-    _no_training(monkeypatch)
-    assert rounds.clean_train(settings(**{'audit.rounds': 2}), cleaned) == found
-    with pytest.raises(InputError, match='audit.min_images_per_class is 5 there and 4 now'):
-        rounds.clean_train(settings(**{'audit.min_images_per_class': 4}), cleaned)
-
-
 def test_a_folder_with_an_audit_alone_becomes_a_page(cleaned):
     folder = cleaned / 'round-1' / 'audit'
     page = check(report(settings(), folder), charts=False)
-    told, listed = json.loads((folder / audit.SUMMARY).read_text()), _rows(folder / audit.ISSUES)
+    told, listed = json.loads((folder / audit.SUMMARY).read_text()), rows_of(folder / audit.ISSUES)
     assert f'{told["listed"]} of 144 training labels are doubtful' in page.text
     low, high = told['noise_interval']
     assert f'Estimated noise {told["noise"]:.1%} ({low:.1%} to {high:.1%})' in page.text
@@ -392,7 +214,7 @@ def test_the_page_says_when_images_are_gone_and_a_damaged_audit_is_refused(clean
     page = check(report(settings(), folder), charts=False)
     assert 'Images cannot be shown: the training images or labels are others' in page.text
     assert not page.all('img')
-    assert _rows(folder / audit.ISSUES)[0]['path'] in page.text
+    assert rows_of(folder / audit.ISSUES)[0]['path'] in page.text
     (folder / audit.SUMMARY).write_text('{"images": 3}')
     with pytest.raises(InputError, match='expected the files that --mode=audit wrote'):
         report(settings(), folder)

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from bsce_tf import recipes
-from bsce_tf.audit import folds, judges, top_probabilities
+from bsce_tf.audit import folds, out_of_sample, top_probabilities
 from bsce_tf.data.examples import Examples, Splits
 from bsce_tf.errors import InputError
 
 
 def test_folds_are_stratified_and_hold_no_class_out():
     labels = np.repeat(np.arange(5), [1, 2, 3, 40, 7])
-    fold, judged = folds.fold_of(labels, 5, 4, seed=1)
-    np.testing.assert_array_equal(judged, fold >= 0)
+    fold, predicted = folds.fold_of(labels, 5, 4, seed=1)
+    np.testing.assert_array_equal(predicted, fold >= 0)
     assert fold[0] == -1
     assert (fold[1:] >= 0).all()
     counts = np.array([[(fold[labels == k] == i).sum() for i in range(4)] for k in range(5)])
@@ -38,8 +38,8 @@ def test_no_group_is_in_two_folds_and_classes_are_spread(wrong):
     labels = np.where(rng.random(len(labels)) < wrong, rng.integers(0, 10, len(labels)), labels)
     order = rng.permutation(len(labels))
     labels, groups = labels[order], groups[order]
-    fold, judged = folds.fold_of(labels, 10, 5, 0, groups)
-    assert judged.all()
+    fold, predicted = folds.fold_of(labels, 10, 5, 0, groups)
+    assert predicted.all()
     for group in range(600):
         assert len(set(fold[groups == group])) == 1
     counts = np.array([np.bincount(fold[labels == k], minlength=5) for k in range(10)])
@@ -47,39 +47,39 @@ def test_no_group_is_in_two_folds_and_classes_are_spread(wrong):
     assert (folds.fold_of(labels, 10, 5, 1, groups)[0] != fold).any()
 
 
-def test_a_class_is_judged_only_by_networks_that_know_it():
+def test_a_class_is_predicted_only_by_networks_that_know_it():
     """Class 2 is in one group alone, class 3 in one group beside others, class 4 in two."""
     labels = np.array([0] * 6 + [1] * 6 + [2, 2] + [3, 0] + [4, 0, 4, 1])
     groups = np.array([*range(6), *range(6, 12), 12, 12, 13, 13, 14, 14, 15, 15])
     for seed in range(20):
-        fold, judged = folds.fold_of(labels, 5, 3, seed, groups)
+        fold, predicted = folds.fold_of(labels, 5, 3, seed, groups)
         assert (fold[12:14] == -1).all()
-        assert not judged[12:15].any()
+        assert not predicted[12:15].any()
         assert fold[14] == fold[15] >= 0
-        assert judged[15:].all()
+        assert predicted[15:].all()
         assert fold[16] == fold[17] != fold[18] == fold[19]
         for number in range(3):
             kept = set(labels[fold != number])
-            assert set(labels[judged & (fold == number)]) <= kept
+            assert set(labels[predicted & (fold == number)]) <= kept
 
 
-def test_folds_are_trained_without_the_groups_that_they_judge(monkeypatch, tmp_path):
+def test_folds_are_trained_without_the_groups_that_they_predict(monkeypatch, tmp_path):
     config = recipes.load('smoke')
     config.audit.folds, config.audit.top_k = 2, 1
     paths = np.array([b'%d_%d' % (i // 3, i % 3) for i in range(60)])
     train = Examples(np.arange(60) // 30, ('a', 'b'), paths=paths,
                      groups=np.array([b'%d' % (i // 3) for i in range(60)]))
-    trained, judged = [], []
+    trained, predicted = [], []
 
-    def judge(_, run, folder, examples, title):
-        judged.append(examples)
+    def predict(_, run, folder, examples, title):
+        predicted.append(examples)
         return top_probabilities.empty(len(examples), 1)
-    monkeypatch.setattr(judges, '_train', lambda _, place, data: trained.append(data.train))
-    monkeypatch.setattr(judges, '_judged', judge)
-    monkeypatch.setattr(judges.workdir, 'read', lambda place: None)
-    judges.by_folds(config, tmp_path, Splits(train, None, None))
-    assert [len(part) for part in judged] == [30, 30]
-    for seen, unseen in zip(trained, judged, strict=True):
+    monkeypatch.setattr(out_of_sample, '_train', lambda _, place, data: trained.append(data.train))
+    monkeypatch.setattr(out_of_sample, '_predict', predict)
+    monkeypatch.setattr(out_of_sample.workdir, 'read', lambda place: None)
+    out_of_sample.by_folds(config, tmp_path, Splits(train, None, None))
+    assert [len(part) for part in predicted] == [30, 30]
+    for seen, unseen in zip(trained, predicted, strict=True):
         assert not set(seen.groups) & set(unseen.groups)
         assert len(seen) + len(unseen) == 60
 

@@ -1,4 +1,4 @@
-"""How good judges are, on simulated ones of which the truth is known."""
+"""How good networks are, on simulated predictions of which the truth is known."""
 
 import types
 
@@ -21,8 +21,8 @@ def draw(rng, probabilities):
     return (rng.random((len(probabilities), 1)) > probabilities.cumsum(axis=1)).sum(axis=1)
 
 
-def judged(classes, images, strength, seed=0):
-    """(true classes, logits of a judge that is calibrated): the truth is drawn from its softmax.
+def predicted(classes, images, strength, seed=0):
+    """(true classes, logits of a calibrated network): the truth is drawn from its softmax.
 
     It is surer of some images than of others, as networks are.
     """
@@ -57,7 +57,7 @@ def found(labels, probabilities, top_k=20):
 @pytest.mark.parametrize('share', [0.0, 0.1, 0.4])
 @pytest.mark.parametrize('top_k', [30, 8])
 def test_noise_temperature_and_own_error_are_found(share, top_k):
-    true, logits = judged(30, 6000, 7.0)
+    true, logits = predicted(30, 6000, 7.0)
     labels = flipped(np.random.default_rng(1), true, 30, share)
     networks = np.arange(6000) % 2
     said = softmax(logits * np.where(networks == 0, 2.0, 0.5)[:, None])  # too sure, and too little
@@ -82,11 +82,11 @@ def test_noise_temperature_and_own_error_are_found(share, top_k):
         assert probably.mean() < 0.005
 
 
-def test_a_clean_set_stays_whole_whether_judges_are_good_or_weak():
+def test_a_clean_set_stays_whole_whether_networks_are_good_or_weak():
     for classes, images, strength, sharpness, weak in (
             (10, 5000, 7.0, 2.5, False), (80, 3000, 8.0, 3.0, False), (80, 1162, 5.0, 1.5, None),
             (80, 1162, 2.0, 4.0, True), (80, 1162, 0.0, 8.0, True), (10, 1000, 0.0, 3.0, True)):
-        true, logits = judged(classes, images, strength)
+        true, logits = predicted(classes, images, strength)
         result = found(true, softmax(sharpness * logits))
         case = classes, strength, result.quality.own_error
         assert result.decision.dropped.mean() <= 0.02, case
@@ -101,7 +101,7 @@ def test_a_clean_set_stays_whole_whether_judges_are_good_or_weak():
 
 
 def test_wrong_labels_are_dropped_and_few_right_ones():
-    true, logits = judged(10, 6000, 7.0)
+    true, logits = predicted(10, 6000, 7.0)
     labels = flipped(np.random.default_rng(1), true, 10, 0.3)
     result = found(labels, softmax(3 * logits))
     wrong = labels != true
@@ -110,7 +110,7 @@ def test_wrong_labels_are_dropped_and_few_right_ones():
     assert result.interval[0] < wrong.mean() < result.interval[1]
 
 
-def test_who_does_not_know_a_class_drops_none_of_it():
+def test_networks_that_do_not_know_a_class_drop_none_of_it():
     """Half of the classes are known, of the others only that they are of these."""
     rng = np.random.default_rng(0)
     true = np.repeat(np.arange(40), 30)
@@ -123,7 +123,7 @@ def test_who_does_not_know_a_class_drops_none_of_it():
 
 def test_labels_of_look_alikes_are_found():
     """A fifth of the images of class 0 are labelled 1, and no others are wrong."""
-    true, logits = judged(6, 6000, 6.0)
+    true, logits = predicted(6, 6000, 6.0)
     rng = np.random.default_rng(1)
     labels = np.where((true == 0) & (rng.random(6000) < 0.2), 1, true)
     _, _, told = measured(labels, softmax(logits), networks=np.arange(6000) % 3)
@@ -136,7 +136,7 @@ def test_labels_of_look_alikes_are_found():
 def test_transitions_are_those_of_whole_matrices():
     rng = np.random.default_rng(0)
     classes, images, noise = 7, 400, 0.2
-    true, logits = judged(classes, images, 4.0)
+    true, logits = predicted(classes, images, 4.0)
     labels, s = flipped(rng, true, classes, noise), softmax(logits)
     s[s < 0.02] = 0  # so that nothing is left out
     s = np.maximum(s, 0.04 * np.eye(classes)[labels])
@@ -159,8 +159,8 @@ def test_transitions_are_those_of_whole_matrices():
     assert likelihood == pytest.approx(np.log(joint.sum(axis=1)).sum())
 
 
-def test_images_that_none_judged_count_nowhere():
-    true, logits = judged(10, 1000, 7.0)
+def test_images_without_a_prediction_count_nowhere():
+    true, logits = predicted(10, 1000, 7.0)
     labels = flipped(np.random.default_rng(1), true, 10, 0.2)
     sparse, networks, whole = measured(labels, softmax(logits))
     more = top_probabilities.Sparse(*map(np.concatenate, zip(

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from bsce_tf.audit import audit, judges, rounds, top_probabilities
+from bsce_tf.audit import audit, out_of_sample, rounds, top_probabilities
 from bsce_tf.data import prepare
 from bsce_tf.evaluation import adjust, networks
 from bsce_tf.evaluation.evaluate import evaluate
@@ -95,7 +95,7 @@ def page(config, place):
 
 
 def decided(config, place):
-    """What an audit decides where good judges find a fifth of the labels wrong."""
+    """What an audit decides where good networks find a fifth of the labels wrong."""
     rng = np.random.default_rng(3)
     examples = prepare.load('generated').train
     size = len(examples)
@@ -111,15 +111,15 @@ def decided(config, place):
             result.decision.labels.tolist())
 
 
-def judged(config, place):
+def predicted_of_folds(config, place):
     """How many networks an audit trains, and how many classes it keeps of an image."""
     called = []
     data = prepare.load('generated')
-    with replaced((judges, '_train', lambda *_: called.append(1)),
+    with replaced((out_of_sample, '_train', lambda *_: called.append(1)),
                   (workdir, 'read', lambda _: None),
-                  (judges, '_judged', lambda config, run, folder, examples, title:
+                  (out_of_sample, '_predict', lambda config, run, folder, examples, title:
                    top_probabilities.empty(len(examples), min(config.audit.top_k, 6)))):
-        sparse, _ = judges.by_folds(config, place, data)
+        sparse, _ = out_of_sample.by_folds(config, place, data)
     return len(called), sparse[0].shape
 
 
@@ -130,12 +130,13 @@ def audited(config, place):
     def by(name):
         def call(*_):
             called.append(name)
-            return None, None  # as judges do
+            return None, None  # as out_of_sample does
 
         return call
 
     folder = place / 'audits' / str(len(list((place / 'audits').glob('*'))))
-    with replaced((judges, 'by_model', by('model')), (judges, 'by_folds', by('folds')),
+    with replaced((out_of_sample, 'by_model', by('model')),
+                  (out_of_sample, 'by_folds', by('folds')),
                   (audit, 'find', by('find')), (audit, '_write', by('write')),
                   (audit, '_write_duplicates', by('duplicates'))):
         audit.audit(config, folder)

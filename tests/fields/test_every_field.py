@@ -155,9 +155,9 @@ ROWS = {
     'adjust.tau': (1.0, mode_probes.taus, {}),
     'evaluate.output': ('{place}/tables', mode_probes.tables, {}),
 
-    'audit.folds': (3, mode_probes.judged, {}),
+    'audit.folds': (3, mode_probes.predicted_of_folds, {}),
     'audit.model': ('elsewhere', mode_probes.audited, {}),
-    'audit.top_k': (3, mode_probes.judged, {}),
+    'audit.top_k': (3, mode_probes.predicted_of_folds, {}),
     'audit.score': ('normalized_margin', mode_probes.decided, {}),
     'audit.rule': ('relabel', mode_probes.decided, {}),
     'audit.threshold_factor': (0.1, mode_probes.decided, {}),

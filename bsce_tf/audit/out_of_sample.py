@@ -1,4 +1,4 @@
-"""Probabilities of every training image from networks that were not trained on it."""
+"""Out-of-sample predictions: of every training image, by a network that was not trained on it."""
 
 import hashlib
 
@@ -13,49 +13,50 @@ from bsce_tf.errors import InputError
 from bsce_tf.evaluation import networks
 from bsce_tf.training import strategy, train, workdir
 
-HELD_OUT, FEATURES = 'held_out', 'features'  # folders of what the networks gave
+HELD_OUT, FEATURES = 'held_out', 'features'  # folders of predictions and of features
 _MOST_SEEN = 0.5  # share of the images that `audit.model` may have been trained on
 
 
 def by_folds(config, folder, data):
     """(`top_probabilities.Sparse` of the training images of `data`, fold of each), int64 `[N]`.
 
-    Trains a run of `config` in `folder`/fold-0 and so on, each without the images that it judges:
-    it sees neither their labels nor them, nor others of their groups, and its weights are chosen on
-    the validation set. Runs and probabilities that are there are not made again.
+    Trains a run of `config` in `folder`/fold-0 and so on, each without the images of its fold and
+    without others of their groups. Its weights are chosen on the validation set. Runs and
+    probabilities that exist are not made again.
 
     Args:
       config: ConfigDict.
       folder: pathlib.Path.
-      data: a `examples.Splits`.
+      data: `examples.Splits`.
 
     Raises:
       InputError: if a fold's folder is of other data; and what `train.train` raises.
     """
     labels, size = data.train.labels, data.train.num_classes
-    fold, judged = folds.fold_of(labels, size, config.audit.folds, config.seed,
+    fold, predicted = folds.fold_of(labels, size, config.audit.folds, config.seed,
                                  groups.together(data.train, config.data.copies))
     found = top_probabilities.empty(len(labels), min(config.audit.top_k, size))
     for number in range(config.audit.folds):
         place = folder / f'fold-{number}'
-        kept, held_out = (np.flatnonzero(fold != number), np.flatnonzero(judged & (fold == number)))
+        kept = np.flatnonzero(fold != number)
+        held_out = np.flatnonzero(predicted & (fold == number))
         _train(config, place, data._replace(train=data.train.subset(kept)))
-        part = _judged(config, workdir.read(place), place / HELD_OUT, data.train.subset(held_out),
-                       f'fold {number}')
+        part = _predict(config, workdir.read(place), place / HELD_OUT, data.train.subset(held_out),
+                        f'fold {number}')
         for values, new in zip(found, part, strict=True):
             values[held_out] = new
-    return found, np.where(judged, fold, -1)
+    return found, np.where(predicted, fold, -1)
 
 
 def by_model(config, folder, data):
     """(`top_probabilities.Sparse` of the training images of `data`, network of each), by one run.
 
-    Images that the run `config.audit.model` was trained on are not judged.
+    Images that the run `config.audit.model` was trained on get no prediction.
 
     Args:
       config: ConfigDict.
       folder: pathlib.Path, for the probabilities.
-      data: a `examples.Splits`.
+      data: `examples.Splits`.
 
     Returns:
       (`Sparse`, int64 `[N]`: 0, or −1 for an image that the run was trained on).
@@ -72,10 +73,10 @@ def by_model(config, folder, data):
         raise InputError(f'audit.model: {common}; expected a run on others, and on half of them at '
                          "most, or '' for audit.folds.")
     if seen.any():
-        logging.warning('audit.model: %s, which are not judged.', common)
+        logging.warning('audit.model: %s, which get no prediction.', common)
     found = top_probabilities.empty(len(seen), min(config.audit.top_k, data.train.num_classes))
     unseen = np.flatnonzero(~seen)
-    part = _judged(config, run, folder / HELD_OUT, data.train.subset(unseen), run.folder.name)
+    part = _predict(config, run, folder / HELD_OUT, data.train.subset(unseen), run.folder.name)
     for values, new in zip(found, part, strict=True):
         values[unseen] = new
     return found, np.where(seen, -1, 0)
@@ -84,8 +85,8 @@ def by_model(config, folder, data):
 def features(config, folder, train):
     """(features of the training images, float16 `[N, d]`; which are good, bool `[N]`).
 
-    As `duplicates.projected` gives them, by the run that judges or that of the first fold; whether
-    it was trained on an image does not matter here.
+    They are `duplicates.projected`, by the run `config.audit.model` or that of the first fold.
+    Whether it was trained on an image does not matter for features.
 
     Args:
       config: ConfigDict.
@@ -104,7 +105,7 @@ def _train(config, folder, data):
     train.train(config, folder, data)
 
 
-def _judged(config, run, folder, examples, title):
+def _predict(config, run, folder, examples, title):
     size = len(run.class_names)
     top_k = min(config.audit.top_k, size)
 
@@ -120,7 +121,7 @@ def _judged(config, run, folder, examples, title):
 
 
 def _collect(config, run, folder, examples, compute, title, about):
-    """Arrays of `compute`, a function of the features, logits and labels of a batch."""
+    """Arrays of all images from `compute`, a function of a batch's features, logits and labels."""
     devices = strategy.of_this_machine(config.strategy, config.replicas)
     scales = tuple(config.tta.scales) or (run.config.image.eval_scale,)
     with devices.scope():
@@ -129,7 +130,7 @@ def _collect(config, run, folder, examples, compute, title, about):
         weights = hashlib.file_digest(file, 'sha256').hexdigest()
     made_of = {'images': records.fingerprint(examples), 'contents': records.contents(examples),
                'weights': weights, 'scales': list(scales), **about}
-    bad = workdir.bad_images_of(config, folder.parent)  # not the judging run's own images
+    bad = workdir.bad_images_of(config, folder.parent)  # these are not the run's own images
     return collect.arrays(
         folder, made_of, examples, [network.view],
         lambda batch: compute(*network.outputs(batch.crops[0]), batch.labels), devices,
