@@ -1,5 +1,6 @@
-"""Curves of metrics.csv: a chart a metric, a line a run and kind."""
+"""Curves of metrics.csv: one chart per metric, with one line per run and kind of weights."""
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -15,17 +16,17 @@ _RATE = 'learning_rate'
 _NAMES = {'loss': 'Loss', 'mean_top1_error': 'Mean top-1 error', 'top1_error': 'Top-1 error',
           'top5_error': 'Top-5 error', _RATE: 'Learning rate'}
 _SIZE, _LEFT, _RIGHT, _TOP, _FLOOR = (400, 260), 48, 378, 26, 218
-_POINTS = 300  # of a line; longer ones are thinned
-_DOTS = 40  # epochs up to which each has a dot
+_POINTS = 300  # per line, about; longer lines are thinned
+_DOTS = 40  # epochs up to which each one has a dot
 
 
 class Line(NamedTuple):
     """One line of a chart.
 
     Attributes:
-      run: its number.
+      run: index of the run.
       kind: key of `KINDS`.
-      epochs, values: float `[n]`; NaN where there is none.
+      epochs, values: float `[n]`; a missing value is NaN.
     """
 
     run: int
@@ -48,16 +49,15 @@ def split_name(column):
 
 
 def lines(histories):
-    """{metric: [Line]} of all columns but stage and epoch, in the order in which they come.
+    """{metric: [Line]} of all columns but stage and epoch, in their order.
 
     Args:
-      histories: for each run its rows of metrics.csv, dicts of numbers; NaN where empty.
+      histories: for each run the rows of metrics.csv, dicts of numbers; an empty cell is NaN.
     """
     found = {}
     for number, rows in enumerate(histories):
-        columns = dict.fromkeys(name for row in rows for name in row)
         epochs = np.array([row['epoch'] for row in rows], float)
-        for column in columns:
+        for column in dict.fromkeys(name for row in rows for name in row):
             if column in ('stage', 'epoch'):
                 continue
             metric, kind = split_name(column)
@@ -68,12 +68,12 @@ def lines(histories):
 
 def stage_starts(rows):
     """[(stage, its first epoch)] of every stage but the first."""
-    return [(int(row['stage']), row['epoch']) for before, row in zip(rows, rows[1:], strict=False)
+    return [(int(row['stage']), row['epoch']) for before, row in itertools.pairwise(rows)
             if row['stage'] != before['stage']]
 
 
 def charts(histories, names):
-    """One chart a metric, as a list of `Markup`.
+    """One chart per metric, as a list of `Markup`.
 
     Args:
       histories: as in `lines`.
@@ -86,7 +86,7 @@ def charts(histories, names):
 
 
 def colour(line, runs):
-    """Class of a line: its colour tells the run, or the kind where there is one run."""
+    """CSS class of a line: its colour shows the run, or the kind if there is only one run."""
     number = line.run if runs > 1 else list(KINDS).index(line.kind)
     return f'c{number % COLOURS}'
 
@@ -132,7 +132,7 @@ def _stage_mark(x, epoch, stage):
 
 
 def thin(values, most):
-    """Places to draw of a long line: the lowest and highest of each of `most` / 2 parts."""
+    """Indices of a long line to draw: the lowest and highest value of each of `most` / 2 parts."""
     if len(values) <= most:
         return np.arange(len(values))
     places = set()
@@ -168,7 +168,7 @@ def _line(part, names, x, y):
 
 
 def legend(histories, names):
-    """What the colours and dashes of all charts mean."""
+    """The legend of all charts: colours and dashes."""
     kinds = {line.kind for parts in lines(histories).values() for line in parts}
     keys = []
     if len(names) > 1:

@@ -1,4 +1,4 @@
-"""The part of the page on one run: its classes, what it mixes up, where it is surest and wrong."""
+"""The section on one run: its classes, confused pairs and most confident mistakes."""
 
 from typing import NamedTuple
 
@@ -7,21 +7,21 @@ from bsce_tf.report.markup import DASH, count, element, join, plural, rate, tabl
 from bsce_tf.report.predictions import Answers
 from bsce_tf.report.results import Results
 
-_EXAMPLES = 3  # images of a class in a pair
-_BAD = 100  # bad images listed
-_SHARED = 5  # images of a class from which on a share of them is told
+_EXAMPLES = 3  # images shown of each class of a pair
+_BAD = 100  # bad images listed, at most
+_SHARED = 5  # least images of a class for a percentage
 
 
 class Detail(NamedTuple):
-    """One run as the page shows it.
+    """What the page shows of one run.
 
     Attributes:
       results: the `results.Results`.
       answers: the `predictions.Answers`, or None.
       classes: the `mistakes.Classes`, or None.
-      split: of `errors`, or None.
-      errors: {name: error} to show; of eval.json where there is one; {} if nothing is known.
-      notes: `Markup` of what is missing or does not fit.
+      split: the split of `errors`, or None.
+      errors: {name: error}, from eval.json if it exists; {} if nothing is known.
+      notes: list of `Markup`: what is missing or inconsistent.
     """
 
     results: Results
@@ -33,24 +33,24 @@ class Detail(NamedTuple):
 
 
 def section(detail, thumbnails, pairs, errors):
-    """The part of one run.
+    """The section of one run.
 
     Args:
       detail: a `Detail`.
       thumbnails: a `thumbnails.Thumbnails`.
-      pairs: pairs of classes to show, at most.
-      errors: worst classes and surest mistakes to show, at most.
+      pairs: pairs of classes shown, at most.
+      errors: worst classes and most confident mistakes shown, at most.
     """
     parts = []
     if detail.answers is None:
-        parts.append(element('p', 'Without its data there is nothing on its classes and mistakes; '
-                             'see the note under Errors.', class_='note'))
+        parts.append(element('p', 'Its data cannot be read, so its classes and mistakes are not '
+                             'shown; see the note under Errors.', class_='note'))
     elif not detail.classes.images.sum():
         parts.append(element('p', f'No image of the {detail.answers.split} set could be read.',
                              class_='note'))
     else:
         parts += [_classes(detail), *_pairs(detail, thumbnails, pairs), *_worst(detail, errors),
-                  *_surest(detail, thumbnails, errors)]
+                  *_most_confident(detail, thumbnails, errors)]
     return join([*parts, *_bad_images(detail)])
 
 
@@ -66,8 +66,8 @@ def _classes(detail):
         notes.append(f'{plural(unseen, "class has", "classes have")} no image in the '
                      f'{answers.split} set and {"is" if unseen == 1 else "are"} left out.')
     if untrained:
-        notes.append(f'{plural(untrained, "class has", "classes have")} no training image and no '
-                     'place in the picture.')
+        notes.append(f'{plural(untrained, "class has", "classes have")} no training image and '
+                     'cannot be drawn.')
     groups = table(('group', 'classes', 'training images', 'mean error'),
                    scatter.group_rows(classes), 'Head, medium and tail', (1, 2, 3))
     shown = (element('figure', picture, element(
@@ -84,13 +84,13 @@ def _pairs(detail, thumbnails, most):
     found, single = mistakes.pairs(labels, answers.predictions, len(names), most)
     parts = [element('h3', 'Most confused pairs of classes')]
     if not found and not single:
-        return [*parts, element('p', 'No image is taken for another class.')]
+        return [*parts, element('p', 'No image is predicted as another class.')]
     once = f' {plural(single, "pair has", "pairs have")} one mistake each.' if single else ''
     if not found:
         return [*parts, element('p', f'No pair of classes has more than one mistake.{once}')]
-    parts.append(element('p', 'Pairs with the most images of one class taken for the other, two or '
-                         'more; the surest of those mistakes are shown, or else other images of '
-                         f'the class.{once}', class_='soft'))
+    parts.append(element('p', 'The pairs with the most images of one class predicted as the other, '
+                         'at least two. The most confident of these mistakes are shown, or else '
+                         f'other images of the class.{once}', class_='soft'))
     items = [element(
         'li', element('h4', names[pair.first], ' ↔ ', names[pair.second]),
         element('p', f'{plural(pair.forth + pair.back, "mistake")}', class_='soft'),
@@ -104,15 +104,15 @@ def _side(detail, thumbnails, label, other, number):
     """Images of one class of a pair."""
     answers = detail.answers
     names = answers.examples.class_names
-    examples, note = answers.examples, f'taken for {names[other]}'
-    places = mistakes.taken_for(examples.labels, answers.predictions, label, other, _EXAMPLES)
+    examples, note = answers.examples, f'predicted as {names[other]}'
+    places = mistakes.confused_as(examples.labels, answers.predictions, label, other, _EXAMPLES)
     if not len(places):
         examples, places, note = _others(answers, label)
     pictures = [thumbnails.image(examples, i, f'{names[label]}, {note}: {examples.name(i)}')
                 for i in places]
     total = int(detail.classes.images[label])
     share = f' ({100 * number / total:.0f} %)' if total >= _SHARED else ''
-    text = (f'{names[label]}: {count(number)} of {count(total)}{share} taken for {names[other]}'
+    text = (f'{names[label]}: {count(number)} of {count(total)}{share} predicted as {names[other]}'
             + ('' if number else f'; shown: {note}'))
     return element('figure', element('div', *pictures, class_='row'), element('figcaption', text))
 
@@ -127,11 +127,11 @@ def _example(answers, label, thumbnails):
 
 
 def _others(answers, label):
-    """(examples, places, what they are) of a class of which no image is shown as a mistake."""
+    """(examples, indices, caption) of a class without a mistake to show."""
     good = answers.predictions.good & (answers.examples.labels == label)
     right = (good & (answers.predictions.predicted == label)).nonzero()[0]
     if len(right):
-        return answers.examples, right[:_EXAMPLES], 'images that are right'
+        return answers.examples, right[:_EXAMPLES], 'correct predictions'
     if good.any():
         return answers.examples, good.nonzero()[0][:_EXAMPLES], 'other images of it'
     places = (answers.train.labels == label).nonzero()[0][:_EXAMPLES]
@@ -151,18 +151,17 @@ def _worst(detail, most):
     head = element('h3', 'Worst classes')
     if not rows:
         return [head, element('p', 'No class has an error.')]
-    return [head, table(('class', 'error', 'evaluated', 'training images', 'group',
-                         'mostly taken for'), rows, f'Classes with the highest errors on the '
-                        f'{answers.split} set; of equal ones those with more images first',
-                        (1, 2, 3))]
+    heads = 'class', 'error', 'evaluated', 'training images', 'group', 'mostly predicted as'
+    return [head, table(heads, rows, f'Classes with the highest errors on the {answers.split} set; '
+                        'ties: more images first', (1, 2, 3))]
 
 
-def _surest(detail, thumbnails, most):
+def _most_confident(detail, thumbnails, most):
     answers = detail.answers
     examples, said = answers.examples, answers.predictions
     names = examples.class_names
     items = []
-    for i in mistakes.surest(examples.labels, said, most):
+    for i in mistakes.most_confident(examples.labels, said, most):
         given, predicted = names[examples.labels[i]], names[said.predicted[i]]
         items.append(element('li', element(
             'figure', element(
@@ -172,11 +171,11 @@ def _surest(detail, thumbnails, most):
             element('figcaption', element('span', 'label: ', given, class_='given'),
                     element('span', 'predicted: ', predicted, class_='given'),
                     element('span', f'probability {rate(said.probability[i])}'),
-                    element('span', f'of the label {rate(said.given[i])}'),
+                    element('span', f'probability of the label {rate(said.given[i])}'),
                     element('span', examples.name(i))))))
-    head = element('h3', 'Surest and wrong')
+    head = element('h3', 'Most confident mistakes')
     if not items:
-        return [head, element('p', 'No image is classified wrongly.')]
+        return [head, element('p', 'No image is misclassified.')]
     return [head, element('p', f'Images of the {answers.split} set whose wrong prediction has the '
                           'highest probability, each beside an image of the predicted class. Look '
                           'here for wrong labels.', class_='soft'),
@@ -188,7 +187,7 @@ def _bad_images(detail):
     head = element('h3', 'Bad images')
     left_out = (int((~detail.answers.predictions.good).sum()) if detail.answers else 0)
     note = element('p', f'{plural(left_out, "image")} of the {detail.answers.split} set could not '
-                   'be read and count nowhere here.', class_='note') if left_out else None
+                   'be read and are not counted here.', class_='note') if left_out else None
     if not rows:
         return [head, note or element('p', 'None was found.')]
     more = f', the first {_BAD} shown' if len(rows) > _BAD else ''

@@ -1,4 +1,4 @@
-"""Errors of classes, confused pairs and the surest mistakes, counted without a K × K matrix."""
+"""Errors per class, confused pairs and the most confident mistakes, without a K × K matrix."""
 
 from typing import NamedTuple
 
@@ -10,14 +10,14 @@ GROUPS = ('head', 'medium', 'tail')
 
 
 class Classes(NamedTuple):
-    """Of each class, `[K]` each.
+    """Counts and errors of the K classes, arrays `[K]`.
 
     Attributes:
       error: top-1 error, 0 … 1; NaN where no image of the class was evaluated.
-      right: evaluated images that were given their class.
+      right: evaluated images that were predicted correctly.
       images: evaluated images.
       train: training images.
-      group: place in `GROUPS`; −1 for a class without training images.
+      group: index in `GROUPS`; −1 for a class without training images.
     """
 
     error: np.ndarray
@@ -28,12 +28,12 @@ class Classes(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Two classes that the model takes for each other.
+    """Two classes that the model confuses.
 
     Attributes:
-      first, second: class ids; more images of `first` were taken for `second` than the other way.
-      forth: images of `first` that the model calls `second`.
-      back: images of `second` that the model calls `first`.
+      first, second: class ids, so that `forth` ≥ `back`.
+      forth: number of images of `first` that are predicted as `second`.
+      back: number of images of `second` that are predicted as `first`.
     """
 
     first: int
@@ -63,22 +63,20 @@ def by_class(labels, predictions, train_counts):
 
 
 def summary(classes):
-    """Errors of the whole set, as `metrics.summary`; NaN where there is no image."""
+    """Errors of the whole set, as `metrics.summary`; {} without any image."""
     if not classes.images.sum():
         return {}
     return metrics.summary(classes.right, classes.images, classes.train)
 
 
 def pairs(labels, predictions, num_classes, most):
-    """The pairs of classes with the most images of one taken for the other.
-
-    One mistake is no confusion, so a pair has two or more.
+    """The pairs of classes with the most images of one predicted as the other, at least two.
 
     Args:
       labels: int `[n]`.
       predictions: a `predictions.Predictions`.
       num_classes: K.
-      most: pairs to give, at most.
+      most: pairs to return, at most.
 
     Returns:
       (list of `Pair`, most mistakes first, ties by class ids; number of pairs with one mistake).
@@ -98,7 +96,7 @@ def pairs(labels, predictions, num_classes, most):
 
 
 def worst(classes, most):
-    """Ids of the classes with the highest errors; of equal ones, that with more images first."""
+    """Ids of the classes with the highest errors; ties: more images first."""
     seen = np.flatnonzero(classes.images > 0)
     order = np.lexsort((seen, -classes.images[seen], -classes.error[seen]))
     ids = seen[order][:most]
@@ -106,8 +104,7 @@ def worst(classes, most):
 
 
 def usual_mistake(labels, predictions, label):
-    """(class that most of a class's wrong images are taken for, how many); None if there is none.
-    """
+    """(class that most misclassified images of a class are predicted as, how many), or None."""
     wrong = _wrong(labels, predictions) & (labels == label)
     if not wrong.any():
         return None
@@ -115,14 +112,14 @@ def usual_mistake(labels, predictions, label):
     return int(others[number.argmax()]), int(number.max())
 
 
-def surest(labels, predictions, most):
-    """Places of the wrong images whose prediction has the highest probability."""
+def most_confident(labels, predictions, most):
+    """Indices of the misclassified images, the highest predicted probability first."""
     wrong = np.flatnonzero(_wrong(labels, predictions))
     return wrong[np.argsort(-predictions.probability[wrong], kind='stable')][:most]
 
 
-def taken_for(labels, predictions, label, other, most):
-    """Places of images of one class that are taken for another, the surest first."""
+def confused_as(labels, predictions, label, other, most):
+    """Indices of images of one class predicted as another, the highest probability first."""
     found = np.flatnonzero(predictions.good & (labels == label)
                            & (predictions.predicted == other))
     return found[np.argsort(-predictions.probability[found], kind='stable')][:most]

@@ -1,14 +1,14 @@
-"""The parts of the page on all runs together: errors, curves, config."""
+"""The sections on all runs together: errors, curves, config."""
 
 from bsce_tf.report import curves
 from bsce_tf.report.markup import DASH, bar_cell, count, element, join, plural, rate, short, table
 from bsce_tf.report.results import RATES
 
-_LISTED = 60  # epochs in the table of numbers; more are thinned
+_LISTED = 60  # epochs in the table of metrics, about; more are thinned
 
 
 def cards(runs):
-    """The mean top-1 error of every run, large.
+    """A card with the mean top-1 error of every run.
 
     Args:
       runs: list of `details.Detail`.
@@ -21,7 +21,7 @@ def cards(runs):
 
 
 def errors(runs, ensemble):
-    """Tables of errors: runs, test scales, kinds of weights, voting."""
+    """Tables of errors: by run, by test scale, by kind of weights, and of ensembles."""
     parts = [_error_table(
         'Errors of the runs; head, medium and tail: means over a third of the classes each, by '
         'training images', ('run', 'loss', 'backbone', 'set', 'images'),
@@ -58,7 +58,7 @@ def _error_table(caption, heads, rows):
 
 
 def history(runs):
-    """Curves of every metric, and the numbers."""
+    """Curves of every metric, and tables of their values."""
     names = [run.results.name for run in runs]
     histories = [run.results.history for run in runs]
     parts = [element('p', f'{run.results.name}: no metrics.csv, so it has no curve.', class_='note')
@@ -93,7 +93,7 @@ def _cell(name, value):
 
 
 def config(runs):
-    """What differs between the runs, then all fields."""
+    """The config fields that differ between the runs, then all others."""
     results = [run.results for run in runs]
     names = [item.name for item in results]
     fields = list(dict.fromkeys(name for item in results for name in item.config))

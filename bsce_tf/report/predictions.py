@@ -1,4 +1,4 @@
-"""One pass of a run's model over its test or validation set, kept in a file beside the run."""
+"""Predictions of a run's model for its test or validation set, cached in the run's folder."""
 
 import hashlib
 import json
@@ -16,17 +16,17 @@ from bsce_tf.evaluation import adjust, forward, networks
 from bsce_tf.training import workdir
 
 CACHE = 'report_cache.npz'
-_VERSION = 2  # of what the file holds
+_VERSION = 2  # of the file's format
 
 
 class Predictions(NamedTuple):
-    """What a model said of every image of a set.
+    """The model's predictions of the n images of a set.
 
     Attributes:
-      predicted: int32 `[n]`, the class that came first; −1 where the output was not finite.
-      probability: float32 `[n]` of that class, 0 … 1.
+      predicted: int32 `[n]`, the most probable class; −1 if the output is not finite.
+      probability: float32 `[n]`, of the predicted class, 0 … 1.
       given: float32 `[n]`, probability of the label, 0 … 1.
-      good: bool `[n]`; False for an image that could not be read, which counts nowhere.
+      good: bool `[n]`; False for an image that could not be read; it is not counted.
     """
 
     predicted: np.ndarray
@@ -36,7 +36,7 @@ class Predictions(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """Predictions together with the data they are of.
+    """Predictions with their data.
 
     Attributes:
       split: 'test' or 'validation'.
@@ -68,14 +68,14 @@ def load_data(run):
 def of_run(run, examples, devices, tau=0.0):
     """The `Predictions` of a run's selected weights at `image.eval_scale`.
 
-    Bad images are left out and named in bad_images.csv, whatever `data.on_error` is. The result is
-    kept in report_cache.npz, and read from there while weights, config and data are the same.
+    Bad images are left out and listed in bad_images.csv, whatever `data.on_error` says. The result
+    is cached in report_cache.npz and reused as long as weights, config and data are the same.
 
     Args:
       run: a `workdir.Run`.
       examples: a labelled `Examples` of the run's classes.
       devices: tf.distribute.Strategy of this machine.
-      tau: of the logit adjustment, see `adjust`; 0 for none.
+      tau: τ of the logit adjustment, see `adjust`; 0 for none.
 
     Raises:
       InputError: if the weights do not fit, or a class without training images has no log π.
@@ -87,13 +87,13 @@ def of_run(run, examples, devices, tau=0.0):
         try:
             with files.replacing(path) as temporary:
                 np.savez_compressed(temporary, mark=np.array(mark), **found._asdict())
-        except OSError as error:  # an archive may be read-only; the report does without
-            logging.warning('%s: %s; the next report makes it anew.', path, error)
+        except OSError as error:  # the folder may be read-only; the report works without the cache
+            logging.warning('%s: %s; the next report predicts again.', path, error)
     return found
 
 
 def _mark(run, examples, tau):
-    """Hex digest of all that the predictions depend on."""
+    """Hex digest of everything that the predictions depend on."""
     digest = hashlib.sha256()
     config = {key: run.config[key] for key in ('image', 'model', 'data', 'precision')}
     data = examples.origin, records.fingerprint(examples), records.contents(examples)
@@ -114,7 +114,7 @@ def _cached(path, mark, images):
                 return None
             found = Predictions(*(arrays[name] for name in Predictions._fields))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        logging.warning('%s: %s; it is made anew.', path, error)
+        logging.warning('%s: %s; predicting again.', path, error)
         return None
     return found if all(len(part) == images for part in found) else None
 

@@ -1,4 +1,4 @@
-"""report(config, workdir): report.html of one or several trained runs or audits."""
+"""report(config, workdir): writes report.html on one or several trained runs or audits."""
 
 import json
 import math
@@ -18,23 +18,21 @@ from bsce_tf.report.thumbnails import Thumbnails
 from bsce_tf.training import strategy, workdir
 
 PAGE = 'report.html'
-_WHOLE = 4  # runs that get as many pictures as config.report says; more share them
+_WHOLE = 4  # with more runs, they share the pictures of so many
 
 
 def report(config, folder):
     """Writes a page on one or several runs: a single file that needs no network.
 
-    It shows curves, errors, error against size of classes, confused pairs, the worst classes, the
-    surest mistakes, bad images and what differs in the configs. For the classes and mistakes each
-    run's model goes once through its test set, or else its validation set, with the logit
-    adjustment that it was evaluated with, see `adjust`; its answers are kept in the run's
-    report_cache.npz. Of a folder with an audit it shows the worst labels beside other images of
-    both classes, and the noise of the worst classes. What cannot be shown, such as images that are
-    gone, is said on the page.
+    Of a run it shows curves, errors, errors of classes by their size, confused pairs, the worst
+    classes, the most confident mistakes, bad images and the config. For classes and mistakes, the
+    model predicts its test set, or else its validation set, with the logit adjustment of its
+    evaluation (see `adjust`); the predictions are cached in the run's report_cache.npz. Of an audit
+    it shows the noise of the worst classes, and the worst labels beside other images of both
+    classes. A note on the page says what cannot be shown, such as missing images.
 
     Args:
-      config: ConfigDict, of which report, strategy and replicas are used; all else is
-        the runs' own.
+      config: ConfigDict; only report, strategy and replicas are used. The rest comes from the runs.
       folder: of a run or an audit, or a string of folders with commas between.
 
     Returns:
@@ -68,7 +66,7 @@ def report(config, folder):
 
 
 def _names(folders):
-    """The last part of each path, or whole paths where these are not all different."""
+    """The last part of each path, or whole paths if two of these are the same."""
     names = [path.resolve().name for path in folders]
     return names if len(set(names)) == len(names) else [str(path) for path in folders]
 
@@ -85,12 +83,11 @@ def _detail(item, loaded, devices):
         name, examples, train = loaded[key]
     except (InputError, OSError) as error:
         logging.warning('%s: its data cannot be read: %s', run.folder, error)
-        notes.append(f'its data cannot be read, so nothing is shown of its classes and mistakes: '
-                     f'{error}')
+        notes.append(f'its data cannot be read, so its classes and mistakes are not shown: {error}')
     else:
         tau = _tau(item, devices)
         if tau:
-            notes.append(f'its answers are adjusted with τ = {tau:g} (adjust.tau).')
+            notes.append(f'its logits are adjusted with τ = {tau:g} (adjust.tau).')
         answers = predictions.Answers(name, examples, train,
                                       predictions.of_run(run, examples, devices, tau))
         classes = mistakes.by_class(examples.labels, answers.predictions, run.data['counts'])
@@ -108,7 +105,7 @@ def _detail(item, loaded, devices):
 
 
 def _tau(item, devices):
-    """τ of the logit adjustment: as the run was evaluated, or else as its config says."""
+    """τ of the logit adjustment: from eval.json, or else from the run's config."""
     config = item.run.config
     if item.evaluation and 'adjust_tau' in item.evaluation:
         return item.evaluation['adjust_tau']
@@ -116,23 +113,23 @@ def _tau(item, devices):
 
 
 def _compare(item, split, mine):
-    """A note where eval.json tells other errors than the weights that are there now."""
+    """A note if eval.json does not fit the errors that this report found."""
     other = (item.evaluation or {}).get('other_data')
     if other:
         return [f'{workdir.EVALUATION} is of other data than its own '
-                f'({", ".join(f"{key} = {value!r}" for key, value in other.items())}), on which '
-                'this report looked; --mode=evaluate writes it anew.']
+                f'({", ".join(f"{key} = {value!r}" for key, value in other.items())}), which this '
+                'report uses; --mode=evaluate updates it.']
     told = (item.evaluation or {}).get('mean_top1_error')
     found = mine.get('mean_top1_error', np.nan)
     if told is None or np.isnan(found):
         return []
     if item.evaluation.get('split') != split:
         return [f'{workdir.EVALUATION} is of the {item.evaluation.get("split")} set, and this '
-                f'report looked at the {split} set.']
+                f'report uses the {split} set.']
     if math.isclose(told, found, abs_tol=1e-9):
         return []
-    return [f'{workdir.EVALUATION} tells a mean top-1 error of {told:.6f}, and this report found '
-            f'{found:.6f}; --mode=evaluate writes it anew.']
+    return [f'{workdir.EVALUATION} has a mean top-1 error of {told:.6f}, and this report found '
+            f'{found:.6f}; --mode=evaluate updates it.']
 
 
 def _page(runs, audits, ensemble, fields):
@@ -150,10 +147,9 @@ def _page(runs, audits, ensemble, fields):
               for i, found in enumerate(audits)]
     if runs:
         parts.append(('config', 'Config', overview.config(runs)))
-    names = list(dict.fromkeys([*(run.results.name for run in runs),
-                                *(found.name for found in audits)]))
-    folders = dict.fromkeys([*(run.results.run.folder for run in runs),
-                             *(found.folder for found in audits)])
+    shown = [*((run.results.name, run.results.run.folder) for run in runs),
+             *((found.name, found.folder) for found in audits)]
+    names, folders = (list(dict.fromkeys(column)) for column in zip(*shown, strict=True))
     title = f'{names[0]}: report' if len(names) == 1 else (
         f'Report of {len(names)} {"runs" if runs and not audits else "folders"}')
     contents = element('nav', element('ul', *(

@@ -1,4 +1,4 @@
-"""What a run's folder tells: history, errors, bad images and the config, each checked."""
+"""Reads and checks the files of a run: metrics, errors, bad images and config."""
 
 import csv
 import json
@@ -22,10 +22,9 @@ class Results(NamedTuple):
 
     Attributes:
       run: the `workdir.Run`.
-      name: what to call it: the last part of its path.
-      history: rows of metrics.csv, {column: float}, NaN where empty; empty if there is no such
-        file.
-      evaluation: what eval.json holds, or None.
+      name: shown on the page.
+      history: rows of metrics.csv, {column: float}, an empty cell is NaN; [] without the file.
+      evaluation: the dict of eval.json, or None.
       bad_images: rows of bad_images.csv, [(path, reason)].
       config: {dotted name: value} of config.json.
       losses: name of the loss of each stage.
@@ -59,7 +58,7 @@ def read_history(path):
     """Rows of metrics.csv as dicts of floats; [] if there is no such file.
 
     Raises:
-      InputError: that names the line and what was found there.
+      InputError: if a column is missing or a cell is no number, naming the line.
     """
     rows = _csv_rows(path)
     if not rows:

@@ -1,5 +1,4 @@
-"""Error of each class against its training images: a mark a class, or density where they are many.
-"""
+"""Scatter plot: error of each class by its training images; a density plot for many classes."""
 
 import numpy as np
 
@@ -7,11 +6,11 @@ from bsce_tf.report.axes import Axis, chart
 from bsce_tf.report.markup import count, element, join, plural, rate
 from bsce_tf.report.mistakes import GROUPS
 
-MOST_MARKS = 1500  # classes; more are drawn as density
+MOST_MARKS = 1500  # classes; more are drawn as a density
 _SIZE, _LEFT, _RIGHT, _TOP, _FLOOR = (400, 310), 48, 384, 42, 266
-_CELLS = 40, 25  # of the density, along and up
-_FEWEST = 30  # classes of which a mean is drawn
-_MEANS = 8  # parts of equal width on the axis whose mean is drawn
+_CELLS = 40, 25  # of the density: columns, rows
+_FEWEST = 30  # least classes for a line of means
+_MEANS = 8  # parts of equal width on the log axis, each with a mean
 
 
 def draw(classes, names, title):
@@ -23,7 +22,7 @@ def draw(classes, names, title):
       title: of the chart.
 
     Returns:
-      `Markup`, or None where no class has both training images and evaluated ones.
+      `Markup`, or None if no class has both training and evaluated images.
     """
     shown = _shown(classes)
     if not len(shown):
@@ -46,7 +45,7 @@ def _shown(classes):
 
 
 def group_rows(classes):
-    """Cells of a table of the groups: name, classes, smallest and largest size, mean error."""
+    """Rows of a table: group, number of classes, smallest – largest class, mean error."""
     rows = []
     for i, name in enumerate(GROUPS):
         ids = np.flatnonzero(classes.group == i)
@@ -65,7 +64,7 @@ def _words(classes, group):
 
 
 def _borders(classes, shown, x):
-    """Names of the groups over the parts of the axis where their classes lie."""
+    """A bar in the group's colour over its part of the axis, and borders between the groups."""
     drawn, before = [], None
     for i in (2, 1, 0):
         sizes = classes.train[shown[classes.group[shown] == i]]
@@ -96,7 +95,7 @@ def _marks(classes, shown, names, x, y):
 
 
 def shape(group, a, b, size):
-    """Path of a group's mark around (a, b): circle, square or triangle of about equal area."""
+    """SVG path of a group's mark at (a, b): circle, square or triangle of about equal area."""
     if group == 0:
         half = f'a{size} {size} 0 1 0 '
         return f'M{a - size:.1f} {b:.1f}{half}{2 * size:.1f} 0{half}{-2 * size:.1f} 0z'
@@ -108,7 +107,7 @@ def shape(group, a, b, size):
 
 
 def _density(classes, shown, x, y):
-    """Cells, the darker the more classes, in the colour of the group that most are of."""
+    """Cells, darker for more classes, in the colour of the group of most of their classes."""
     along, up = _CELLS
     columns = np.clip(((x(classes.train[shown].astype(float)) - _LEFT) / (_RIGHT - _LEFT)
                        * along).astype(int), 0, along - 1)
@@ -131,7 +130,7 @@ def _density(classes, shown, x, y):
 
 
 def _mean_line(sizes, errors, x, y):
-    """The mean error of the classes in equal parts of the log axis."""
+    """A line through the mean errors of the classes in equal parts of the log axis."""
     places = x(sizes)
     if not _has_mean(sizes):
         return None
@@ -139,7 +138,7 @@ def _mean_line(sizes, errors, x, y):
                       .astype(int), _MEANS - 1)
     points = [(places[part == i].mean(), float(y(errors[part == i].mean())))
               for i in range(_MEANS) if (part == i).any()]
-    return element('path', element('title', 'mean error of classes of about this size'),
+    return element('path', element('title', 'mean error of classes of similar size'),
                    d='M' + 'L'.join(f'{a:.1f} {b:.1f}' for a, b in points), class_='mean')
 
 
@@ -148,7 +147,7 @@ def _has_mean(sizes):
 
 
 def legend(classes):
-    """What the marks mean."""
+    """The legend of the marks."""
     sizes = classes.train[_shown(classes)]
     keys = [element('li', element('svg', element('title', name), element(
         'path', d=shape(i, 7, 7, 4.5), class_=f'mark g{i}'), viewBox='0 0 14 14', width=14,
@@ -156,7 +155,7 @@ def legend(classes):
     if _has_mean(sizes):
         keys.append(element('li', element('svg', element('title', 'mean'), element(
             'path', d='M1 6H33', class_='mean'), viewBox='0 0 34 12', width=34, height=12,
-            role='img'), element('span', 'mean of classes of about this size')))
+            role='img'), element('span', 'mean of classes of similar size')))
     if len(sizes) > MOST_MARKS:
-        keys.append(element('li', element('span', 'the darker, the more classes')))
+        keys.append(element('li', element('span', 'darker: more classes')))
     return element('ul', *keys, class_='legend')

@@ -1,7 +1,8 @@
 """The page's style sheet.
 
-Colours are those of Okabe and Ito (2008, "Color Universal Design"), which all common kinds of
-colour vision tell apart, darker on white and lighter on black; shapes and dashes say the same.
+The colours are those of Okabe and Ito (2008, "Color Universal Design"), which people with all
+common kinds of colour vision can tell apart, darker on white and lighter on black. Shapes and
+dashes carry the same information.
 """
 
 CSS = """

@@ -1,4 +1,4 @@
-"""Small pictures of images as data: URIs."""
+"""Thumbnails of images as data: URIs."""
 
 import base64
 
@@ -9,13 +9,13 @@ from bsce_tf.data.images import decode
 from bsce_tf.errors import InputError
 from bsce_tf.report.markup import element
 
-SIDE = 112  # pixels of the longer side, at most
-_SMALL = 64  # up to this side a picture is kept without loss
+SIDE = 112  # of the longer side in pixels, at most
+_SMALL = 64  # up to this side a thumbnail is PNG, and JPEG above
 _QUALITY = 80
 
 
 class Thumbnails:
-    """Makes the pictures of a report; each image is read once.
+    """Makes the thumbnails of a report; each image is read once.
 
     Args:
       max_pixels: larger images are not decoded; 0 for no limit.
@@ -26,7 +26,7 @@ class Thumbnails:
         self._made = {}
 
     def uri(self, examples, index):
-        """A data: URI, or the reason why there is none, as (URI or None, reason or None)."""
+        """(data: URI, None), or (None, reason) if the image cannot be read."""
         key = id(examples), int(index)
         if key not in self._made:
             try:
@@ -39,7 +39,7 @@ class Thumbnails:
         return self._made[key][1:]
 
     def image(self, examples, index, alt):
-        """The `<img>`, or a box that says that it cannot be read."""
+        """The `<img>`, or a box saying that the image cannot be read."""
         uri, reason = self.uri(examples, index)
         if uri is None:
             return element('span', 'cannot be read', class_='unreadable', title=reason)

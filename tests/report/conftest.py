@@ -1,1 +1,1 @@
-from tests.trained_runs import config, on_files, pictures, runs  # noqa: F401 - fixtures
+from tests.report.report_runs import config, hostile, stages, trained  # noqa: F401 - fixtures

@@ -45,7 +45,7 @@ def test_what_is_not_finite_or_bad_counts_as_it_should():
     assert mistakes.pairs(labels, said, 4, 9) == ([mistakes.Pair(0, 1, 1, 1)], 0)
     once = said._replace(predicted=np.array([0, 0, 1, 0, 0], np.int32))
     assert mistakes.pairs(labels, once, 4, 9) == ([], 1)
-    assert set(mistakes.surest(labels, said, 9)) == {1, 3}
+    assert set(mistakes.most_confident(labels, said, 9)) == {1, 3}
     assert mistakes.worst(classes, 9).tolist() == [0, 1]
     assert mistakes.usual_mistake(labels, said, 2) is None
 
