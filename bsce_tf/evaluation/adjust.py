@@ -1,9 +1,9 @@
-"""Logit adjustment after training: τ·log π is taken off the logits of a model made without it.
+"""Logit adjustment after training: subtracts τ·log π from the logits of a trained model.
 
-Menon et al. 2021, "Long-tail learning via logit adjustment", equation 9: the logits of a model that
-was trained with plain cross-entropy follow the class shares π in training; without τ·log π, τ = 1,
-they are those of equally frequent classes. A loss that adjusts (`loss.balance` =
-'logit_adjustment') has done it already, and one with class weights in part.
+Menon et al. 2021, "Long-tail learning via logit adjustment", equation 9: logits of a model trained
+with plain cross-entropy depend on the class frequencies π in training. Minus τ·log π with τ = 1,
+they fit equally frequent classes. A loss that adjusts the logits itself (`loss.balance` =
+'logit_adjustment') leaves no adjustment to do; a loss with class weights leaves a part of it.
 """
 
 import numpy as np
@@ -15,24 +15,24 @@ from bsce_tf.losses import balance
 from bsce_tf.training import workdir
 
 AUTO = 'auto'
-GRID = tuple(i / 10 for i in range(21))  # of τ, among which auto chooses
+GRID = tuple(i / 10 for i in range(21))  # values of τ that 'auto' tries
 
 
 def taus(config, runs, devices, data=None):
-    """τ of each run, as `config.adjust.tau` says.
+    """τ of each run, from `config.adjust.tau`.
 
     Args:
       config: ConfigDict; adjust, data, tta and batch_size are used.
       runs: list of `workdir.Run`, of the same classes.
       devices: tf.distribute.Strategy.
-      data: `examples.Splits` to choose on instead of what `config.data` tells.
+      data: `examples.Splits` to choose τ on instead of `config.data`.
 
     Returns:
-      List of floats. With 'auto' each is that of `GRID` with the smallest mean top-1 error on the
-      validation set, all test scales averaged; the smallest of equal ones.
+      List of floats. With 'auto', each is the τ of `GRID` with the lowest mean top-1 error on the
+      validation set, with all test scales averaged; ties: the smallest τ.
 
     Raises:
-      InputError: if 'auto' has no validation set of the runs' classes, or one class of a run had no
+      InputError: if 'auto' has no validation set of the runs' classes, or a class of a run had no
         training image and so has no log π.
     """
     tau = config.adjust.tau
@@ -54,13 +54,13 @@ def taus(config, runs, devices, data=None):
                               'adjust').errors(run.data['counts'])
         errors = {tau: error['mean_top1_error'] for tau, error in errors.items()}
         found.append(min(GRID, key=errors.get))
-        print(f'{run.folder}: adjust.tau {found[-1]:g} has the smallest validation error, '
+        print(f'{run.folder}: adjust.tau {found[-1]:g} has the lowest validation error, '
               f'{errors[found[-1]]:.4f}; without {errors[0]:.4f}')
     return found
 
 
 def log_prior(run):
-    """float32 `[K]`: log π, of the shares with which the run's last stage drew the classes.
+    """float32 `[K]`: log π of the class frequencies that the sampler of the run's last stage drew.
 
     Raises:
       InputError: if a class had no training image.
@@ -74,5 +74,5 @@ def log_prior(run):
 
 
 def adjusted(network, run, tau):
-    """A run's `Network`, whose logits come without τ·log π."""
+    """The `Network` of a run with τ·log π subtracted from its logits."""
     return network._replace(shift=tau * log_prior(run)) if tau else network

@@ -1,4 +1,4 @@
-"""Errors of many rankings over one pass through a set: `[K, 3]` a ranking."""
+"""Counts the errors of several rankings in one pass through a set: `[K, 3]` counts per ranking."""
 
 import math
 
@@ -11,12 +11,12 @@ from bsce_tf.evaluation import forward
 
 
 def hits(ranking, labels):
-    """bool `[n, 2]`: whether the label comes first, and whether it is among the first five.
+    """bool `[n, 2]`: whether the label is the top-1 class, and whether it is among the top 5.
 
-    Of equal values the lower class id comes first; a row with NaN hits nothing.
+    Of equal values the lower class id ranks higher. A row with NaN is never a hit.
 
     Args:
-      ranking: `[n, K]`, such as logits: the larger, the better.
+      ranking: float `[n, K]`, such as logits; the class with the largest value ranks first.
       labels: int `[n]`.
     """
     best = tf.math.top_k(ranking, min(5, ranking.shape[-1])).indices
@@ -26,36 +26,36 @@ def hits(ranking, labels):
 
 
 class Counts:
-    """Right answers of each class, for several rankings of the same images.
+    """Counts of hits per class, for several rankings of the same images.
 
     Args:
-      names: of the rankings, R of them.
+      names: of the R rankings.
       num_classes: K.
     """
 
     def __init__(self, names, num_classes):
         self.names = list(names)
-        # images whose label is not among the five best, is among them, is the best
+        # Per class: images whose label is not in the top 5, is in the top 5, is the top-1 class.
         self._counts = np.zeros([len(self.names), num_classes, 3])
 
     @property
     def images(self):
-        """How many images count so far."""
+        """Number of images counted so far."""
         return self._counts[0].sum()
 
     def update(self, hit, labels, weights):
-        """Counts a batch.
+        """Adds a batch.
 
         Args:
           hit: bool `[n, R, 2]`, see `hits`.
           labels: int `[n]`.
-          weights: `[n]`; 0 for images that do not count.
+          weights: `[n]`, 1 or 0; 0 for images that are not counted.
         """
         for counts, (best, five) in zip(self._counts, hit.transpose(1, 2, 0), strict=True):
             np.add.at(counts.reshape(-1), 3 * labels + best + five, weights)
 
     def errors(self, train_counts):
-        """{name: `metrics.summary`}, with None for NaN; see there for `train_counts`."""
+        """{name: `metrics.summary` with None for NaN}; `train_counts` is explained there."""
         found = {}
         for name, counts in zip(self.names, self._counts, strict=True):
             errors = metrics.summary(counts[:, 2], counts.sum(axis=-1), train_counts,
@@ -71,14 +71,14 @@ def count(examples, views, rankings, devices, batch_size, bad, title):
     Args:
       examples: labelled `Examples`.
       views: list of `View`.
-      rankings: function of the crops of a batch, a list with those of each view, that gives pairs
-        of a name and a ranking `[n, K]`.
+      rankings: function of the crops of a batch (a list, one item per view) that gives pairs of a
+        name and a ranking `[n, K]`.
       devices, batch_size, bad: see `forward.over`.
-      title: of the progress.
+      title: of the progress bar.
 
     Raises:
-      InputError: if an image is bad and bad images are to stop the run.
-      RunError: if they are to be skipped and none is left.
+      InputError: if an image is bad and `bad` says to stop.
+      RunError: if no good image is left.
     """
     names = []
 

@@ -1,4 +1,4 @@
-"""Voting over models, as TensorFlow ops, so that evaluation and the exported graph share it."""
+"""Top-1 vote of several models, as TensorFlow ops for evaluation and the exported graph."""
 
 import tensorflow as tf
 
@@ -14,17 +14,17 @@ def votes(probabilities):
 
 
 def ranking(probabilities):
-    """float64 `[n, K]` that sorts classes as the top-1 vote does: the larger, the better.
+    """float64 `[n, K]`, a score of each class; the top-1 vote ranks the highest first.
 
-    More votes come first; among classes with equally many, the one with the higher mean
-    probability. (The paper votes, section 4.4, and does not say what becomes of a tie.)
+    The class with more votes ranks first; ties: the one with the higher mean probability. (Section
+    4.4 of the paper votes and does not say how ties are broken.)
 
     Args:
       probabilities: `[models, n, K]`, each row summing to 1.
 
     Returns:
-      votes + mean probability / 2: a mean is at most 1, so it never outweighs a vote. In float64,
-      since float32 would round small differences of the mean away beside a vote.
+      votes + mean probability / 2. A mean is at most 1, so it never outweighs a vote. float64, as
+      float32 would lose small differences of the mean next to the votes.
     """
     mean = tf.reduce_mean(tf.cast(probabilities, tf.float64), axis=0)
     return tf.cast(votes(probabilities), tf.float64) + mean / 2

@@ -1,4 +1,4 @@
-"""evaluate(config, workdir): the errors of trained runs, one by one and voting together."""
+"""evaluate(config, workdir): the errors of trained runs, of each and of their top-1 vote."""
 
 import pathlib
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from bsce_tf.models.network import Network
 from bsce_tf.training import strategy, workdir
 
 ENSEMBLE, OTHER_BAD_IMAGES = 'ensemble.json', 'eval_bad_images.csv'
-TTA, VOTE, MEAN = 'tta', 'vote', 'mean'  # rows: all scales; top-1 vote; mean probability
+TTA, VOTE, MEAN = 'tta', 'vote', 'mean'  # rows: scales averaged; top-1 vote; mean probability
 
 
 class Candidate(NamedTuple):
@@ -31,9 +31,9 @@ class Candidate(NamedTuple):
     Attributes:
       run: the `workdir.Run`.
       network: its `Network`.
-      view: the `View` whose crops it takes, which others may share.
-      scales: those of the view that get a row each.
-      tta: whether all scales of the network, the first of `scales`, get a row together.
+      view: the `View` of its crops; candidates may share one.
+      scales: scales of the view with a row each in the result.
+      tta: whether there is a row for the average over the network's scales, the first of `scales`.
     """
 
     run: workdir.Run
@@ -47,30 +47,31 @@ def evaluate(config, folder, data=None):
     """Evaluates runs on the test set of `config.data`, or else on the validation set.
 
     Writes eval.json, eval.md and eval.csv into the folder of every run: errors (`metrics.summary`,
-    NaN is null) of its selected weights at `image.eval_scale`; under `scales`, at each test scale
-    and with the features of all averaged (`tta`; the paper's Table 3); under `weights`, of every
-    kind of weights, where there are several. Several runs also write ensemble.json, .md and .csv:
-    each with `tta`, their top-1 vote (Table 4) and the mean of their probabilities.
+    NaN is null) of its selected weights at `image.eval_scale`; `scales`: errors at each test scale
+    and with the features of all scales averaged (`tta`; the paper's Table 3); `weights`: errors of
+    each kind of weights, if there are several. For several runs also writes ensemble.json, .md and
+    .csv: `tta` of each, their top-1 vote (Table 4) and the mean of their probabilities.
 
-    With other data than the first run's own, bad images are listed in eval_bad_images.csv and not
-    among the run's; eval.json then says under `other_data` in what they differ.
+    If the data are not the first run's own, bad images are listed in eval_bad_images.csv instead of
+    the run's list, and `other_data` in eval.json says which fields differ.
 
     Args:
       config: ConfigDict; data, tta, adjust, batch_size, evaluate, strategy and replicas are used.
         Network, crops and seed are the runs' own.
       folder: of the run, or a string of folders with commas between.
-      data: `examples.Splits` to take instead of what `config.data` tells.
+      data: `examples.Splits` to use instead of `config.data`.
 
     Returns:
-      The dict that eval.json holds, or, for several runs, that ensemble.json holds; None where
-      this process is not the chief of several workers.
+      The dict of eval.json or, for several runs, of ensemble.json; None on workers other than the
+      chief.
 
     Raises:
-      InputError: if a folder holds no trained run, classes differ or an image is bad.
-      RunError: if bad images are to be skipped and none is left.
+      InputError: if a folder holds no trained run, classes differ, or an image is bad and
+        `data.on_error` is 'stop'.
+      RunError: if no good image is left.
     """
     if not strategy.is_chief(config.strategy):
-        return None  # the chief does it, on its own devices
+        return None  # only the chief evaluates, on its own devices
     devices = strategy.of_this_machine(config.strategy, config.replicas)
     runs = [workdir.read(path) for path in run_config.folders(folder)]
     networks.check_classes(runs)
@@ -108,14 +109,14 @@ def _examples(runs, data):
 
 
 def _bad_images(config, run, other):
-    """The `BadImages` of an evaluation; those of other data are no concern of the run's list."""
+    """The `BadImages` of an evaluation; other data have a list apart from the run's own."""
     (run.folder / OTHER_BAD_IMAGES).unlink(missing_ok=True)  # of an earlier evaluation
     return workdir.bad_images_of(config, run.folder,
                                  OTHER_BAD_IMAGES if other else workdir.BAD_IMAGES)
 
 
 def _candidates(runs, scales, taus):
-    """Those of each run's selected weights first, then all other kinds."""
+    """Candidates: the selected weights of each run first, then all other kinds of weights."""
     candidates, others = [], []
     for run, tau in zip(runs, taus, strict=True):
         network = adjust.adjusted(networks.of_run(run, scales), run, tau)
@@ -133,7 +134,7 @@ def _candidates(runs, scales, taus):
 
 
 def _rankings(candidates, crops, voting):
-    """Yields (row, ranking `[n, K]`); a row is (place of a candidate, scale or TTA), or a name."""
+    """Yields (row, ranking `[n, K]`); row: (index of a candidate, scale or TTA), VOTE or MEAN."""
     probabilities = []
     for i, (_, network, view, scales, tta) in enumerate(candidates):
         places = [view.scales.index(scale) for scale in scales]
@@ -151,7 +152,7 @@ def _rankings(candidates, crops, voting):
 
 
 def _report(run, split, candidates, errors, tau, other):
-    """Writes eval.json, .md and .csv of one run; returns what eval.json holds."""
+    """Writes eval.json, .md and .csv of one run; returns the dict of eval.json."""
     mine = {place: candidate for place, candidate in enumerate(candidates)
             if candidate.run.folder == run.folder}
     scale = run.config.image.eval_scale
@@ -177,7 +178,7 @@ def _report(run, split, candidates, errors, tau, other):
 
 
 def _report_ensemble(folder, runs, split, errors):
-    """Writes ensemble.json, .md and .csv; returns what ensemble.json holds."""
+    """Writes ensemble.json, .md and .csv; returns the dict of ensemble.json."""
     folder.mkdir(parents=True, exist_ok=True)
     models = [{'folder': str(run.folder), 'backbone': run.config.model.backbone,
                'kind': run.best['kind'], **errors[i, TTA]} for i, run in enumerate(runs)]

@@ -1,4 +1,4 @@
-"""One pass through a set of images: what networks give, as NumPy arrays."""
+"""One pass through a set of images: the outputs of networks as NumPy arrays."""
 
 import numpy as np
 import tensorflow as tf
@@ -7,23 +7,23 @@ from bsce_tf.data import pipeline
 
 
 def over(examples, views, compute, devices, batch_size, bad, start=0, end=None):
-    """Yields, a batch at a time, the arrays of every image once and in order.
+    """Computes every image once, in order; yields the arrays of each batch.
 
     Args:
       examples: an `Examples`.
       views: list of `View`.
       compute: function of a `pipeline.Batch` that gives a dict of tensors `[n, …]`.
-      devices: tf.distribute.Strategy of this machine; a batch is shared over its replicas.
-      batch_size: images of a batch.
+      devices: tf.distribute.Strategy of this machine; a batch is split over its replicas.
+      batch_size: images per batch, of all replicas together.
       bad: a `BadImages`.
-      start: first image, a multiple of `batch_size`.
-      end: the image after the last one; None: all.
+      start: index of the first image, a multiple of `batch_size`.
+      end: index after the last image; None: all.
 
     Yields:
-      Dict of NumPy arrays `[n, …]`: what `compute` gives, and `good`, bool: False for a bad image.
+      Dict of NumPy arrays `[n, …]`: outputs of `compute`, and `good`, bool: False for a bad image.
 
     Raises:
-      InputError, RunError: if bad images are to stop it.
+      InputError, RunError: for bad images, as `bad` says.
     """
     dataset = devices.experimental_distribute_dataset(pipeline.evaluation(
         examples, views, batch_size, bad, start=start, end=end,
@@ -41,6 +41,6 @@ def over(examples, views, compute, devices, batch_size, bad, start=0, end=None):
     with bad.raising():
         for batch in dataset:
             indices, found = step(batch)
-            # Sorted, and each once: the last image may come again to fill a batch.
+            # Sorted and unique: the last image may be repeated to fill a batch.
             _, order = np.unique(joined(indices), return_index=True)
             yield {name: joined(value)[order] for name, value in found.items()}

@@ -1,4 +1,4 @@
-"""What to predict: a folder, a list, one image or the test set of a config."""
+"""The images to predict: a folder, a list, one image or the test set of a config."""
 
 import codecs
 import os
@@ -18,16 +18,16 @@ def load(source, *, data, seed=0):
     """The images to predict.
 
     Args:
-      source: `predict.input`. A folder: every image in it and below, in the order of code points;
-        what hidden and system folders hold is left out. A table (CSV, TSV, JSON lines, Parquet):
-        the paths in the column `data.image_column`. A text file (.txt, .lst, .list): a path a line;
-        blank lines are passed over. Paths that are not absolute start at `data.root`, or else at
-        the folder of the list. An image file. Empty: the test set of `data`, labelled or not.
+      source: `predict.input`. A folder: every image in it and its subfolders, sorted by code
+        points, without hidden and system folders. A table (CSV, TSV, JSON lines, Parquet): the
+        paths in the column `data.image_column`. A text file (.txt, .lst, .list): one path per line;
+        blank lines are skipped. Relative paths start at `data.root`, or else at the folder of the
+        list. An image file. Empty: the test set of `data`, labelled or not.
       data: mapping, `config.data`.
-      seed: of the run, see `prepare.load`.
+      seed: of the run, for `prepare.load`.
 
     Returns:
-      (`Examples`, NumPy bytes array `[N]`: the path of each as lists and folders have it).
+      (`Examples`, NumPy bytes array `[N]`: their paths as written in the list or folder).
 
     Raises:
       InputError: if there is no such file, no image or no test set.
@@ -60,7 +60,7 @@ def load(source, *, data, seed=0):
 
 
 def _examples(paths, root, origin):
-    """Examples without labels; where a path is absolute, all are made so."""
+    """Examples without labels; if one path is absolute, all are made absolute."""
     names = paths
     if any(path.startswith(b'/') for path in paths.tolist()):
         start = os.fsencode(os.path.abspath(root))
@@ -86,5 +86,5 @@ def _column(path, name):
 def _lines(path):
     data = pathlib.Path(path).read_bytes().removeprefix(codecs.BOM_UTF8)
     if b'\0' in data:
-        raise InputError(f'{path}: not a text file; expected a path a line.')
+        raise InputError(f'{path}: not a text file; expected one path per line.')
     return np.array([line for line in data.splitlines() if line.strip()], 'S')

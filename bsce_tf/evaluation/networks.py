@@ -1,4 +1,4 @@
-"""Trained runs → their networks, as test time wants them."""
+"""The networks of trained runs, for test time."""
 
 import contextlib
 
@@ -24,8 +24,8 @@ def of_run(run, scales=(), policy=None):
 
     Args:
       run: the run.
-      scales: of test time; empty: the run's `tta.scales`, or else its `image.scales`.
-      policy: precision; None: the run's own.
+      scales: test scales in pixels; empty: the run's `tta.scales`, or else its `image.scales`.
+      policy: Keras dtype policy; None: the run's own precision.
 
     Raises:
       InputError: if a scale is below the run's crop.
@@ -41,7 +41,7 @@ def of_run(run, scales=(), policy=None):
 
 
 def model_of(run):
-    """The whole classifier of a `workdir.Run`, with its weights, in the precision of the moment."""
+    """The classifier of a `workdir.Run`, with its weights, in the current dtype policy."""
     model = classifier.make_model(run.config, len(run.class_names), run.data['channels'])
     classifier.load_weights(model, run.weights)
     return model
@@ -49,7 +49,7 @@ def model_of(run):
 
 @contextlib.contextmanager
 def precision(policy):
-    """Within the block layers are made with this dtype policy; after it with the one before."""
+    """Context in which layers are made with this dtype policy."""
     before = keras.mixed_precision.dtype_policy()
     keras.mixed_precision.set_dtype_policy(policy)
     try:
@@ -59,7 +59,7 @@ def precision(policy):
 
 
 def check_classes(runs):
-    """Raises InputError that names the first class in which two `workdir.Run`s differ."""
+    """Raises InputError if the classes of the `workdir.Run`s differ, naming the first."""
     first, *others = runs
     for other in others:
         for k, (ours, theirs) in enumerate(zip(first.class_names, other.class_names, strict=False)):

@@ -1,4 +1,4 @@
-"""A CSV file that grows by batches, keeps what it has when the program is killed, and goes on."""
+"""A CSV file written in batches: if the program is killed, the rows stay and are resumed."""
 
 import csv
 import io
@@ -14,23 +14,23 @@ _ENCODING = {'encoding': 'utf-8', 'errors': 'surrogateescape'}  # file names may
 
 
 class Rows:
-    """Rows that lie in `NAME.partial` until all of them are there.
+    """Writes rows to `NAME.partial`, which is renamed when all are there.
 
-    `NAME.partial.json` tells what they are made of; a partial file of anything else is refused.
+    `NAME.partial.json` says what the rows depend on; a partial file of anything else is refused.
 
     Args:
-      path: of the file, NAME.
+      path: of the finished file, NAME.
       header: names of the columns.
-      firsts: list of what the first column of each row will hold, `[N]`.
-      made_of: dict of plain values.
-      step: rows that are written at once; of a partial file, whole steps are kept.
+      firsts: list of the first cell of each of the N rows.
+      made_of: dict of plain values: what the rows depend on.
+      step: rows per batch; of a partial file, whole batches are kept.
 
     Attributes:
-      done: rows there are already.
-      empty: rows among them that have nothing but their first cell.
+      done: number of rows written.
+      empty: number of these with only a first cell.
 
     Raises:
-      InputError: if there is a partial file that does not fit, or `path` is a folder.
+      InputError: if there is a partial file of something else, or `path` is a folder.
     """
 
     def __init__(self, path, header, firsts, made_of, step):
@@ -52,18 +52,18 @@ class Rows:
             self.append([header], count=False)
 
     def append(self, rows, count=True):
-        """Writes rows, so that they are there if the program is killed right after."""
+        """Writes rows and flushes them, so that they survive a kill of the program."""
         self._file.write(_text(rows))
         self._file.flush()
         self.done += len(rows) * count
         self.empty += _empty(rows)
 
     def close(self):
-        """Leaves the partial file as it is."""
+        """Closes the partial file, for a later call to resume."""
         self._file.close()
 
     def finish(self):
-        """Gives the file its name."""
+        """Renames the partial file to its final name."""
         os.fsync(self._file.fileno())
         self._file.close()
         os.replace(self._partial, self.path)
@@ -79,15 +79,15 @@ class Rows:
             raise self._refusal(f'{", ".join(differing)} differed when it was begun')
 
     def _go_on(self, header, firsts, step):
-        """Reads what is there, and cuts off what comes after the last whole step."""
+        """Reads the rows that exist, and cuts off those after the last whole step."""
         text = self._file.read()
         try:
             rows = list(csv.reader(io.StringIO(text, newline='')))
         except csv.Error as error:
             raise self._refusal(f'not CSV ({error})') from error
         if rows and not (text.endswith('\n') and text.startswith(_text(rows))):
-            rows.pop()  # the last one was being written
-        if not rows:  # not even the header was whole
+            rows.pop()  # the last row is incomplete
+        if not rows:  # even the header is incomplete
             rows = [header]
         elif rows[0] != header or not text.startswith(_text(rows)) or any(
                 row[0] != first for row, first in zip(rows[1:], firsts, strict=False)):

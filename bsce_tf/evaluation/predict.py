@@ -1,4 +1,4 @@
-"""predict(config, workdir): the best classes of images, in a file."""
+"""predict(config, workdir): writes the top-k classes of images to a file."""
 
 import hashlib
 import os
@@ -15,33 +15,33 @@ from bsce_tf.termination import Terminated
 from bsce_tf.training import strategy, workdir
 
 NAME = 'predictions.csv'
-_FEW = 10  # bad images that are left out, however small the set is
-_LOOK = 1000  # images that are looked at before the network is built
+_FEW = 10  # bad images that are always tolerated, however small the set is
+_LOOK = 1000  # images whose headers are checked first, at most
 
 
 def predict(config, folder):
     """Predicts `predict.input` with the runs in `folder`, or with the SavedModel `predict.model`.
 
-    Writes `predict.output`, a row an image, in order:
+    Writes `predict.output`, one row per image, in order:
 
-    * format csv: path, class_1 … class_k (names, best first), score_1 … score_k (probabilities,
-      of several runs their mean) and, of several runs, votes_1 … votes_k.
-    * format aliproducts: id, predicted: name of the file and class id, as a participant's published
-      code writes the challenge's submission.
+    * format csv: path, class_1 … class_k (names, best first), score_1 … score_k (probabilities; of
+      several runs their mean) and, for several runs, votes_1 … votes_k.
+    * format aliproducts: id, predicted: file name and class name (an id in AliProducts), as a
+      participant's published code writes the challenge's submission.
 
-    Until it is complete it is called NAME.partial; the same command goes on there after it was
-    stopped. With `data.on_error = skip` a bad image has a row with empty cells and is listed, with
-    the reason, in NAME_bad_images.csv beside the output (NAME without its ending), until more than
-    10 and more than `data.max_bad_fraction` of all are bad; with stop it ends the run, naming the
-    file. Of up to 1,000 images, evenly spread, the headers are read before the network is built.
+    Until it is complete the file is called NAME.partial; after a stop, the same command resumes it.
+    With `data.on_error = skip`, a bad image gets a row of empty cells and is listed, with the
+    reason, in NAME_bad_images.csv (NAME without suffix) beside the output; more than 10 bad images
+    and more than `data.max_bad_fraction` are an error. With `stop`, the first bad image is one. The
+    headers of up to 1,000 images, evenly spread, are checked before the network is built.
 
     Args:
       config: ConfigDict; data, predict, tta, adjust, batch_size, strategy and replicas are used.
       folder: of the run, or a string of folders with commas between.
 
     Raises:
-      InputError: if there is nothing to predict or to predict with, an image is bad, or there is a
-        partial file of another input, other models or another format.
+      InputError: if images or models are missing, an image is bad, or there is a partial file of
+        another input, other models or another format.
       RunError: if the SavedModel fails on good images, or another process writes the output.
       PreemptedError: after SIGTERM or Ctrl-C.
     """
@@ -55,12 +55,12 @@ def predict(config, folder):
 
 
 def _predict(config, folders, output):
-    """`predict` into a file that this process holds."""
+    """`predict` to a file that this process has locked."""
     fields = config.predict
     devices = strategy.of_this_machine(config.strategy, config.replicas)
     if fields.model and config.adjust.tau:
-        raise InputError(f'adjust.tau: found {config.adjust.tau} with predict.model; expected 0: a '
-                         'SavedModel holds what it was exported with.')
+        raise InputError(f'adjust.tau: found {config.adjust.tau} with predict.model; expected 0: τ '
+                         'of a SavedModel is set when it is exported.')
     runs = [] if fields.model else [workdir.read(path) for path in folders]
     seed = runs[0].config.seed if runs else config.seed
     examples, names = inputs.load(fields.input, data=config.data, seed=seed)
@@ -81,12 +81,12 @@ def _predict(config, folders, output):
 
 
 def _list_of(output):
-    """Where the bad images of a prediction are listed."""
+    """Path of the list of bad images."""
     return output.with_name(f'{output.stem}_{workdir.BAD_IMAGES}')
 
 
 def _bad_images(config, output, examples):
-    """The `BadImages` of the prediction, after a first look at the images."""
+    """The `BadImages` of the prediction, after a check of some headers."""
     listed = _list_of(output)
     output.parent.mkdir(parents=True, exist_ok=True)
     if not partial.begun(output):
@@ -106,7 +106,7 @@ def _bad_images(config, output, examples):
 
 
 def _write(rows, firsts, row, width, predictor, examples, batch_size, bad):
-    """Adds the rows that lack, which stay if an error ends it."""
+    """Adds the missing rows; those written stay if an error occurs."""
     try:
         with progress.Bar('predict', len(examples), done=rows.done) as bar:
             if rows.done < len(examples):
@@ -123,7 +123,7 @@ def _write(rows, firsts, row, width, predictor, examples, batch_size, bad):
 
 
 def _csv(names, predictor):
-    """(first cells, header, function of `Answers` and number that gives the other cells)."""
+    """(first cells, header, function of `Answers` and an index that gives the other cells)."""
     groups = ('class', 'score', 'votes') if predictor.voting else ('class', 'score')
     header = ['path', *(f'{group}_{i + 1}' for group in groups for i in range(predictor.top_k))]
 

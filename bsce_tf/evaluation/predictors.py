@@ -1,4 +1,4 @@
-"""Images → best classes, by trained runs or by a SavedModel: the same answers from both."""
+"""Top-k classes of images by trained runs or by a SavedModel, through one interface."""
 
 import dataclasses
 import hashlib
@@ -17,13 +17,13 @@ _OUTPUTS = ('class_names', 'class_ids', 'scores')
 
 
 class Answers(NamedTuple):
-    """Of a batch of n images, best class first.
+    """The top-k classes of a batch of n images, best class first.
 
     Attributes:
       good: bool `[n]`; False for a bad image, whose other entries mean nothing.
       classes: str or bytes `[n, k]`, class names.
       scores: float `[n, k]`: probabilities; of an ensemble, their mean over the models.
-      votes: int `[n, k]`: models that put the class first; None where there is one model.
+      votes: int `[n, k]`: number of models whose top-1 class it is; None for one model.
     """
 
     good: np.ndarray
@@ -33,22 +33,22 @@ class Answers(NamedTuple):
 
 
 class Runs:
-    """Trained runs: features of all test scales averaged; several runs vote.
+    """Predicts by trained runs: features averaged over all test scales; several runs vote.
 
     Args:
       runs: list of `workdir.Run`, of the same classes.
-      scales: of test time, see `networks.of_run`.
-      top_k: classes of an answer; fewer where there are not so many.
+      scales: test scales, see `networks.of_run`.
+      top_k: classes per image; all, if the runs have fewer.
       devices: tf.distribute.Strategy.
       taus: τ of each run, see `adjust`; None: 0.
 
     Attributes:
-      top_k: k; may be set for the answers that follow.
+      top_k: k; may be changed between calls.
       voting: whether answers have votes.
-      fingerprints: list of strings that change with a model.
+      fingerprints: list of strings, one per model, which change with its files.
 
     Raises:
-      InputError: if classes differ, naming the first, or weights do not fit.
+      InputError: if classes differ, naming the first, or weights do not fit the model.
     """
 
     def __init__(self, runs, scales, top_k, devices, taus=None):
@@ -84,14 +84,14 @@ class Runs:
 
 
 class SavedModel:
-    """A SavedModel whose signature `serving_default` takes the bytes of image files.
+    """Predicts by a SavedModel whose signature `serving_default` takes the bytes of image files.
 
     Input `image_bytes`: string `[n]`. Outputs `class_names`, `class_ids` and `scores`, and `votes`
     for an ensemble, `[n, k]` each.
 
     Args:
-      path: its folder, or one of numbered versions, of which the highest is taken.
-      top_k: classes of an answer; fewer where the model gives not so many.
+      path: its folder, or a folder of numbered versions, of which the highest is used.
+      top_k: classes per image; all, if the model gives fewer.
 
     Attributes:
       top_k, voting, fingerprints: as those of `Runs`.
@@ -103,7 +103,7 @@ class SavedModel:
     def __init__(self, path, top_k):
         self._path = _version(path)
         try:
-            self._model = tf.saved_model.load(str(self._path))  # kept: it owns the variables
+            self._model = tf.saved_model.load(str(self._path))  # kept, as it owns the variables
             self._signature = self._model.signatures['serving_default']
             found = set(self._signature.structured_input_signature[1])
         except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
@@ -121,10 +121,10 @@ class SavedModel:
     def answers(self, examples, batch_size, bad, start=0):
         """Yields `Answers` for every image from `start` on, in order.
 
-        The model is asked again without them where it refuses a batch because of bad images.
+        If the model refuses a batch because of bad images, it is called again without them.
 
         Raises:
-          InputError: if an image is bad and bad images are to stop the run.
+          InputError: if an image is bad and `bad` says to stop.
           RunError: if the model fails on good images.
         """
         encoded = dataclasses.replace(examples, images=None, paths=None, root='',
@@ -140,7 +140,7 @@ class SavedModel:
         except tf.errors.OpError:
             good = np.array([bad.leave_out(examples, index) for index in indices])
             found = self._without_bad(examples, indices, data, good)
-        else:  # a model may leave the answer to a bad image empty
+        else:  # a model may answer a bad image with empty names
             for i in np.flatnonzero(found['class_names'][:, 0] == b''):
                 good[i] = bad.leave_out(examples, indices[i])
                 if good[i]:
@@ -170,7 +170,7 @@ class SavedModel:
 
 
 def _records(examples):
-    """Encoded images of any `Examples`; those in memory are encoded as PNG, which loses nothing."""
+    """Encoded images of any `Examples`; images in memory are encoded as PNG, which is lossless."""
     if examples.images is None:
         return records.of(examples)
     return records.Records(given.Encoded(examples.images), records.names(examples))

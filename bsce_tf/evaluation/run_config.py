@@ -1,4 +1,4 @@
-"""What a mode that uses trained runs takes from them, and what from the command line."""
+"""The config of a mode that uses trained runs: partly the run's, partly the command line's."""
 
 import os
 import pathlib
@@ -9,7 +9,7 @@ from bsce_tf.training import workdir
 
 MODES = ('evaluate', 'predict', 'export')
 
-# What may differ from the run's own config: data, what to do with the model, and the machine.
+# May differ from the run's own config: data, what to do with the model, and the machine.
 FREE = ('data', 'tta', 'adjust', 'batch_size', 'evaluate', 'predict', 'export', 'report',
         'strategy', 'replicas')
 
@@ -18,7 +18,7 @@ def folders(text):
     """The folders that `--workdir=a,b` names.
 
     Args:
-      text: string, or a `pathlib.Path`, which is one folder.
+      text: string, or a `pathlib.Path` of one folder.
 
     Returns:
       Tuple of pathlib.Path, at least one.
@@ -41,20 +41,20 @@ def resolve(mode, config, text, flag):
     """The config that a mode works with.
 
     Args:
-      mode: name of the mode; for those outside of `MODES`, `config` stays as it is.
-      config: ConfigDict as the command line gave it, overrides put in.
-      text: of `--workdir`.
-      flag: of ml_collections, `--config`: `override_values`, the {dotted name: value} of all
+      mode: name of the mode; for those not in `MODES`, `config` is returned unchanged.
+      config: ConfigDict of the command line, with its overrides.
+      text: value of `--workdir`.
+      flag: the `--config` flag of ml_collections: `override_values`, {dotted name: value} of all
         `--config.NAME=VALUE`, and `present`, whether `--config` itself was given.
 
     Returns:
-      `config` itself if it was given, or if a SavedModel predicts, which has no run. Otherwise the
-      first run's config with the overrides; `tta.scales` is then () unless overridden, so that
-      every run takes its own.
+      `config` itself if `--config` was given or a SavedModel predicts. Otherwise the first run's
+      config with the overrides; `tta.scales` is then () unless overridden, so that every run uses
+      its own.
 
     Raises:
-      InputError: if a folder holds no trained run, or an override of a field outside of `FREE`
-        differs from what a run has.
+      InputError: if a folder holds no trained run, or an override of a field that is not in `FREE`
+        differs from a run's config.
     """
     if mode not in MODES or (mode == 'predict' and config.predict.model):
         return config

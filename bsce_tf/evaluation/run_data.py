@@ -9,15 +9,15 @@ from bsce_tf.training import workdir
 
 
 def load(config, runs, data=None):
-    """The sets that `config.data` tells, split by the seed of the first run.
+    """The data of `config.data`, split with the seed of the first run.
 
     Args:
       config: ConfigDict.
       runs: list of `workdir.Run`.
-      data: `examples.Splits` to take instead.
+      data: `examples.Splits` to use instead.
 
     Raises:
-      InputError: if the classes are not those of the runs, or what the source says.
+      InputError: if the classes are not those of the runs, or the data cannot be read.
     """
     first = runs[0]
     data = data or prepare.load(**config.data, seed=first.config.seed)
@@ -27,14 +27,14 @@ def load(config, runs, data=None):
 
 
 def other(config, run, data=None):
-    """In what the data that a run is evaluated on are others than its own, {dotted name: value}.
+    """How the evaluated data differ from the run's own, {dotted name: value}.
 
-    Empty where they are its own. A root that moved counts as other data.
+    Empty if they are its own. Another `data.root` counts as other data.
 
     Args:
-      config: ConfigDict, whose `data` they are of.
+      config: ConfigDict with the evaluated `data`.
       run: `workdir.Run`.
-      data: `examples.Splits` that are taken instead, or None.
+      data: `examples.Splits` that are used instead, or None.
     """
     if data is not None:
         own = records.fingerprint(data.train) == run.data['fingerprint']
@@ -47,11 +47,11 @@ def other(config, run, data=None):
 
 
 def validation(data, runs):
-    """The validation set; warns of runs that may have been trained on a part of it."""
+    """The validation set; warns if a run may have been trained on a part of it."""
     fingerprint = records.fingerprint(data.train)
     for run in runs:
         if run.data['fingerprint'] != fingerprint:
-            logging.warning('%s: trained on other images than config.data and the seed of %s tell; '
-                            'it may have seen a part of this validation set.', run.folder,
+            logging.warning('%s: trained on other images than those of config.data with the seed '
+                            'of %s; it may have seen a part of this validation set.', run.folder,
                             runs[0].folder)
     return data.validation

@@ -1,4 +1,4 @@
-"""Rows of errors as Markdown and as CSV."""
+"""Tables of errors as Markdown and as CSV."""
 
 import csv
 import io
@@ -8,15 +8,15 @@ COLUMNS = {'mean_top1_error': 'mean top-1 error', 'top1_error': 'top-1', 'top5_e
 
 
 def markdown(heads, rows):
-    """A table for people, four decimals.
+    """A Markdown table with four decimals.
 
     Args:
       heads: names of the first columns.
-      rows: list of (cells of the first columns, dict with the keys of `COLUMNS`); None, an error
-        over no class, is a dash.
+      rows: list of (cells of the first columns, dict with the keys of `COLUMNS`); None, the error
+        of a group without classes, becomes a dash.
 
     Returns:
-      Text that ends with a line break.
+      The text, which ends with a newline.
     """
     table = [[*heads, *COLUMNS.values()], ['---'] * len(heads) + ['---:'] * len(COLUMNS)]
     for cells, errors in rows:
@@ -29,7 +29,7 @@ def markdown(heads, rows):
 
 
 def csv_text(heads, rows):
-    """The same rows for programs: every digit, with the keys of `COLUMNS` as names."""
+    """The same rows as CSV with all digits; the columns have the keys of `COLUMNS` as names."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator='\n')
     writer.writerow([*heads, *COLUMNS])
