@@ -1,4 +1,4 @@
-"""Whether a SavedModel answers as the models that it was made of."""
+"""Compares the answers of a SavedModel with those of the models that it was exported from."""
 
 import numpy as np
 import tensorflow as tf
@@ -7,26 +7,26 @@ from bsce_tf.data.images import decode
 from bsce_tf.errors import RunError
 from bsce_tf.evaluation import ensemble
 
-TOLERANCE = 1e-4  # of probabilities, and of features in parts of the largest
+TOLERANCE = 1e-4  # of probabilities; of features: relative to the largest one, at least 1
 
 
 def compare(folder, networks, names, images, max_pixels=0):
-    """Loads a SavedModel afresh and compares its answers to images with the networks' own.
+    """Loads a SavedModel and compares its answers to images with those of the networks.
 
-    All signatures: the bytes in one request, every decoded image by itself, and the features.
+    All signatures: encoded images in one request, each decoded image in one, and the features.
 
     Args:
       folder: of the SavedModel.
       networks: list of `Network`.
-      names: of the classes.
-      images: list of bytes, encoded images that decode.
+      names: class names.
+      images: list of bytes, encoded images that are not bad.
       max_pixels: as in the SavedModel.
 
     Returns:
       The largest difference of a probability.
 
     Raises:
-      RunError: if one differs by more than `TOLERANCE`, naming it.
+      RunError: if an answer differs by more than `TOLERANCE`, naming it.
     """
     signatures = tf.saved_model.load(str(folder)).signatures
     decoded = [decode.decode(tf.constant(data), max_pixels) for data in images]
@@ -80,7 +80,7 @@ def _close(what, found, own, tolerance=TOLERANCE):
         raise RunError(f'export: {what}: found the shape {found.shape}; expected {own.shape}. '
                        'Nothing was exported.')
     difference = np.abs(np.asarray(found, np.float64) - own)
-    if not np.all(difference <= tolerance):  # NaN is no ≤
+    if not np.all(difference <= tolerance):  # also true for NaN
         at = tuple(int(i) for i in np.argwhere(~(difference <= tolerance))[0])
         raise RunError(f'export: {what}: found {found[at]:g} for image {at[0]} in the SavedModel '
                        f'and {own[at]:g} in the models; expected equal within {tolerance:g}. '

@@ -3,8 +3,8 @@
   python -m bsce_tf.serving.client --url=http://host:8501/v1/models/bsce_tf a.jpg b.png > found.csv
   python -m bsce_tf.serving.client --url=grpc://host:8500/bsce_tf a.jpg b.png
 
-A row an image: path, class, score, class_2, score_2, … Exit status 1 if the server failed or could
-not use an image, 2 for a bad flag or file.
+One row per image: path, class, score, class_2, score_2, … Exit status 1 if the server failed or
+could not use an image, 2 for a bad flag or file.
 """
 
 import argparse
@@ -65,15 +65,15 @@ def _parse(arguments):
                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--url', required=True,
                         help='http(s)://host:port/v1/models/NAME or grpc://host:port/NAME')
-    parser.add_argument('--model', default='bsce_tf', help='name, where the URL has none')
-    parser.add_argument('--batch', type=_number(int, 1), default=8, help='images of a request')
+    parser.add_argument('--model', default='bsce_tf', help='name of the model, if the URL has none')
+    parser.add_argument('--batch', type=_number(int, 1), default=8, help='images per request')
     parser.add_argument('--top', type=_number(int, 1), default=None,
-                        help='classes of an image; all that the server gives, unless told')
+                        help='classes per image; default: all that the server gives')
     parser.add_argument('--timeout', type=_number(float, 0.001), default=60.0,
                         help='seconds for one request')
     parser.add_argument('--retries', type=_number(int, 0), default=4,
-                        help='more tries where the server is not there or busy')
-    parser.add_argument('images', nargs='+', metavar='IMAGE', help='files')
+                        help='further tries if the server is not reachable or busy')
+    parser.add_argument('images', nargs='+', metavar='IMAGE', help='image files')
     return parser.parse_args(arguments)
 
 

@@ -1,4 +1,4 @@
-"""export(config, workdir): trained runs → a SavedModel that TensorFlow Serving takes as it is."""
+"""export(config, workdir): writes trained runs as a SavedModel for TensorFlow Serving."""
 
 import pathlib
 import tempfile
@@ -14,14 +14,13 @@ from bsce_tf.training import strategy, workdir
 def export(config, folder):
     """Writes `<export.folder>/<export.name>/<version>/`, complete and checked or not at all.
 
-    Beside it lie models.config and batching.config for the server. See `graph.Graph` for what the
-    SavedModel takes and gives. It computes in float32, whatever the runs trained with.
+    Also writes models.config and batching.config for the server. `graph.Graph` documents the inputs
+    and outputs of the SavedModel. It computes in float32, whatever precision the runs trained with.
 
     Args:
-      config: ConfigDict of the command line: export.*, tta.scales, adjust.tau (with
-        'auto' also data and batch_size) and data.max_pixels count; the
-        rest comes from the runs.
-      folder: of a trained run, or of several with commas between them: an ensemble.
+      config: ConfigDict; export.*, tta.scales, adjust.tau (with 'auto' also data and batch_size)
+        and data.max_pixels are used. The rest comes from the runs.
+      folder: of a trained run, or a string of folders with commas between: an ensemble.
 
     Returns:
       pathlib.Path of the version's folder.
@@ -29,7 +28,7 @@ def export(config, folder):
     Raises:
       InputError: if a folder holds no trained run, the classes of two differ, no image is found to
         check with, or a field is not as expected.
-      RunError: if the SavedModel's answers are not those of the models.
+      RunError: if the SavedModel's answers differ from those of the models.
     """
     fields = config.export
     publish.check_name(fields.name)
@@ -52,7 +51,7 @@ def export(config, folder):
                 'adjust_tau': taus, 'notes': notes})
             model = graph.Graph(members, names, top_k=fields.top_k, assets=assets,
                                 max_pixels=config.data.max_pixels, bad_image=fields.bad_image)
-            # Nobody trains on: gradients of our own would have to be exported as well.
+            # The SavedModel is not trained further, so custom gradients need not be saved.
             options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
             tf.saved_model.save(model, str(place), signatures=model.signatures(), options=options)
         publish.write_warm_up(place, fields.name, images)
@@ -67,7 +66,7 @@ def export(config, folder):
 
 
 def _members(loaded, optimise, frozen):
-    """(the graph's members, what was done to the `Network`s in words)."""
+    """(list of `graph.Member`, list of texts that say what was done to the `Network`s)."""
     notes = []
     if optimise:
         folded = [fold.fold_batch_norms(network.body) for network in loaded]

@@ -1,8 +1,8 @@
-"""BatchNorm folded into the layer before it: the same function with fewer passes over memory.
+"""Folds BatchNorm into the layer before it: the same function with fewer passes over memory.
 
-At inference BatchNorm is y = (x − mean) · s + offset with s = scale / √(variance + ε) a channel.
-After a convolution or dense layer x = W·v + b that is (W·s)·v + (b − mean) · s + offset, another
-such layer (Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
+At inference BatchNorm is y = (x − mean) · s + offset with s = scale / √(variance + ε) per channel.
+With x = W·v + b of a convolution or dense layer, y = (W·s)·v + (b − mean) · s + offset is such a
+layer too (Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
 Integer-Arithmetic-Only Inference", section 3.2).
 """
 
@@ -12,19 +12,19 @@ from keras import layers
 
 from bsce_tf import internals
 
-_COPIED = ('keras', 'bsce_tf')  # packages whose layers can be made again from their configs
-# Kinds whose output channels are the last axis of their last kernel.
+_COPIED = ('keras', 'bsce_tf')  # packages whose layers can be copied by their configs
+# Layers whose output channels are the last axis of their last kernel.
 _LINEAR = (layers.Conv2D, layers.SeparableConv2D, layers.Dense)
 
 
 def fold_batch_norms(model):
     """A copy of a functional model whose BatchNorms are folded where that is exact.
 
-    It is where BatchNorm over the last axis alone reads what a convolution (also depthwise,
-    separable or grouped) or a dense layer without activation gives to nobody else. Nested models
-    are treated alike. Layers of others, as KerasHub's blocks, are taken as they are and shared, as
-    their configs need not hold all that they are made of; the rest of the copy has weights of its
-    own. `model` stays as it is.
+    It is exact if BatchNorm over the last axis is the only reader of the output of a convolution
+    (also depthwise, separable or grouped) or dense layer without activation. Nested models are
+    folded too. Layers of other packages, such as KerasHub's blocks, are not copied but shared, as
+    their configs may be incomplete; all other layers of the copy have weights of their own. `model`
+    is not changed.
 
     Args:
       model: functional `keras.Model`.
@@ -58,7 +58,7 @@ def fold_batch_norms(model):
 
 
 def _call(layer, *args, **kwargs):
-    if isinstance(layer, layers.Identity):  # where BatchNorm was, which took a mask besides
+    if isinstance(layer, layers.Identity):  # in place of a BatchNorm, which also takes a mask
         return layer(*args)
     return layer(*args, **kwargs)
 
@@ -71,7 +71,7 @@ def _models(model):
 
 
 def _pairs(model):
-    """(linear layer, BatchNorm) of one model, without those inside of its nested models."""
+    """Yields (linear layer, BatchNorm) to fold of one model, without its nested models."""
     readers, makers = {}, {}
     for layer in model.layers:
         for node in internals.calls_of(layer):
@@ -100,7 +100,7 @@ def _is_linear(layer):
     return last and layer.activation is keras.activations.linear
 
 
-# A subclass with a `call` of its own, as `heads.TauHead`, may do something else with its kernel.
+# A subclass with a `call` of its own, such as `heads.TauHead`, may use its kernel differently.
 _PLAIN = {kind.call for kind in (*_LINEAR, layers.DepthwiseConv2D)}
 
 

@@ -1,8 +1,8 @@
-"""A model as a function without variables.
+"""Turns the variables of a model into constants.
 
-oneDNN's kernels lay weights that are constants out once, instead of at every call; Eigen's, the
-default on CPUs without AVX-512, gain nothing. Constants cost memory, several copies of the weights
-in each signature that is used, and time to load: see benchmarks/export.py.
+oneDNN reorders constant weights once instead of at every call; Eigen, the default on CPUs without
+AVX-512, gains nothing. Constants cost memory (several copies of the weights for each signature that
+is used) and time to load: see benchmarks/export.py.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from bsce_tf import internals
 
-# A SavedModel's graph is one protocol buffer, of less than 2 GiB; the rest is left to the graph.
+# In bytes: a SavedModel's graph is one protocol buffer of less than 2 GiB; the rest is for ops.
 LARGEST = 1_900_000_000
 
 
@@ -21,10 +21,10 @@ def size_of(models):
 
 
 def freeze(function, spec):
-    """`function` with the values that its variables have now as constants.
+    """`function` with the current values of its variables as constants.
 
     Args:
-      function: of one tensor.
+      function: function of one tensor.
       spec: TensorSpec of the tensor.
 
     Returns:

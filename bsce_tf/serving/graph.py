@@ -1,6 +1,6 @@
-"""The exported graph: from the bytes of images to the names of their classes.
+"""The exported graph: from encoded images to class names.
 
-Only ops of TensorFlow itself, so that a server needs no Python and no other library.
+It has only ops of TensorFlow itself, so a server needs no Python and no other library.
 """
 
 import tensorflow as tf
@@ -8,32 +8,31 @@ import tensorflow as tf
 from bsce_tf.data.images import decode
 from bsce_tf.evaluation import ensemble
 
-# Images of a request that are decoded at a time; together they have no more pixels than one may
-# have, or than this where there is no limit.
+# Images of a request that are decoded in parallel; together they have no more pixels than
+# `max_pixels`, or than `_MOST_PIXELS` without that limit.
 _PARALLEL = 4
 _MOST_PIXELS = 10**8
 
 
 class Graph(tf.Module):
-    """One or more models with all that is before and after them.
+    """One or more models with preprocessing and postprocessing.
 
-    Image bytes → decode once → crops of all scales of every member → features averaged → head →
-    softmax → vote → the best classes. Its answers are dicts of:
+    Image bytes → decode once → crops at all scales of every member → averaged features → head →
+    softmax → vote → top-k classes. Answers are dicts of:
 
-      class_names: string `[n, k]`, UTF-8, best first; of an ensemble as `ensemble.ranking` says.
+      class_names: string `[n, k]`, UTF-8, best first; an ensemble ranks by `ensemble.ranking`.
       class_ids: int32 `[n, k]`.
-      scores: float32 `[n, k]`, probabilities; of an ensemble the mean of its models'.
-      votes: int32 `[n, k]`, only of an ensemble: how many models put the class first.
+      scores: float32 `[n, k]`, probabilities; of an ensemble the mean over its models.
+      votes: int32 `[n, k]`, only of an ensemble: number of models whose top-1 class it is.
 
     Args:
       members: list of `Member`s.
       class_names: K names.
-      top_k: most classes of an answer; k = min(top_k, K).
-      max_pixels: larger images count as bad, undecoded; 0 for no limit.
-      bad_image: what becomes of a request with a bad image: 'error', it fails with a message that
-        tells the image's place; 'empty', that image alone gets empty names, id −1, score 0,
-        votes 0 and features 0.
-      assets: paths of files that belong to the SavedModel.
+      top_k: classes per image, at most; k = min(top_k, K).
+      max_pixels: larger images are bad and not decoded; 0 for no limit.
+      bad_image: 'error': a request with a bad image fails with a message that names its index;
+        'empty': only that image gets empty names, id −1, score 0, votes 0 and features 0.
+      assets: paths of files to store in the SavedModel.
     """
 
     def __init__(self, members, class_names, *, top_k=5, max_pixels=0, bad_image='error',
@@ -61,15 +60,15 @@ class Graph(tf.Module):
 
     def predict_images(self, images):
         """The answer to decoded images of one size, uint8 `[n, height, width, 3]`."""
-        # By tf.data too, though nothing is decoded: elsewhere TensorFlow turns divisions into
-        # products, and a pixel in a thousand comes out rounded the other way.
+        # Also by tf.data, though nothing is decoded: outside of it TensorFlow replaces divisions by
+        # products, which rounds one pixel in a thousand differently.
         return self._answer(tf.shape(images)[0], *self._crops(
             images, lambda image: image, 'images', 'has no pixels', lambda image: False))
 
     def features(self, image_bytes):
         """Features of encoded images, averaged over the scales, float32 `[n, feature_dim]`.
 
-        'features' of one model; 'features_1', 'features_2', … of an ensemble.
+        The key is 'features'; for an ensemble, 'features_1', 'features_2', …
         """
         crops, good = self._crops_of_bytes(image_bytes)
         found = [tf.where(good[:, None], tf.reduce_mean(member.features(x), axis=1), 0.0)
@@ -86,26 +85,26 @@ class Graph(tf.Module):
             f'is not a JPEG, PNG, WebP, GIF or BMP image, is damaged{limit}', self._is_large)
 
     def _is_large(self, data):
-        """Whether an encoded image is to be decoded alone; True as well where its header fails."""
+        """Whether an encoded image must be decoded alone; also True if its header is damaged."""
         pixels = tf.reduce_prod(tf.cast(decode.header(data)[2], tf.float64))
         return pixels * _PARALLEL > (self.max_pixels or _MOST_PIXELS)
 
     def _crops(self, data, to_image, name, fault, is_large):
-        """Crops of all images, or an error that says `name[place] fault`.
+        """Crops of all images, or an error that says `name[index] fault`.
 
-        tf.data passes over elements that fail, which is the one way to catch an error in a graph;
-        each bears its place, so the missing ones are found. Their crops are black.
+        Only tf.data can catch an error in a graph: it skips elements that fail. Each element has an
+        index, which shows which ones are missing. Their crops are black.
 
         Args:
           data: tensor `[n, …]`.
           to_image: function of an element that gives uint8 `[height, width, 3]`.
           name: of the input.
           fault: what is wrong with an element that fails.
-          is_large: function of an element, whether `to_image` is to work on it alone.
+          is_large: function of an element: whether `to_image` must process it alone.
 
         Returns:
           uint8 `[max(n, 1), scales, C, C, channels]` of each member; bool `[max(n, 1)]`, whether an
-          image is good. An empty request gets a black image, as oneDNN cannot convolve none.
+          image is good. An empty request gets a black image, as oneDNN needs at least one.
         """
         places = tf.range(tf.shape(data)[0])
 
@@ -113,7 +112,7 @@ class Graph(tf.Module):
             image = to_image(element)
             return place, *(member.view.centre(image) for member in self.members)
 
-        # One more at the end: the crops of the bad ones, and a batch even where all are bad.
+        # One more at the end: crops for bad images, and a batch even if all are bad.
         black = tf.data.Dataset.from_tensors(
             (tf.constant(-1), *(tf.zeros(member.view.shape, tf.uint8) for member in self.members)))
         elements = tf.data.Dataset.from_tensor_slices((places, data))
@@ -163,8 +162,7 @@ class Member(tf.Module):
 
     Args:
       network: `Network`.
-      features, logits: functions that do what the network's own do, such as frozen ones; None: its
-        own.
+      features, logits: functions to use instead of the network's own, such as frozen ones.
     """
 
     def __init__(self, network, features=None, logits=None):
@@ -172,5 +170,5 @@ class Member(tf.Module):
         self.view = network.view
         self.features, self.logits = features or network.features, logits or network.logits
         if features is None:
-            # Not the models themselves, which would be saved beside the graph.
+            # Not the models themselves, as these would be saved in addition to the graph.
             self.weights = [v.value for v in (*network.body.weights, *network.head.weights)]

@@ -1,4 +1,4 @@
-"""Where an exported model comes from, as files that go along with it."""
+"""Files in an export that say which runs, settings and program version it was made from."""
 
 import json
 import pathlib
@@ -15,18 +15,17 @@ from bsce_tf.training import workdir
 
 
 def write(folder, runs, views, settings):
-    """Writes the files.
+    """Writes classes.json, export.json and the config of each run.
 
-    classes.json: names by id. config.json: of the run; config_1.json, … of an ensemble.
-    export.json: the program's version and revision, the settings of the export and, for each run,
-    its folder's name, its record (best.json), its metrics (eval.json), fingerprint and size of its
-    data, and crops of test time.
+    classes.json: class names by id. config.json: of the run; config_1.json, … of an ensemble.
+    export.json: version and revision of the program, the settings of the export and, for each run,
+    its folder's name, best.json, eval.json, fingerprint and size of its data, and test-time crops.
 
     Args:
       folder: pathlib.Path of an empty folder.
       runs: list of `workdir.Run`.
       views: the `View` of each.
-      settings: of the export, plain values by name.
+      settings: dict of plain values: the settings of the export.
 
     Returns:
       Paths of the files.
@@ -55,11 +54,11 @@ def _describe(run, view):
 
 
 def revision():
-    """Git revision of this program, with '-dirty' if files were changed; None outside of Git."""
+    """Git revision of this program, with '-dirty' if files were changed; None without Git."""
     root = pathlib.Path(__file__).resolve().parents[2]
     try:
         top = _git(root, 'rev-parse', '--show-toplevel')
-        if pathlib.Path(top).resolve() != root:  # installed somewhere inside of another project
+        if pathlib.Path(top).resolve() != root:  # installed inside of another project
             return None
         return _git(root, 'describe', '--always', '--dirty', '--abbrev=40', '--exclude=*')
     except (OSError, subprocess.SubprocessError):

@@ -1,4 +1,4 @@
-"""Folders and files as TensorFlow Serving wants them: versions, warm-up, configuration."""
+"""Folders and files for TensorFlow Serving: versions, warm-up requests, configuration."""
 
 import os
 import pathlib
@@ -16,8 +16,8 @@ WARM_UP = 'assets.extra/tf_serving_warmup_requests'
 MODELS, BATCHING = 'models.config', 'batching.config'
 
 _BATCHING_TEXT = """\
-# Joins requests that come within a short time. One bad image then fails the requests of others too,
-# unless the model was exported with --config.export.bad_image=empty.
+# Batches requests that arrive within a short time. One bad image then fails all requests of its
+# batch, unless the model was exported with --config.export.bad_image=empty.
 #   tensorflow_model_server --enable_batching --batching_parameters_file=FILE
 max_batch_size { value: 16 }
 batch_timeout_micros { value: 2000 }
@@ -26,7 +26,7 @@ max_enqueued_batches { value: 100 }
 
 
 def check_name(name):
-    """Raises InputError if `name` cannot be a model's name in a path and an address."""
+    """Raises InputError if `name` is not a valid model name in a path and a URL."""
     if not re.fullmatch(r'[A-Za-z0-9_][A-Za-z0-9_.-]*', name):
         raise InputError(f"config.export.name: found '{name}'; expected letters, digits, '_', '-' "
                          "and '.', the first a letter, a digit or '_'.")
@@ -42,22 +42,22 @@ def require_messages():
 
 
 def write_version(base, name, write):
-    """Makes the next version of a model, which appears complete or not at all.
+    """Writes the next version of a model, which appears complete or not at all.
 
-    Until then it lies in a folder that the server does not take for a version, as its name is no
-    number. What a killed export left is removed by the next.
+    Until it is complete, its folder's name is not a number, so the server ignores it. What a killed
+    export left is removed by the next one.
 
     Args:
       base: folder that the server watches.
       name: of the model.
-      write: function of the folder to fill; what it raises withdraws the version.
+      write: function that fills a folder; if it raises, no version is written.
 
     Returns:
       (pathlib.Path of `<base>/<name>/<version>`, what `write` returned).
 
     Raises:
       InputError: if there is a file where a folder should be.
-      RunError: if TensorFlow cannot write, or another export of the model runs.
+      RunError: if TensorFlow cannot write, or another export of the model is running.
     """
     folder = pathlib.Path(base) / name
     for path in (folder, *folder.parents):
@@ -68,7 +68,7 @@ def write_version(base, name, write):
 
 
 def _write_version(folder, write):
-    """`write_version` in a model's folder that this process holds."""
+    """`write_version` in a model's folder that this process has locked."""
     for left in folder.glob('.writing-*'):  # of exports that were killed
         shutil.rmtree(left, ignore_errors=True)
     temporary = folder / f'.writing-{uuid.uuid4().hex}'
@@ -84,7 +84,7 @@ def _write_version(folder, write):
             except OSError:
                 if not version.exists():
                     raise
-            else:  # otherwise another export took this number
+            else:  # if not renamed, another export took this number
                 _sync(folder)
                 return version, result
     except tf.errors.OpError as error:
@@ -94,12 +94,12 @@ def _write_version(folder, write):
 
 
 def versions(folder):
-    """Numbers of the versions in a model's folder."""
+    """List of the version numbers in a model's folder."""
     return [int(path.name) for path in pathlib.Path(folder).iterdir() if path.name.isdecimal()]
 
 
 def write_warm_up(place, name, images):
-    """Adds requests that the server runs before it takes others, of each signature.
+    """Adds warm-up requests of each signature, which the server runs before it accepts others.
 
     Args:
       place: folder of the SavedModel.
@@ -126,10 +126,9 @@ def write_warm_up(place, name, images):
 
 
 def write_server_files(base, name):
-    """Writes models.config, this model beside those that it lists already, and batching.config.
+    """Adds this model to models.config, and writes batching.config if it is missing.
 
-    What a user changed in them stays. Paths are those inside of the container, where `base` is
-    /models.
+    What a user changed in them stays. Paths are those in the container, where `base` is /models.
 
     Raises:
       InputError: if models.config cannot be read.

@@ -1,4 +1,4 @@
-"""A handful of real images to try an export with, and to warm a server up."""
+"""A few real images to check an export with and to warm up a server."""
 
 import pathlib
 
@@ -11,23 +11,23 @@ from bsce_tf.data.sources import walk
 from bsce_tf.errors import InputError
 
 COUNT = 6
-_CANDIDATES = 60  # some may be bad
+_CANDIDATES = 60  # images tried, as some may be bad
 
 
 def load(run, place='', max_pixels=0):
-    """Encoded images, at most `COUNT`, that decode.
+    """At most `COUNT` encoded images that can be decoded.
 
     Args:
-      run: `workdir.Run`, whose test set they come from, or else its validation set; images that it
-        holds in memory are encoded as PNG.
-      place: a file or folder of images to take instead; '' for none.
-      max_pixels: larger images are left out; 0 for no limit.
+      run: `workdir.Run`; images come from its test set, or else its validation set. Images in
+        memory are encoded as PNG.
+      place: a file or folder of images to use instead; '' for none.
+      max_pixels: larger images are skipped; 0 for no limit.
 
     Returns:
       List of bytes, at least one.
 
     Raises:
-      InputError: if no image is found, none can be read, or the run's data are not there.
+      InputError: if no image is found, none can be read, or the run's data are missing.
     """
     where, candidates = _in_folder(place) if place else _of_run(run)
     images, reason = [], 'none found'
@@ -69,6 +69,6 @@ def _of_run(run):
 
 
 def _spread(total):
-    """Indices from end to end, in an order whose beginning is spread as well."""
+    """Evenly spread indices, ordered so that the first few are spread too."""
     chosen = np.unique(np.linspace(0, total - 1, min(total, _CANDIDATES)).astype(int))
     return np.concatenate([chosen[i::10] for i in range(10)]) if total else chosen

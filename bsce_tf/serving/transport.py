@@ -1,4 +1,4 @@
-"""The two ways to ask a server: REST and gRPC. REST needs no TensorFlow here."""
+"""Requests to a server over REST or gRPC. REST needs no TensorFlow in the client."""
 
 import base64
 import re
@@ -7,16 +7,16 @@ import urllib.parse
 
 from bsce_tf.errors import InputError, RunError
 
-_FIRST_WAIT, _LONGEST_WAIT = 0.25, 8.0  # seconds before a further try; each is twice the last
+_FIRST_WAIT, _LONGEST_WAIT = 0.25, 8.0  # seconds before a further try; the wait doubles each time
 _KEYS = ('class_names', 'scores')
 _INSTALL = "the client needs {}: pip install 'bsce-tf[serving]'"
 
 
 class BadImageError(RunError):
-    """The server names an image of the request that it cannot use.
+    """The server cannot use an image of the request, and names it.
 
     Attributes:
-      index: its place in the request.
+      index: index of the image in the request.
     """
 
     def __init__(self, message):
@@ -28,28 +28,28 @@ _BAD_IMAGE = re.compile(r'image_bytes\[(\d+)\] [^\]\n]*')
 
 
 def connect(url, model='bsce_tf', timeout=60.0, retries=4):
-    """Function that asks a server.
+    """Returns a function that asks a server.
 
     Args:
-      url: `http://host:port/v1/models/NAME` (https, and /versions/N behind it, as well), or
+      url: `http://host:port/v1/models/NAME` (also https, and also with /versions/N), or
         `grpc://host:port`, also with /NAME.
-      model: its name where the URL has none.
+      model: name of the model, if the URL has none.
       timeout: seconds for one try.
-      retries: more tries, each after twice the wait, where no connection is made, or the server
-        says that it is not available (HTTP 503, gRPC UNAVAILABLE).
+      retries: further tries, each after twice the wait, if there is no connection or the server
+        is unavailable (HTTP 503, gRPC UNAVAILABLE).
 
     Returns:
       Function: list of n bytes (encoded images) → list of n lists of (class name, probability),
-      best first; a name is empty where the server could not use the image. It raises RunError if
-      the server cannot be reached or gives no such answer, and `BadImageError` if it names one.
+      best first; a name is empty if the server could not use the image. It raises RunError if the
+      server cannot be reached or its answer is invalid, and `BadImageError` for a bad image.
 
     Raises:
-      InputError: if the URL is no such address.
+      InputError: if the URL is not valid.
     """
     parts = urllib.parse.urlsplit(url)
     try:
         good = parts.hostname and (parts.port or parts.scheme in ('http', 'https'))
-    except ValueError:  # of a port that is no number
+    except ValueError:  # the port is no number
         good = False
     if not good or parts.scheme not in ('http', 'https', 'grpc'):
         raise InputError(f"--url: found '{url}'; expected http://host:port/v1/models/NAME or "
@@ -158,7 +158,7 @@ def _again(attempt, retries):
 
 
 def _refused(url, status, message):
-    message = str(message)  # a gateway's need not be text
+    message = str(message)  # the message of a gateway may be no text
     found = _BAD_IMAGE.search(message)
     if found:
         raise BadImageError(found[0])
@@ -178,11 +178,11 @@ def _checked(url, rows, images):
 
 
 def _strange(url):
-    return RunError(f'{url}: an answer that is not one of a model of --mode=export; expected '
+    return RunError(f'{url}: not an answer of a model exported by --mode=export; expected '
                     f'{" and ".join(_KEYS)} for every image')
 
 
 def _reason(error):
-    """The innermost cause, without addresses of objects."""
+    """The innermost cause, without memory addresses."""
     found = re.findall(r'\[Errno -?\d+\] ([^\'")]+)|(refused|reset|resolve|aborted)', str(error))
     return next((text or word for text, word in found), type(error).__name__)

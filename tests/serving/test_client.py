@@ -132,12 +132,12 @@ def test_another_model_is_not_found(double, paths, capsys):
 
 
 @pytest.mark.parametrize(('status', 'body', 'message'), [
-    (200, b'<html>', 'an answer that is not one of a model'),
-    (200, {'predictions': [[0.1, 0.9]]}, 'an answer that is not one of a model'),
-    (200, {'predictions': []}, 'an answer that is not one of a model'),
-    (200, {'predictions': [{'class_names': ['a'], 'scores': ['b']}]}, 'an answer that is not'),
-    (200, {'predictions': [{'class_names': ['a', 'b'], 'scores': [1.0]}]}, 'an answer that is not'),
-    (200, [1], 'an answer that is not one of a model'),
+    (200, b'<html>', 'not an answer of a model'),
+    (200, {'predictions': [[0.1, 0.9]]}, 'not an answer of a model'),
+    (200, {'predictions': []}, 'not an answer of a model'),
+    (200, {'predictions': [{'class_names': ['a'], 'scores': ['b']}]}, 'not an answer of a model'),
+    (200, {'predictions': [{'class_names': ['a', 'b'], 'scores': [1.0]}]}, 'not an answer of'),
+    (200, [1], 'not an answer of a model'),
     (401, {'error': {'code': 401, 'message': 'who?'}}, "HTTP 401: {'code': 401, 'message'"),
     (500, b'', 'HTTP 500: Internal Server Error'),
     (400, {'error': 'Missing input\nimage_bytes'}, 'HTTP 400: Missing input image_bytes')])
