@@ -79,7 +79,7 @@ def test_the_files_tell_the_same(cleaned):
     assert sizes.min() >= 5
 
 
-def test_another_rule_needsno_training(cleaned, tmp_path, monkeypatch):
+def test_another_rule_needs_no_training(cleaned, tmp_path, monkeypatch):
     folder = tmp_path / 'audit'
     shutil.copytree(cleaned / 'round-1' / 'audit', folder)
     before = json.loads((folder / audit.SUMMARY).read_text())
