@@ -104,7 +104,7 @@ def _side(detail, thumbnails, label, other, number):
     """Images of one class of a pair."""
     answers = detail.answers
     names = answers.examples.class_names
-    examples, note = answers.examples, f'predicted as {names[other]}'
+    examples, note = answers.examples, f'mistaken for {names[other]}'
     places = mistakes.confused_as(examples.labels, answers.predictions, label, other, _EXAMPLES)
     if not len(places):
         examples, places, note = _others(answers, label)
