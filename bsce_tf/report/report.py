@@ -117,8 +117,8 @@ def _compare(item, split, mine):
     other = (item.evaluation or {}).get('other_data')
     if other:
         return [f'{workdir.EVALUATION} is of other data than its own '
-                f'({", ".join(f"{key} = {value!r}" for key, value in other.items())}), which this '
-                'report uses; --mode=evaluate updates it.']
+                f'({", ".join(f"{key} = {value!r}" for key, value in other.items())}); this '
+                "report uses the run's own data; --mode=evaluate updates it."]
     told = (item.evaluation or {}).get('mean_top1_error')
     found = mine.get('mean_top1_error', np.nan)
     if told is None or np.isnan(found):
