@@ -1,8 +1,6 @@
 """Ctrl-C and SIGTERM, sent to processes of their own at moments that they choose."""
 
 import contextlib
-import importlib
-import multiprocessing
 import os
 import shutil
 import signal
@@ -10,7 +8,6 @@ import subprocess
 import sys
 import time
 
-import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -25,17 +22,14 @@ from bsce_tf.training import averaging, checkpoint
 from bsce_tf.training.loop import Loop
 from bsce_tf.training.train import train
 from bsce_tf.training.trainer import Trainer
+from tests.processes import SERVER
+from tests.run_files import results
+from tests.smoke import smoke
 
-SERVER = multiprocessing.get_context('forkserver')
-SERVER.set_forkserver_preload(['bsce_tf.training.train', 'bsce_tf.data.sources.generated'])
 
-
-def smoke(**changes):
-    config = importlib.import_module('configs.smoke').get_config()
-    config.update_from_flattened_dict({
-        'epochs': 3, 'deterministic': True, 'averaging.ema': 0.9, 'averaging.swa_epochs': 1,
-        'averaging.batches': 1, 'batch_size': 24, **changes})
-    return config
+def config_of():
+    return smoke(**{'epochs': 3, 'deterministic': True, 'averaging.ema': 0.9, 'batch_size': 24,
+                    'averaging.swa_epochs': 1, 'averaging.batches': 1})
 
 
 def interrupt(after):
@@ -72,26 +66,16 @@ def run(folder, moment):
     owner, name, after = MOMENTS[moment]
     before(owner, name, interrupt(after))
     try:
-        train(smoke(), folder)
+        train(config_of(), folder)
     except PreemptedError as error:
         folder.with_suffix('.txt').write_text(str(error))
         sys.exit(error.status)
 
 
-def results(folder):
-    found = {name: (folder / name).read_text() for name in ('metrics.csv', 'best.json')}
-    newest = folder / 'checkpoints' / checkpoint.names(folder / 'checkpoints')[-1]
-    for path in [*folder.glob('*.weights.h5'), newest]:
-        with h5py.File(path) as file:
-            file.visititems(lambda name, item, path=path: found.update(
-                {f'{path.name}:{name}': item[()]}) if isinstance(item, h5py.Dataset) else None)
-    return found
-
-
 @pytest.fixture(scope='module')
 def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp('whole') / 'run'
-    train(smoke(), folder)
+    train(config_of(), folder)
     return folder
 
 
@@ -113,7 +97,7 @@ def test_ctrl_c_at_any_moment_keeps_what_is_done_and_says_how_to_go_on(whole, tm
                      'statistics of the last average': ['step-0000000018.h5']}.get(
                          moment, ['step-0000000006.h5'])
     if saved and saved[0] > 'step-0000000000.h5':
-        train(smoke(), folder)
+        train(config_of(), folder)
         np.testing.assert_equal(results(folder), results(whole))
 
 
@@ -196,7 +180,7 @@ def test_the_signal_says_the_status_and_handlers_come_back():
 
 
 def test_predict_keeps_its_rows(whole, tmp_path, monkeypatch):
-    config = smoke()
+    config = config_of()
     shutil.copytree(whole, tmp_path / 'run')
     told, rows = interrupt(2), partial.Rows
     append = rows.append

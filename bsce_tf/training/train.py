@@ -1,4 +1,4 @@
-"""train(config, workdir): the whole of a training run, from top to bottom."""
+"""A training run, from its checks to the end of its last stage."""
 
 import contextlib
 import math
@@ -6,24 +6,17 @@ import pathlib
 from typing import NamedTuple
 
 import keras
-import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from bsce_tf import losses
 from bsce_tf.data import prepare
 from bsce_tf.data.examples import Splits
-from bsce_tf.data.images import augment
-from bsce_tf.data.sampler import drawn
 from bsce_tf.errors import InputError, RunError
 from bsce_tf.heads import choice
-from bsce_tf.heads.divided import DividedHead
-from bsce_tf.models.classifier import make_model
 from bsce_tf.termination import Terminated
 from bsce_tf.training import (
-    averaging,
+    build,
     checkpoint,
-    optimizers,
     resume,
     stages,
     strategy,
@@ -36,35 +29,35 @@ from bsce_tf.training.observers.progress import Progress
 from bsce_tf.training.observers.summaries import Summaries
 from bsce_tf.training.observers.tracking import Tracking
 from bsce_tf.training.state import State
-from bsce_tf.training.trainer import Trainer
 from bsce_tf.training.workdir import bad_images_of
 
 
 def train(config, folder, data=None, watch=None, callbacks=()):
-    """Trains what `config` describes into `folder`; a run that was stopped goes on.
+    """Trains what `config` describes and writes the run to `folder`; resumes a stopped run.
 
-    Every stage of `config.stages` begins with the best weights of those before it and a fresh
-    optimizer. With several workers, all call this, and the chief alone writes, but for bad images,
-    which each adds to the list; the folder must be one that all of them see.
+    Every stage of `config.stages` starts with the best weights of the stages before it and a new
+    optimizer. With several workers, each of them calls this function, and all must see the same
+    folder. Only the chief writes to it, except that every worker lists the bad images it finds.
 
     Args:
       config: ConfigDict with the fields of configs/default.py, checked.
-      folder: path, missing, empty or of the same run.
-      data: a `examples.Splits` with a validation set, to train on instead of what `config.data`
-        tells; the same again when a run goes on.
-      watch: {name: `Examples`} of further sets, whose errors metrics.csv gets after every epoch as
-        NAME_mean_top1_error (of averaged weights NAME_ema_…, NAME_swa_…). No choice looks at them.
-      callbacks: list of `keras.callbacks.Callback`, see `observers.callbacks`; of one worker alone.
+      folder: path; the folder is missing, empty or holds the same run.
+      data: `examples.Splits` with a validation set, used instead of `config.data`. To resume a run,
+        pass the same data again.
+      watch: {name: `Examples`}: extra sets to evaluate after every epoch. Their errors are written
+        to metrics.csv as NAME_mean_top1_error (NAME_ema_… and NAME_swa_… for averaged weights).
+        They do not influence the training or the choice of weights.
+      callbacks: list of `keras.callbacks.Callback`, see `observers.callbacks`. Only for one worker.
 
     Raises:
       InputError: if the data, a field or the folder is not as expected; nothing is overwritten.
       RunError: if the loss is no longer finite, a file cannot be written or a worker is lost.
-      PreemptedError: after SIGTERM or Ctrl-C, when the state is saved.
+      PreemptedError: after SIGTERM or Ctrl-C, once the state is saved.
     """
     folder = workdir.check(folder)
     chief = strategy.is_chief(config.strategy)
     with Terminated() as terminated, workdir.locked(folder) if chief else contextlib.nullcontext():
-        job = _begun(config, folder, data, watch or {}, callbacks, terminated)
+        job = _make_job(config, folder, data, watch or {}, callbacks, terminated)
         with _lost_workers(job.devices):
             _train_stages(job)
 
@@ -73,8 +66,8 @@ class Job(NamedTuple):
     """What all stages of a run share.
 
     Attributes:
-      plan: the `resume.Plan`, with the config.
-      stages: list of ConfigDicts, one a stage.
+      plan: the `resume.Plan`; it holds the config.
+      stages: list of ConfigDicts, one for each stage.
       folder: pathlib.Path of the run.
       data: the `examples.Splits`.
       watch, callbacks: see `train`.
@@ -97,19 +90,20 @@ class Job(NamedTuple):
         return strategy.workers_of(self.devices)[0] == 0
 
     def stopping_at_once(self):
-        """A signal ends the block wherever it is: before the first step."""
-        return self.terminated.at_once(_before_a_step(self.folder))
+        """Context manager for work before the first step: a signal stops it at once."""
+        return self.terminated.at_once(_stopped_before_a_step(self.folder))
 
 
-def _begun(config, folder, data, watch, callbacks, terminated):
-    """The `Job`, after all checks that need no network of the run itself."""
-    with terminated.at_once(_before_a_step(folder)):
-        plan = resume.plan(folder, config, checkpoint.newest_state(folder / workdir.CHECKPOINTS))
+def _make_job(config, folder, data, watch, callbacks, terminated):
+    """Makes every check that is possible before the run's own network is built; gives the `Job`."""
+    with terminated.at_once(_stopped_before_a_step(folder)):
+        state = checkpoint.newest_state(folder / workdir.CHECKPOINTS)
+        plan = resume.plan(folder, config, state)
         config = plan.config
         devices = strategy.create(config.strategy, config.replicas)
-        parts = stages.resolve(config)
-        for part in parts:
-            _check(part, devices)
+        stage_configs = stages.resolve(config)
+        for stage_config in stage_configs:
+            build.check_replicas(stage_config, devices)
         if callbacks and strategy.workers_of(devices)[1] > 1:
             raise InputError('callbacks: found some with several workers; expected none there, as '
                              'only the chief could call them.')
@@ -118,17 +112,17 @@ def _begun(config, folder, data, watch, callbacks, terminated):
             data = prepare.load(**config.data, seed=config.seed)
         workdir.check_data(folder, data)
         with devices.scope():  # a head is divided among the replicas
-            for part in parts:
-                choice.division(part, data.train.num_classes)
-        _check_stages(parts[checkpoint.newest_state(folder / workdir.CHECKPOINTS).stage:], data)
-        set_up(config)  # once more: models that were only tried have drawn numbers
-    return Job(plan, parts, folder, data, watch, callbacks, devices, terminated)
+            for stage_config in stage_configs:
+                choice.division(stage_config, data.train.num_classes)
+        build.check_stages(stage_configs[state.stage:], data)
+        set_up(config)  # again, because the checks have drawn random numbers
+    return Job(plan, stage_configs, folder, data, watch, callbacks, devices, terminated)
 
 
 def _train_stages(job):
-    """Trains from the newest checkpoint, or the beginning, to the end of the last stage."""
+    """Trains to the end of the last stage, from the newest checkpoint if there is one."""
     with job.stopping_at_once():
-        state, arrays = _restored(job.folder / workdir.CHECKPOINTS, job.devices)
+        state, arrays = _load_checkpoint(job.folder / workdir.CHECKPOINTS, job.devices)
     if state.stage == len(job.stages) - 1 and state.ended(job.stages[-1]):
         if job.plan.changes and job.chief:
             resume.claim(job.folder, job.plan)
@@ -141,49 +135,31 @@ def _train_stages(job):
             arrays = None
         with job.devices.scope():
             _train_stage(job, state, arrays)
-    if job.terminated():  # after the last step, which asks for it, too
+    if job.terminated():  # the signal came after the last step
         raise job.terminated.error(f'{job.folder}: told to stop; all epochs are done and saved. '
                                    'The same command goes on with what follows')
 
 
-def _before_a_step(folder):
+def _stopped_before_a_step(folder):
     return (f'{folder}: told to stop before a step was done; the same command goes on from the '
             'last checkpoint, or begins')
 
 
 def set_up(config):
-    """Sets what is global in TensorFlow and Keras: seeds, determinism, precision."""
+    """Sets the global state of TensorFlow and Keras: seeds, determinism, precision."""
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.mixed_precision.set_dtype_policy(config.precision)
 
 
-def make_loss(config, counts):
-    """The loss of a stage for a training set with `counts` images a class.
-
-    Args:
-      config: ConfigDict of the stage: `loss` and `sampler`.
-      counts: `[K]`.
-    """
-    seen = drawn(counts, config.sampler.gamma, config.sampler.cap)
-    kind = losses.balance_of(config.loss.name, config.loss.balance)
-    if kind == 'weights' and not np.array_equal(seen, counts):
-        logging.warning(
-            'loss.name %s: its class weights are N / (K·n) whatever the sampler draws, and '
-            'sampler.gamma %g, sampler.cap %d balance the classes once more; expected ce or sce, '
-            'or loss.balance effective or logit_adjustment, which take what the sampler draws.',
-            config.loss.name, config.sampler.gamma, config.sampler.cap)
-    return losses.make(counts=counts, drawn=seen, **config.loss)
-
-
 def _train_stage(job, state, arrays):
-    """Trains the stage of `state` from there, and from the arrays saved with it."""
+    """Trains the stage that `state` is in; `arrays` are those of its checkpoint, or None."""
     config = job.stages[state.stage]
     bad = bad_images_of(config, job.folder)
     with job.stopping_at_once():
-        loop = _prepared(job, config, state, arrays, bad)
-    # the folder is there: other workers may write, too
+        loop = _make_loop(job, config, state, arrays, bad)
+    # Other workers wait here until the chief has made the folder, which they write to, too.
     strategy.from_chief(job.devices, lambda: 0)
     with bad.raising(), contextlib.ExitStack() as stack:
         for observer in loop.observers:
@@ -191,13 +167,12 @@ def _train_stage(job, state, arrays):
         loop.run()
 
 
-def _prepared(job, config, state, arrays, bad):
-    """The `Loop` of a stage."""
+def _make_loop(job, config, state, arrays, bad):
     folder, data, weights = job.folder, job.data, None
     if arrays is None:
         weights = workdir.read(folder).weights if state.stage else config.model.weights
     batches = Batches(config, state.stage, data, job.watch, job.devices, bad)
-    trainer = _build(config, data.train, batches.view, weights)
+    trainer = build.make_trainer(config, data.train, batches.view, weights)
     observers = []
     if job.chief:
         resume.claim(folder, job.plan)  # only now: a bad field leaves no trace
@@ -210,28 +185,11 @@ def _prepared(job, config, state, arrays, bad):
     return loop
 
 
-def _build(config, examples, seen, weights):
-    """The `Trainer` of a stage.
+def _load_checkpoint(checkpoints, devices):
+    """(State, arrays) of the newest undamaged checkpoint, the same on every worker.
 
-    Args:
-      config: ConfigDict of the stage.
-      examples: the training `Examples`.
-      seen: the `View` of validation.
-      weights: to begin with, see `classifier.build`.
+    Without a checkpoint: (a new State, None).
     """
-    division = choice.division(config, examples.num_classes)
-    model = make_model(config, examples.num_classes, examples.channels, weights, division)
-    settings = optimizers.Settings(**config.optimizer)
-    optimizer = optimizers.make(model, settings, scale_loss=config.precision == 'mixed_float16')
-    ema = averaging.Ema(model, config.averaging.ema) if config.averaging.ema else None
-    loss = make_loss(config, examples.counts)
-    head = division and DividedHead(model, loss, config.model.head_sample, config.seed, optimizer)
-    return Trainer(model, seen, optimizer, loss, config.batch_size, jit_compile=config.jit_compile,
-                   ema=ema, accumulate=settings.accumulate, head=head)
-
-
-def _restored(checkpoints, devices):
-    """(State, arrays) of the newest whole checkpoint, the same on every worker; or a new State."""
     if strategy.workers_of(devices)[0] == 0:
         found = checkpoint.load(checkpoints)
         if found:
@@ -257,7 +215,7 @@ def _observers(job, config, model, epoch_steps):
 
 
 def _announce(job, config, state, model, epoch_steps):
-    """One line on what is about to run."""
+    """Prints one line that describes the stage."""
     data, devices = job.data, job.devices
     kinds = sorted({device.rsplit('/', 1)[-1].removeprefix('device:').split(':')[0]
                     for device in devices.extended.worker_devices})
@@ -268,35 +226,9 @@ def _announce(job, config, state, model, epoch_steps):
           f'{epoch_steps} steps an epoch, epoch {state.epoch + 1} to {config.epochs}', flush=True)
 
 
-def _check(config, devices):
-    strategy.check_batch(config.batch_size, devices)
-    if config.jit_compile and config.model.sync_batch_norm and devices.num_replicas_in_sync > 1:
-        raise InputError('jit_compile: found True with several replicas and model.sync_batch_norm; '
-                         'expected one of the two to be False, as XLA cannot cross replicas.')
-    if losses.row(config.loss.name).numbered and devices.num_replicas_in_sync > 1:
-        raise InputError(f'loss.name: found {config.loss.name} with {devices.num_replicas_in_sync} '
-                         'replicas; expected one, which holds the memory of all images.')
-
-
-def _check_stages(parts, data):
-    """Makes what stages are made of, so that a mistake in a later one is not found after days."""
-    counts = data.train.counts
-    for part in parts:
-        cap = part.sampler.cap
-        images = int(np.minimum(counts, cap).sum() if cap else counts.sum())
-        stages.check_length(part, part.steps or max(images // part.batch_size, 1))
-    for part in parts[1:]:
-        augment.build(augment.Augmentation(**part.augment))
-        make_loss(part, counts)
-    different = {(part.image.size, repr(part.model.to_dict())): part for part in parts[1:]}
-    for part in different.values():
-        make_model(part, data.train.num_classes, data.train.channels)
-        keras.backend.clear_session()
-
-
 @contextlib.contextmanager
 def _lost_workers(devices):
-    """Tells in one line that another worker is gone; TensorFlow's error is logged."""
+    """Replaces TensorFlow's error about a lost worker by a RunError of one line, and logs it."""
     try:
         yield
     except tf.errors.OpError as error:

@@ -11,7 +11,7 @@ from bsce_tf import config_check, recipes
 from bsce_tf.catalogue import hashes, histogram, inspect, recipe
 from bsce_tf.data import prepare, records
 from bsce_tf.data.examples import Examples
-from bsce_tf.training import train
+from bsce_tf.training import build
 
 
 def _tree(root):
@@ -144,7 +144,7 @@ def test_what_is_recommended_can_be_trained():
         recipes.change(config, dict(
             flag.removeprefix('--config.').split('=') for flag in advice.action.split()))
         config_check.check(config)
-        assert np.isfinite(float(train.make_loss(config, np.array([50, 9, 1]))(
+        assert np.isfinite(float(build.make_loss(config, np.array([50, 9, 1]))(
             [1], np.zeros((1, 3), np.float32))))
 
 

@@ -23,8 +23,9 @@ from bsce_tf.data.sources import index_cache
 from bsce_tf.data.view import View
 from bsce_tf.heads import choice
 from bsce_tf.models import network as split_network
+from bsce_tf.models.classifier import make_model
 from bsce_tf.termination import Terminated
-from bsce_tf.training import averaging, schedule, stages, strategy, train
+from bsce_tf.training import averaging, build, schedule, stages, strategy, train
 from bsce_tf.training.batches import Batches
 from bsce_tf.training.loop import Loop
 from bsce_tf.training.state import State
@@ -137,12 +138,12 @@ def validation(config, place):
 
 
 def loss(config, place):
-    return train.make_loss(part_of(config), COUNTS).call(LABELS, LOGITS).numpy().tolist()
+    return build.make_loss(part_of(config), COUNTS).call(LABELS, LOGITS).numpy().tolist()
 
 
 def memory(config, place):
     """Losses of images that are seen for the second time."""
-    found = train.make_loss(part_of(config), COUNTS)
+    found = build.make_loss(part_of(config), COUNTS)
     for logits in (LOGITS, -2 * LOGITS):
         losses = found.call(LABELS, logits, np.arange(len(LABELS)))
     return losses.numpy().tolist()
@@ -151,7 +152,7 @@ def memory(config, place):
 def network(config, place):
     """Layers, and logits of one picture in training, where dropout counts."""
     train.set_up(config)
-    model = train.make_model(part_of(config), 3, 3)
+    model = make_model(part_of(config), 3, 3)
     norms = [(layer.synchronized, layer.momentum) for layer in model._flatten_layers()
              if isinstance(layer, layers.BatchNormalization)]
     pixels = np.random.default_rng(0).integers(0, 255, (2, 16, 16, 3)).astype('float32')
@@ -170,7 +171,7 @@ def parted(config, place):
 
 def features(config, place):
     """Shapes of what is averaged at test time."""
-    model = train.make_model(part_of(config), 3, 3)
+    model = make_model(part_of(config), 3, 3)
     made = split_network.of(model, View(16, (16,)), config.model.features)
     return made.body.output.shape, made.head.output.shape
 
@@ -190,7 +191,7 @@ def _built(config):
     train.set_up(config)
     examples = types.SimpleNamespace(num_classes=3, channels=3, counts=COUNTS)
     part = part_of(config)
-    return train._build(part, examples, View(16, (16,)), part.model.weights)
+    return build.make_trainer(part, examples, View(16, (16,)), part.model.weights)
 
 
 def weights(config, place):

@@ -8,7 +8,7 @@ import pytest
 from bsce_tf import class_weights, losses, recipes
 from bsce_tf.data.sampler import Sampler, drawn
 from bsce_tf.errors import InputError
-from bsce_tf.training import train
+from bsce_tf.training import build
 from tests.losses import reference
 
 COUNTS = np.array([400.0, 150, 60, 33, 21, 5, 2])
@@ -19,7 +19,7 @@ def made(**fields):
     """(loss of one example, the loss) that a config gives, which changes `fields`."""
     config = recipes.defaults()
     recipes.change(config, fields)
-    loss = train.make_loss(config, COUNTS)
+    loss = build.make_loss(config, COUNTS)
     return float(loss([4], Z)), loss
 
 

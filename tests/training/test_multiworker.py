@@ -2,14 +2,12 @@
 
 import csv
 import json
-import multiprocessing
 import os
 import signal
 import socket
 import sys
 import time
 
-import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,11 +15,9 @@ from PIL import Image
 from bsce_tf.errors import RunError
 from bsce_tf.training import checkpoint
 from bsce_tf.training.train import train
+from tests.processes import SERVER
+from tests.run_files import rows_of, state_of
 from tests.smoke import smoke
-
-# A server that has imported everything makes a new process in no time.
-SERVER = multiprocessing.get_context('forkserver')
-SERVER.set_forkserver_preload(['bsce_tf.training.train', 'bsce_tf.data.sources.generated'])
 
 
 def config_of(**fields):
@@ -71,15 +67,9 @@ def finish(processes):
     return [process.exitcode for process in processes]
 
 
-def rows_of(folder):
-    with open(folder / 'metrics.csv') as file:
-        return list(csv.DictReader(file))
-
-
 def weights_of(folder):
-    folder = folder / 'checkpoints'
-    with h5py.File(folder / checkpoint.names(folder)[-1]) as file:
-        return {name: item[()] for name, item in file.items() if name not in ('state', 'checksum')}
+    return {name: value for name, value in state_of(folder).items()
+            if name not in ('state', 'checksum')}
 
 
 @pytest.fixture(scope='module')

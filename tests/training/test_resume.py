@@ -1,24 +1,19 @@
 """Runs that are killed and started again, in processes of their own."""
 
-import csv
 import json
-import multiprocessing
 import random
 import shutil
 import signal
 import time
 
-import h5py
 import numpy as np
 import pytest
 
 from bsce_tf.training import checkpoint
 from bsce_tf.training.train import train
+from tests.processes import SERVER
+from tests.run_files import newest, results, rows_of
 from tests.smoke import smoke
-
-# A server that has imported everything makes a new process in no time.
-SERVER = multiprocessing.get_context('forkserver')
-SERVER.set_forkserver_preload(['bsce_tf.training.train', 'bsce_tf.data.sources.generated'])
 
 
 def config_of(**fields):
@@ -43,11 +38,6 @@ def start(folder):
     return process
 
 
-def newest(folder):
-    found = checkpoint.names(folder / 'checkpoints')
-    return found[-1] if found else ''
-
-
 def wait(process, condition):
     """Whether the condition came true while the process was alive."""
     while process.is_alive():
@@ -55,16 +45,6 @@ def wait(process, condition):
             return True
         time.sleep(0.001)
     return False
-
-
-def results(folder):
-    """Everything that must not depend on whether a run was interrupted."""
-    found = {name: (folder / name).read_text() for name in ('metrics.csv', 'best.json')}
-    for path in [*folder.glob('*.weights.h5'), folder / 'checkpoints' / newest(folder)]:
-        with h5py.File(path) as file:
-            file.visititems(lambda name, item, path=path: found.update(
-                {f'{path.name}:{name}': item[()]}) if isinstance(item, h5py.Dataset) else None)
-    return found
 
 
 @pytest.fixture(scope='module')
@@ -78,8 +58,7 @@ def whole(tmp_path_factory):
 
 def test_the_record_of_a_whole_run(whole):
     assert checkpoint.load(whole / 'checkpoints')[1].averaged == 3  # the last epochs of a stage
-    with open(whole / 'metrics.csv') as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(whole)
     assert [row['epoch'] for row in rows if row['val_swa_mean_top1_error']] == ['12', '20']
     errors = [float(row['val_mean_top1_error']) for row in rows]
     best = json.loads((whole / 'best.json').read_text())['raw']

@@ -1,6 +1,5 @@
 """What may change when a run goes on, and runs of earlier and later versions."""
 
-import csv
 import json
 import shutil
 import types
@@ -16,6 +15,7 @@ from bsce_tf.fields import stored
 from bsce_tf.training import checkpoint, resume, workdir
 from bsce_tf.training.state import State
 from bsce_tf.training.train import train
+from tests.run_files import rows_of
 from tests.smoke import smoke as smoke_config
 
 
@@ -24,8 +24,7 @@ def smoke(**changes):
 
 
 def epochs_of(folder):
-    with open(folder / 'metrics.csv') as file:
-        return [row['epoch'] for row in csv.DictReader(file)]
+    return [row['epoch'] for row in rows_of(folder)]
 
 
 def arrays_of(folder):

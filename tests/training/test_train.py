@@ -1,10 +1,8 @@
-import csv
 import json
 import os
 import shutil
 import signal
 
-import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -18,35 +16,8 @@ from bsce_tf.models import classifier
 from bsce_tf.training import checkpoint, workdir
 from bsce_tf.training.loop import Loop
 from bsce_tf.training.train import train
+from tests.run_files import assert_same, rows_of, state_of
 from tests.smoke import smoke
-
-
-def weights_of(path):
-    arrays = {}
-    with h5py.File(path) as file:
-        file.visititems(lambda name, item: arrays.update({name: item[()]})
-                        if isinstance(item, h5py.Dataset) else None)
-    assert arrays
-    return arrays
-
-
-def rows_of(folder):
-    with open(folder / 'metrics.csv') as file:
-        return list(csv.DictReader(file))
-
-
-def state_of(folder):
-    """The arrays of the last checkpoint, and its state."""
-    return weights_of(folder / 'checkpoints' / checkpoint.names(folder / 'checkpoints')[-1])
-
-
-def assert_same(a, b, **tolerance):
-    assert a.keys() == b.keys()
-    for name in a:
-        if isinstance(a[name], np.ndarray):
-            np.testing.assert_allclose(a[name], b[name], err_msg=name, **tolerance)
-        elif not tolerance:
-            assert a[name] == b[name], name
 
 
 @pytest.fixture(scope='module')
@@ -204,51 +175,6 @@ def test_a_batch_that_does_not_fit_leaves_no_trace(tmp_path):
     with pytest.raises(InputError, match='loss.name: found elr with 2 replicas; expected one'):
         train(smoke(strategy='mirrored', replicas=2, **{'loss.name': 'elr'}), tmp_path / 'run')
     assert not (tmp_path / 'run').exists()
-
-
-def test_stages_follow_each_other(tmp_path):
-    config = smoke(epochs=2)
-    config.stages = ({}, {'epochs': 1, 'image.size': 28, 'image.scales': (30,), 'steps': 3,
-                          'image.eval_scale': 30, 'sampler.gamma': 1.0,
-                          'model.freeze': ('stem', 'block1'), 'loss.name': 'sce',
-                          'schedule.name': 'cosine', 'optimizer.learning_rate': 0.004})
-    train(config, tmp_path)
-    rows = rows_of(tmp_path)
-    assert [(row['stage'], row['epoch']) for row in rows] == [('0', '1'), ('0', '2'), ('1', '3')]
-    # the last of three steps of half a cosine
-    assert float(rows[2]['learning_rate']) == pytest.approx(0.004 * (1 + np.cos(2 / 3 * np.pi)) / 2)
-    _, state, _ = checkpoint.load(tmp_path / 'checkpoints')
-    assert (state.stage, state.epoch, state.total) == (1, 1, 7)
-
-
-def test_a_stage_ends_early_and_goes_on_exactly_as_it_was(tmp_path):
-    config = smoke(**{'epochs': 9, 'deterministic': True, 'checkpoint.keep': 9,
-                      'schedule.min_delta': 1.0, 'schedule.stop_patience': 2,
-                      'schedule.patience': 1, 'schedule.min_rate': 0.004})
-    config.stages = ({}, {'schedule.stop_patience': 1})
-    train(config, tmp_path / 'whole')
-    rows = rows_of(tmp_path / 'whole')
-    # No error is lower by 1 than the first: two epochs more, and one more in the second stage.
-    assert [row['stage'] for row in rows] == ['0', '0', '0', '1', '1']
-    assert [float(row['learning_rate']) for row in rows] == [0.01, 0.01, 0.004, 0.01, 0.01]
-    shutil.copytree(tmp_path / 'whole', tmp_path / 'killed')
-    for name in checkpoint.names(tmp_path / 'killed' / 'checkpoints'):
-        if name > checkpoint.name_of(4):  # after the second epoch
-            (tmp_path / 'killed' / 'checkpoints' / name).unlink()
-    train(config, tmp_path / 'killed')
-    assert rows_of(tmp_path / 'killed') == rows
-    assert_same(state_of(tmp_path / 'killed'), state_of(tmp_path / 'whole'))
-
-
-def test_a_stage_begins_with_the_best_weights_before_it(tmp_path):
-    config = smoke(epochs=2)
-    config.stages = ({}, {'epochs': 1, 'steps': 1, 'optimizer.learning_rate': 1e-30,
-                          'model.freeze': ('stem*', 'block*')})
-    train(config, tmp_path)
-    best = workdir.read(tmp_path)
-    rows = rows_of(tmp_path)
-    assert float(rows[2]['val_mean_top1_error']) == pytest.approx(best.best['error'])
-    assert best.best['stage'] == 0
 
 
 def test_the_weights_that_averaging_asks_for(finished):
