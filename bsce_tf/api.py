@@ -1,4 +1,4 @@
-"""The program from Python: train, load, predict, evaluate, export.
+"""The Python interface: train, load, predict, evaluate, export.
 
     import bsce_tf
 
@@ -30,10 +30,10 @@ GIVEN = 'given'  # data.source of a run on data from Python
 
 
 class Predictions(NamedTuple):
-    """Of n images, the best classes first.
+    """The top-k classes of n images, the best first.
 
     Attributes:
-      classes: str `[n, k]`, names.
+      classes: str `[n, k]`, names of classes.
       scores: float32 `[n, k]`, probabilities.
     """
 
@@ -47,7 +47,7 @@ class Run:
     Attributes:
       folder: pathlib.Path.
       config: ConfigDict of the last stage.
-      class_names: tuple of K names; the position is the class id.
+      class_names: tuple of K names; the index is the class id.
       weights: pathlib.Path of the weights that `averaging.select` asks for.
     """
 
@@ -63,13 +63,13 @@ class Run:
 
     @property
     def errors(self):
-        """Dict of eval.json, see `evaluate`; None where the run was not evaluated."""
+        """Dict of eval.json, see `evaluate`; None if the run was not evaluated."""
         path = self.folder / workdir.EVALUATION
         return json.loads(path.read_text(encoding='utf-8')) if path.exists() else None
 
     @property
     def history(self):
-        """List of dicts, an epoch each, as metrics.csv has them; numbers are floats."""
+        """The rows of metrics.csv: a list of dicts of floats, one for each epoch."""
         with open(self.folder / workdir.METRICS, newline='', encoding='utf-8') as file:
             return [{key: float(value) for key, value in row.items() if value}
                     for row in csv.DictReader(file)]
@@ -78,25 +78,25 @@ class Run:
         """The classifier as a plain `keras.Model`: to fine-tune, compile or save.
 
         Returns:
-          Model: images `[n, size, size, channels]`, values 0 … 255 → logits `[n, K]`. Save it as
-          `.keras`; it loads again after `import bsce_tf`.
+          Model: images `[n, size, size, channels]`, values 0 to 255 → logits `[n, K]`. Save it as
+          `.keras`; `import bsce_tf` before you load it.
         """
         return networks.model_of(self._run)
 
     def predict(self, images, top_k=5, batch_size=64):
-        """Classes of images, with the features of all test scales averaged.
+        """Classifies images; averages the features of all test scales.
 
         Args:
           images: list of paths of image files and of arrays, uint8 `[height, width]` or `[height,
-            width, 1 or 3]`, in any mixture and of any sizes.
-          top_k: classes of an image; fewer where there are not so many.
-          batch_size: images in the network at once.
+            width, 1 or 3]`, mixed and of any sizes.
+          top_k: number of classes for each image, at most K.
+          batch_size: number of images in a batch.
 
         Returns:
           `Predictions`.
 
         Raises:
-          InputError: if an image is bad, naming it.
+          InputError: if an image is bad; it names the image.
         """
         examples = given.unlabelled(images)
         bad = bad_images.BadImages(max_pixels=self.config.data.max_pixels)
@@ -106,17 +106,18 @@ class Run:
                            np.concatenate([part.scores for part in found]))
 
     def evaluate(self, data=None, **changes):
-        """Errors on the test set, or else on the validation set; writes eval.json.
+        """Errors on the test set, or without one on the validation set; writes eval.json.
 
         Args:
-          data: of a run that was trained on given data: the same again, see `train`.
-          **changes: fields of the config, as `**{'tta.scales': (28, 32)}`; see `run_config.FREE`.
+          data: for a run that was trained on data from Python: the same data, see `train`.
+          **changes: fields of the config, such as `**{'tta.scales': (28, 32)}`; see
+            `run_config.FREE`.
 
         Returns:
           Dict as `errors`.
 
         Raises:
-          InputError: for a field that may not differ from the run's, or what the data says.
+          InputError: if a field may not differ from the run's, or the data is not as expected.
         """
         config = self._config('evaluate', changes)
         return evaluate.evaluate(config, self.folder, data and _given(config, data))
@@ -125,10 +126,10 @@ class Run:
         """Writes a SavedModel for TensorFlow Serving; see `serving.export`.
 
         Args:
-          **changes: fields of the config, as `**{'export.top_k': 3}`.
+          **changes: fields of the config, such as `**{'export.top_k': 3}`.
 
         Returns:
-          pathlib.Path of the version's folder.
+          pathlib.Path of the folder of the new version.
         """
         return export.export(self._config('export', changes), self.folder)
 
@@ -147,20 +148,20 @@ class Run:
 
 
 def train(config, folder, data=None, callbacks=(), **changes):
-    """Trains and evaluates a run, as `--mode=train` does; one that was stopped goes on.
+    """Trains and evaluates a run, as `--mode=train` does; resumes a stopped run.
 
-    Keras's global seed is the run's afterwards, and with `deterministic=True` TensorFlow stays
-    deterministic; its dtype policy is as before.
+    Afterwards Keras's global seed is that of the run, and TensorFlow stays deterministic if
+    `deterministic=True`. Keras's dtype policy is restored.
 
     Args:
       config: ConfigDict, name or path of a config; see `recipes.load`.
-      folder: of the run: missing, empty, or of the same run.
-      data: what to train on instead of a source: (images, labels), a `tf.data.Dataset`, or a dict
-        of them with 'train' and, if there are, 'validation' and 'test'; see `given.splits`.
-        `config.data.validation_fraction`, `imbalance` and `noise` count as ever. A run goes on with
-        the same data alone.
+      folder: path; the folder is missing, empty or holds the same run.
+      data: replaces `config.data.source`: (images, labels), a `tf.data.Dataset`, or a dict of them
+        with 'train' and optionally 'validation' and 'test'; see `given.splits`. The fields
+        `validation_fraction`, `imbalance` and `noise` of `config.data` still apply. To resume a
+        run, pass the same data again.
       callbacks: list of `keras.callbacks.Callback`, see `training.observers.callbacks`.
-      **changes: fields of the config: `epochs=3`, `**{'loss.name': 'ce'}`.
+      **changes: fields of the config, such as `epochs=3` or `**{'loss.name': 'ce'}`.
 
     Returns:
       `Run`.
@@ -186,7 +187,7 @@ def train(config, folder, data=None, callbacks=(), **changes):
 
 
 def _given(config, data):
-    """`Splits` of a user's own data, prepared as `config.data` says."""
+    """`Splits` of data from Python, prepared as `config.data` says."""
     fields = config.data
     if fields.group_column:
         raise InputError(f"data.group_column: found '{fields.group_column}', but data from Python "
@@ -200,10 +201,7 @@ def _given(config, data):
 
 
 def load(folder):
-    """The trained run in a folder.
-
-    Returns:
-      `Run`.
+    """Opens the trained `Run` in a folder.
 
     Raises:
       InputError: if there is no trained run, or a file of it is damaged.

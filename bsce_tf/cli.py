@@ -1,4 +1,4 @@
-"""The command line: modes, flags, help, and the one line in which every error is told."""
+"""The command line: modes, flags, help, and one line for every error."""
 
 import importlib
 import logging
@@ -17,10 +17,10 @@ from bsce_tf import decoder_messages, fields, files, recipes
 from bsce_tf.errors import InputError, RunError, alike
 from bsce_tf.fields import rules
 
-LOG = 'error.log'  # the traceback of the last error that no message was written for
-_LONGEST = 300  # characters of such an error's own words
+LOG = 'error.log'  # the traceback of the last unexpected error
+_LONGEST = 300  # characters of an unexpected error's message
 _DEFAULT = 'fashion_mnist'
-_STOPPED = (75, 130)  # by SIGTERM, by Ctrl-C
+_STOPPED = (75, 130)  # exit status after SIGTERM, after Ctrl-C
 
 
 class Mode(NamedTuple):
@@ -28,8 +28,8 @@ class Mode(NamedTuple):
 
     Attributes:
       help: one line.
-      steps: what it runs, in order: 'module:function', each called with (config, workdir).
-      fields: fields of the config that it uses, or beginnings of their names.
+      steps: the functions that it runs, as 'module:function', each called with (config, workdir).
+      fields: names, or prefixes of names, of the config's fields that it uses.
     """
 
     help: str
@@ -37,11 +37,11 @@ class Mode(NamedTuple):
     fields: tuple = ()
 
 
-# What training uses: every field but those of other modes.
+# Training uses every field that no other mode has to itself.
 _TRAINING = tuple(dict.fromkeys(
     name.partition('.')[0] + ('.' if '.' in name else '') for name in fields.TABLE
     if name.partition('.')[0] not in ('audit', 'evaluate', 'predict', 'export', 'report')))
-_USING = ('batch_size', 'strategy', 'replicas', 'tta.', 'adjust.')  # a trained run
+_USING = ('batch_size', 'strategy', 'replicas', 'tta.', 'adjust.')  # for a trained run
 
 
 GROUPS = {
@@ -51,27 +51,27 @@ GROUPS = {
         'models': Mode('list the backbones: size, cost, smallest image, published accuracy',
                        ('bsce_tf.models.overview:run',))},
     'Data': {
-        'inspect': Mode('count images, classes, doubles and overlaps before training',
+        'inspect': Mode('count images, classes, duplicates and overlaps of sets before training',
                         ('bsce_tf.catalogue.inspect:run',), ('data.',)),
         'verify': Mode('decode every image and list those that cannot be used',
                        ('bsce_tf.catalogue.verify:run',), ('data.',)),
-        'pack': Mode('write the images into a few large files that are read fast',
+        'pack': Mode('write the images into a few large files that load fast',
                      ('bsce_tf.catalogue.pack:run',), ('data.',))},
     'Train': {
-        'train': Mode('train into --workdir, or go on there, and evaluate',
+        'train': Mode('train a run in --workdir, or resume it, and evaluate',
                       ('bsce_tf.training.train:train', 'bsce_tf.evaluation.evaluate:evaluate'),
                       _TRAINING),
         'audit': Mode('find wrong labels and near-duplicates among the training images',
                       ('bsce_tf.audit.audit:audit',), (*_TRAINING, 'audit.')),
-        'clean_train': Mode('audit, then train on what it left, one or more times',
+        'clean_train': Mode('audit, then train on the images that it keeps; audit.rounds times',
                             ('bsce_tf.audit.rounds:clean_train',), (*_TRAINING, 'audit.')),
-        'convert': Mode("turn a checkpoint of timm's into a file for model.weights",
+        'convert': Mode('convert a checkpoint of timm into a file for model.weights',
                         ('bsce_tf.models.convert:run',), ('image.size', 'model.'))},
     'Use a trained run (--workdir=A, or A,B,… for several)': {
         'evaluate': Mode('errors on the test set, by scale and by class group',
                          ('bsce_tf.evaluation.evaluate:evaluate',),
                          (*_USING, 'data.', 'evaluate.')),
-        'predict': Mode('classes of images, as CSV',
+        'predict': Mode('classify images; writes a CSV file',
                         ('bsce_tf.evaluation.predict:predict',),
                         (*_USING, 'data.', 'predict.')),
         'export': Mode('a SavedModel for TensorFlow Serving',
@@ -84,12 +84,12 @@ MODES = {name: mode for group in GROUPS.values() for name, mode in group.items()
 
 
 def run():
-    """The program: runs what the command line says, and ends with its exit status."""
+    """Entry point of the program: runs the command line and exits with its status."""
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')  # else off on CPUs without AVX-512
     with decoder_messages.left_out():
         status = main(sys.argv)
-    if status in _STOPPED:  # all is saved; to clear TensorFlow away takes seconds
+    if status in _STOPPED:  # all is saved; shutting TensorFlow down would take seconds
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
@@ -100,10 +100,10 @@ def main(arguments):
     """Runs a mode.
 
     Args:
-      arguments: of the command line, the program's name first.
+      arguments: list of strings, as `sys.argv`.
 
     Returns:
-      The exit status: 0, or that of the error (see `errors`).
+      Exit status: 0, or that of the error, see `errors`.
     """
     workdir = ''
     try:
@@ -116,7 +116,7 @@ def main(arguments):
             return 0
         workdir = values.workdir
         print(f'{values.mode}: loading TensorFlow', file=sys.stderr, flush=True)
-        from bsce_tf import config_check  # TensorFlow loads here, after the flags proved right
+        from bsce_tf import config_check  # loads TensorFlow, so only after the flags are checked
         from bsce_tf.evaluation import run_config
         logging.getLogger('tensorflow').addFilter(_is_news)
         config = recipes.with_current_names(values.config)
@@ -137,19 +137,19 @@ def main(arguments):
 
 
 def _is_news(record):
-    """False for TensorFlow's advice on functions traced again: each stage and fold has its own."""
+    """False for TensorFlow's warning on retracing: each stage and fold traces its own functions."""
     return 'triggered tf.function retracing' not in record.getMessage()
 
 
 def _with_mode(arguments):
-    """The arguments with `--mode=train` for `train`, where that is the first of them."""
+    """Replaces a mode as the first argument, such as `train`, by `--mode=train`."""
     if arguments[1:2] and arguments[1] in MODES:
         return [arguments[0], f'--mode={arguments[1]}', *arguments[2:]]
     return arguments
 
 
 def _help(arguments):
-    """What `bsce help` and `bsce help MODE` print."""
+    """The text of `bsce help` and `bsce help MODE`."""
     if len(arguments) == 2:
         return usage(arguments[0])
     name = arguments[2]
@@ -160,12 +160,12 @@ def _help(arguments):
 
 
 def usage(program='bsce', whole=False):
-    """What `--help` prints; `whole`: with every field of a config, as `--helpfull`."""
+    """The text of `--help`; with `whole` that of `--helpfull`, which lists all fields."""
     name = 'bsce' if pathlib.Path(program).name == 'bsce' else 'python main.py'
     lines = [f'{name} [MODE] [--config=NAME] [--workdir=DIR] [--config.FIELD=VALUE …]', '',
              f'--config   a config that comes with the program ({", ".join(recipes.names())}),',
-             f'           or a file; some take words after a colon; {_DEFAULT} if not given',
-             '--workdir  folder for the files of the run; runs/demo if not given',
+             f'           or a file; some accept options after a colon; default: {_DEFAULT}',
+             '--workdir  folder for the files of the run; default: runs/demo',
              'MODE       what to do; --mode=MODE is the same:']
     for group, modes in GROUPS.items():
         lines += ['', f'  {group}', *(f'    {name:<13}{mode.help}' for name, mode in modes.items())]
@@ -176,7 +176,7 @@ def usage(program='bsce', whole=False):
 
 
 def _fields_of(wanted):
-    """Lines on the fields whose names begin with one of `wanted`."""
+    """Help lines on the fields whose names start with one of `wanted`."""
     block, lines = '', ['', 'Fields, as --config.FIELD=VALUE, with their defaults:']
     for name, field in fields.TABLE.items():
         if not name.startswith(wanted):
@@ -184,7 +184,7 @@ def _fields_of(wanted):
         if name.rpartition('.')[0] != block:
             block = name.rpartition('.')[0]
             lines.append('')
-        expected = field.rule.text  # that of a table of names would load TensorFlow
+        expected = field.rule.text  # a callable one would load TensorFlow
         known = field.rule is not rules.TEXT and not callable(expected)
         words = textwrap.wrap(field.help + (f' Expected: {expected}.' if known else ''), 92)
         lines += [f'  {name}={field.default!r}', *(f'      {line}' for line in words)]
@@ -192,9 +192,9 @@ def _fields_of(wanted):
 
 
 def _parse(arguments):
-    """The flags; every mistake in them becomes an InputError."""
+    """Parses the flags; raises InputError for every mistake in them."""
     values = flags.FlagValues()
-    values.append_flag_values(flags.FLAGS)  # absl's own, as --verbosity
+    values.append_flag_values(flags.FLAGS)  # those of absl, such as --verbosity
     arguments = [_with_current_name(argument) for argument in _with_paths(arguments)]
     try:
         config_flags.DEFINE_config_file(
@@ -217,7 +217,7 @@ def _parse(arguments):
 
 
 def _with_paths(arguments):
-    """The arguments with the path of the config file for its name, so that any folder will do."""
+    """Replaces the name of a config by the path of its file; works in any current folder."""
     arguments = list(arguments)
     for i, argument in enumerate(arguments):
         flag, equals, name = argument.partition('=')
@@ -231,7 +231,7 @@ def _with_paths(arguments):
 
 
 def _with_current_name(argument):
-    """The argument with the name that a field has now."""
+    """Replaces the old name of a renamed field."""
     flag, equals, value = argument.partition('=')
     dashes, config, name = flag.partition('config.')
     return f'{dashes}{config}{fields.current(name)}{equals}{value}' if config and dashes in (
@@ -244,7 +244,7 @@ def _path(config):
 
 
 def _check_config(arguments):
-    """Raises InputError where a config file or an override is what flags could not be read for."""
+    """Raises InputError if a config file or an override made the parsing of the flags fail."""
     for argument in arguments:
         if argument.startswith('--config.'):
             name, _, value = argument.removeprefix('--config.').partition('=')
@@ -258,7 +258,7 @@ def _check_config(arguments):
 
 
 def _unexpected(error, workdir):
-    """One line on an error that no message was written for; its traceback goes to a file."""
+    """One line on an unexpected error; writes its traceback to a file."""
     words = (str(error).strip().splitlines() or [''])[0][:_LONGEST]
     return (f'{type(error).__name__}: {words}; this is a fault of the program, or of what it runs '
             f'on: its traceback is in {_keep_traceback(error, workdir)}')
@@ -271,7 +271,7 @@ def _keep_traceback(error, workdir):
         try:
             files.write_text(folder / LOG, text)
             return folder / LOG
-        except OSError:  # a full disk may be what the error is about
+        except OSError:  # the disk may be full
             break
     path = pathlib.Path(tempfile.mkdtemp(prefix='bsce-tf-')) / LOG
     files.write_text(path, text)

@@ -1,4 +1,4 @@
-"""The demo: the same network trained with CE and with BSCE, and one table of both."""
+"""The demo: trains the same network with CE and with BSCE and compares them in a table."""
 
 import pathlib
 
@@ -12,11 +12,11 @@ LOSSES = ('ce', 'bsce')
 
 
 def run(config, workdir):
-    """Trains and evaluates `config` once with each loss, into workdir/<loss>; a finished run stays.
+    """Trains and evaluates `config` with each loss, in workdir/<loss>; keeps finished runs.
 
     Args:
-      config: ConfigDict; its loss.name is replaced.
-      workdir: folder of the runs, and of table.md.
+      config: ConfigDict; each loss replaces its loss.name.
+      workdir: path of the folder of the runs and table.md.
     """
     folder = pathlib.Path(workdir)
     results = {}

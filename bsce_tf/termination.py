@@ -1,4 +1,4 @@
-"""SIGTERM, as job schedulers send it before they take a machine away, and Ctrl-C."""
+"""Orderly stops after Ctrl-C and SIGTERM, which job schedulers send before they end a job."""
 
 import contextlib
 import os
@@ -9,24 +9,24 @@ import time
 from bsce_tf.errors import PreemptedError
 
 _NAMES = {signal.SIGTERM: 'SIGTERM', signal.SIGINT: 'Ctrl-C'}
-_CTRL_C = 130  # exit status, as shells have it
-_ECHO = 0.2  # seconds in which a second Ctrl-C is the first, handed on by a parent process
+_CTRL_C = 130  # exit status, as in shells
+_ECHO = 0.2  # seconds in which a second SIGINT may be a copy, forwarded by a parent process
 _watched = False  # whether a thread waits for a second Ctrl-C
 
 
 class _Now(BaseException):
-    """Raised where the main thread is; not an Exception, which libraries may catch."""
+    """Stops the main thread where it is; no Exception, because libraries may catch those."""
 
 
 class Terminated:
-    """Within the block SIGTERM and Ctrl-C are noted; calling the object tells whether one came.
+    """Context manager that catches SIGTERM and Ctrl-C; calling it tells whether one has arrived.
 
-    A second Ctrl-C ends the process at once, whatever it does. Signals can be handled in the main
-    thread alone; in another, nothing is changed.
+    A second Ctrl-C ends the process at once. In a thread other than the main thread, which alone
+    can handle signals, the object does nothing.
     """
 
     def __init__(self):
-        """Not told to stop yet."""
+        """No signal has arrived."""
         self._signal = None
         self._at_once = False
         self._leave = contextlib.ExitStack()
@@ -40,14 +40,14 @@ class Terminated:
 
     def __exit__(self, kind, *_):
         self._leave.close()
-        if kind is _Now:  # it came between the end of `at_once` and the next line
+        if kind is _Now:  # the signal arrived just after the end of `at_once`
             raise self.error('stopped; the same command goes on') from None
 
     def __call__(self):
         return self._signal is not None
 
     def error(self, message):
-        """A `PreemptedError` that says by what; the exit status is that of the signal."""
+        """A `PreemptedError` with the message, the name of the signal and its exit status."""
         number = self._signal or signal.SIGTERM
         error = PreemptedError(f'{message} ({_NAMES[number]})')
         if number == signal.SIGINT:
@@ -56,9 +56,9 @@ class Terminated:
 
     @contextlib.contextmanager
     def at_once(self, message):
-        """Within the block a signal ends the block wherever it is, by `error(message)`.
+        """Context manager: a signal stops the block at once and raises `error(message)`.
 
-        For what leaves nothing half-done when it ends anywhere.
+        Use it only for work that may stop anywhere without harm.
         """
         try:
             self._at_once = True
@@ -79,10 +79,11 @@ class Terminated:
 
 @contextlib.contextmanager
 def _second_ctrl_c_ends():
-    """Python's handlers wait until the main thread comes back from a step; a thread does not.
+    """Context manager: a second Ctrl-C ends the process, even during a TensorFlow step.
 
-    Of blocks within each other, as a run's in an audit, the outermost watches for all: the second
-    Ctrl-C may come when the inner one is left already.
+    Python runs signal handlers only when the main thread returns from a step, so a thread of its
+    own watches. Of nested blocks (a run within an audit), the outermost starts it: the second
+    Ctrl-C may arrive after the inner block has ended.
     """
     global _watched
     if _watched:

@@ -10,7 +10,7 @@ from bsce_tf import internals
 
 
 def averaged_variables(model):
-    """What an average is taken of: weights and statistics, not the states of random numbers."""
+    """The variables that are averaged: weights and BatchNorm statistics, no random seeds."""
     return [v for v in model.variables if keras.backend.is_float_dtype(v.dtype)]
 
 
@@ -18,7 +18,7 @@ class Ema:
     """Exponential moving average of a model, BatchNorm's statistics included.
 
     After step t = 0, 1, …: average ← d·average + (1 − d)·weights with d = min(decay, (1 + t) /
-    (10 + t)), so that the random first weights are soon forgotten (as
+    (10 + t)), so that the random initial weights soon lose their influence (as in
     `tf.train.ExponentialMovingAverage` with `num_updates`). Make it within the strategy's scope.
 
     Args:
@@ -34,7 +34,7 @@ class Ema:
         self.variables = [self._steps, *self._averages]
 
     def update(self):
-        """Takes in a step; ops in the strategy's cross-replica context."""
+        """Updates the average after a step. Call it in the cross-replica context."""
         extended = tf.distribute.get_strategy().extended
         steps = self._steps.value
         decay = tf.minimum(self._decay, (1.0 + steps) / (10.0 + steps))
@@ -48,7 +48,7 @@ class Ema:
 
 
 def _like(variable, name):
-    if not isinstance(variable, keras.Variable):  # of a head in parts
+    if not isinstance(variable, keras.Variable):  # a `ClassVariable` of a head in parts
         return variable.like(variable.numpy(), name)
     return keras.Variable(variable.numpy(), trainable=False, dtype=variable.dtype, name=name)
 
@@ -61,16 +61,15 @@ class Swa:
     """Mean of the weights at the ends of epochs (Izmailov et al. 2018, section 3.1).
 
     Attributes:
-      count: how many epochs are in it.
-      values: list of float32 arrays in the order of `averaged_variables`; empty before the first.
+      count: number of epochs averaged.
+      values: list of float32 arrays in the order of `averaged_variables`; empty if count is 0.
     """
 
     def __init__(self):
-        """An empty average."""
         self.count, self.values = 0, []
 
     def add(self, model):
-        """Takes in the weights that a model has now."""
+        """Adds the model's current weights to the average."""
         found = [v.numpy().astype(np.float32) for v in averaged_variables(model)]
         self.count += 1
         self.values = [old + (new - old) / self.count
@@ -79,7 +78,7 @@ class Swa:
 
 @contextlib.contextmanager
 def swapped(model, values):
-    """Gives a model the averaged values within the block, and its own after it."""
+    """Context manager: the model has the averaged values within the block only."""
     variables = averaged_variables(model)
     own = [v.numpy() for v in variables]
     try:
@@ -90,14 +89,14 @@ def swapped(model, values):
 
 
 class Statistics:
-    """Estimates the moving statistics of BatchNorm layers anew: their mean over training batches.
+    """Replaces the moving statistics of BatchNorm layers by their means over training batches.
 
-    The statistics of averaged weights are not the average of statistics (Izmailov et al. 2018,
-    section 3.2), and those of weights that move fast lag behind them. Frozen layers keep theirs.
-    Make and use it within the strategy's scope.
+    Averaged weights need this because their statistics are not the average of the statistics
+    (Izmailov et al. 2018, section 3.2). Moving statistics also lag behind weights that change fast.
+    Frozen layers keep their statistics. Make and use it within the strategy's scope.
 
     Args:
-      model: built; its BatchNorm statistics are changed by `estimate`.
+      model: built; `estimate` changes its BatchNorm statistics.
     """
 
     def __init__(self, model):
@@ -113,18 +112,18 @@ class Statistics:
         self._forward = forward
 
     def estimate(self, batches, count):
-        """Sets the statistics.
+        """Sets the statistics to their means over the first `count` batches.
 
         Args:
           batches: iterable of distributed (images, labels, …).
-          count: how many to take, at least 1.
+          count: at least 1.
         """
         if not self._norms:
             return
         for number, (images, *_) in enumerate(batches):
             if number == count:
                 break
-            # What is kept of the batches before, so that all weigh the same in the end.
+            # This momentum gives every batch the same weight in the mean.
             self._forward(images, tf.constant(number / (number + 1), tf.float32))
 
     @contextlib.contextmanager

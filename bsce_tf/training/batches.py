@@ -1,4 +1,4 @@
-"""The data sets of a stage: training, validation, and sets to watch."""
+"""The data sets of a stage: training, validation, and extra sets to evaluate."""
 
 import tensorflow as tf
 
@@ -8,25 +8,25 @@ from bsce_tf.data.images import augment
 from bsce_tf.data.sampler import Sampler
 from bsce_tf.training import strategy
 
-_STAGE_SEEDS = 1_000_003  # a prime: stages draw their own images and crops
+_STAGE_SEEDS = 1_000_003  # a prime; every stage draws other images and crops
 
 
 class Batches:
-    """Batches of a stage, each shared over all replicas.
+    """Batches of a stage, each split over all replicas.
 
     Args:
       config: ConfigDict of the stage.
-      number: of the stage.
+      number: of the stage, from 0.
       data: `examples.Splits` with a validation set.
-      watch: {name: `Examples`} of further sets.
+      watch: {name: `Examples`} of extra sets to evaluate.
       devices: tf.distribute.Strategy.
-      bad: a `BadImages`; put `bad.raising()` around what runs the batches.
+      bad: a `BadImages`; iterate over the batches within `bad.raising()`.
 
     Attributes:
       epoch_steps: steps of an epoch.
       view: the `View` of validation.
       validation: distributed data set of `pipeline.Batch`.
-      watched: {name: the same of a set to watch}.
+      watched: {name: such a data set} for `watch`.
     """
 
     def __init__(self, config, number, data, watch, devices, bad):
@@ -41,7 +41,7 @@ class Batches:
         self.watched = {name: self._evaluated(examples) for name, examples in watch.items()}
 
     def training(self, start):
-        """Distributed data set of the batches of the stage from a step on, without end."""
+        """Endless distributed data set of the stage's batches, from step `start` on."""
         return strategy.distribute(self._devices, lambda shard: pipeline.training(
             self._examples, self._sampler, self._view, batch_size=self._config.batch_size,
             augmentation=augment.Augmentation(**self._config.augment), seed=self._seed,
@@ -49,7 +49,7 @@ class Batches:
             numbered=losses.row(self._config.loss.name).numbered))
 
     def names(self, step):
-        """Names of the images of a training batch."""
+        """Names of the images in the training batch of a step."""
         size = self._config.batch_size
         positions = tf.range(size, dtype=tf.int64) + step * size
         return [self._examples.name(i) for i in self._sampler(positions).numpy()]

@@ -54,15 +54,7 @@ def make_trainer(config, examples, view, weights):
 
 
 def check_replicas(config, devices):
-    """Checks that the fields of a stage fit the number of replicas.
-
-    Args:
-      config: ConfigDict of the stage.
-      devices: tf.distribute.Strategy.
-
-    Raises:
-      InputError: if a field does not fit.
-    """
+    """Raises InputError if a field of a stage's ConfigDict does not fit the number of replicas."""
     strategy.check_batch(config.batch_size, devices)
     if config.jit_compile and config.model.sync_batch_norm and devices.num_replicas_in_sync > 1:
         raise InputError('jit_compile: found True with several replicas and model.sync_batch_norm; '
@@ -73,10 +65,9 @@ def check_replicas(config, devices):
 
 
 def check_stages(configs, data):
-    """Finds mistakes in later stages now, not after days of training.
+    """Finds mistakes in later stages before training: builds their parts and discards them.
 
-    Checks the length of every stage. Builds augmentation, loss and model of every stage after the
-    first, and discards them. Call it outside the strategy's scope.
+    Call it outside the strategy's scope.
 
     Args:
       configs: list of ConfigDicts, one for each stage still to train.

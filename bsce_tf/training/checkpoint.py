@@ -1,4 +1,4 @@
-"""The state of a run in one file, from which it goes on as if it had not stopped."""
+"""Checkpoints: the state of a run in one file, from which it resumes exactly."""
 
 import contextlib
 import json
@@ -20,16 +20,16 @@ _OVERHEAD = 2**12  # bytes of a data set besides its values
 
 
 def save(folder, state, arrays, keep=2):
-    """Writes a checkpoint and removes all but the last good ones, and damaged ones before those.
+    """Writes a checkpoint and removes those older than the `keep` newest, damaged ones included.
 
     Args:
       folder: pathlib.Path; made if it is missing.
       state: a `State`.
       arrays: list of NumPy arrays or scalars.
-      keep: how many checkpoints stay, at least 1.
+      keep: number of checkpoints to keep, at least 1.
 
     Raises:
-      RunError: if the file cannot be written; those before are as they were.
+      RunError: if the file cannot be written; earlier checkpoints are unchanged.
     """
     path = folder / name_of(state.total)
     try:
@@ -52,13 +52,13 @@ def save(folder, state, arrays, keep=2):
 
 
 def set_aside(folder, name):
-    """Renames the checkpoints after one, which are damaged if that one is where a run goes on.
+    """Renames the checkpoints newer than the one that was loaded, which are damaged.
 
-    So they do not count among those that are kept. Only for who holds the folder.
+    `save` then does not count them. Call it only while holding the folder's lock.
 
     Args:
       folder: pathlib.Path.
-      name: of the checkpoint that was loaded.
+      name: file name of the checkpoint that was loaded.
     """
     for damaged in names(folder):
         if damaged > name:
@@ -66,12 +66,12 @@ def set_aside(folder, name):
 
 
 def space(arrays):
-    """Bytes that an HDF5 file of arrays takes, at most."""
+    """Upper bound of the bytes that an HDF5 file of these arrays takes."""
     return sum(np.asarray(array).nbytes + _OVERHEAD for array in arrays) + 2**20
 
 
 def name_of(total):
-    """File name of the checkpoint after so many steps of the run."""
+    """File name of the checkpoint after `total` steps of the run."""
     return f'step-{total:010d}.h5'
 
 
@@ -83,9 +83,9 @@ def names(folder):
 
 
 def newest_state(folder):
-    """The `State` in the newest checkpoint whose state can be read; a new one where there is none.
+    """The `State` of the newest checkpoint with a readable state; a new `State` without one.
 
-    Its arrays are not read, so that it costs nothing; `load` may have to take an earlier one.
+    It reads no arrays and is quick. `load` may find the arrays damaged and use an earlier one.
     """
     for name in reversed(names(folder)):
         with contextlib.suppress(OSError, KeyError, ValueError, TypeError), h5py.File(
@@ -95,17 +95,17 @@ def newest_state(folder):
 
 
 def load(folder, name=None):
-    """The newest checkpoint that is whole; damaged ones are named in a warning.
+    """Loads the newest undamaged checkpoint; a warning names each damaged one.
 
     Args:
       folder: pathlib.Path.
-      name: of one checkpoint; None: the newest.
+      name: file name of the checkpoint; None: the newest.
 
     Returns:
-      (file name, `State`, list of arrays), or None where there is no checkpoint.
+      (file name, `State`, list of arrays), or None without a checkpoint.
 
     Raises:
-      InputError: if there are checkpoints and none is whole.
+      InputError: if all checkpoints are damaged.
     """
     found = names(folder) if name is None else [name]
     errors = []
@@ -143,7 +143,7 @@ def assign(variables, arrays, name):
     """Sets variables to the arrays of a checkpoint.
 
     Raises:
-      InputError: if they do not fit.
+      InputError: if their number or shapes differ.
     """
     shapes = [tuple(v.shape) for v in variables]
     if shapes != [np.shape(a) for a in arrays]:

@@ -1,4 +1,4 @@
-"""metrics.csv: a row an epoch."""
+"""metrics.csv: one row for each epoch."""
 
 import csv
 import io
@@ -7,10 +7,10 @@ from bsce_tf import files
 
 
 def write(path, rows):
-    """Writes all rows, whole or not at all; a column that a row has not is empty there.
+    """Writes all rows in one atomic step; a row without a value has an empty cell.
 
     Args:
-      path: of the file.
+      path: pathlib.Path of the file.
       rows: list of dicts, at least one.
     """
     columns = list(dict.fromkeys(name for row in rows for name in row))

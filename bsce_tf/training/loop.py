@@ -1,4 +1,4 @@
-"""The epochs of one stage: steps, validation, averages, best weights, checkpoints."""
+"""The epochs of a stage: steps, validation, averages, best weights, checkpoints."""
 
 import contextlib
 import math
@@ -15,12 +15,12 @@ MONITOR = 'val_mean_top1_error'
 
 
 class Loop:
-    """Goes through a stage from where `state` is.
+    """Trains a stage from the position in `state` to its end.
 
     Args:
       config: ConfigDict of the stage.
       folder: pathlib.Path of the run.
-      state: a `State`, which it carries on.
+      state: a `State`, which it updates.
       trainer: a `trainer.Trainer`.
       batches: a `batches.Batches`.
       observers: list of `observers.Observer`.
@@ -36,16 +36,16 @@ class Loop:
         wanted = config.averaging.statistics
         self._estimates = wanted == 'estimated' or (wanted == 'auto' and bool(config.model.weights))
         self._statistics = averaging.Statistics(trainer.body)
-        self._untraced = trainer.accumulate  # steps until TensorFlow has seen both kinds
-        # Several workers can stop together alone, by what travels with the loss of a step.
+        self._untraced = trainer.accumulate  # steps until both of its functions are traced
+        # Several workers can only stop together, by the flags that `train_step` exchanges.
         worker, workers = strategy.workers_of(trainer.strategy)
         self._chief, self._alone = worker == 0, workers == 1
 
     def restore(self, arrays):
-        """Gives variables and averages the values that `save` wrote beside the state.
+        """Sets the variables and the SWA average to the arrays that `save` wrote.
 
         Raises:
-          InputError: if they are those of another network.
+          InputError: if the arrays are those of another network.
         """
         count = len(self.trainer.variables)
         checkpoint.assign(self.trainer.variables, arrays[:count], self.folder / workdir.CHECKPOINTS)
@@ -57,25 +57,25 @@ class Loop:
 
         Raises:
           RunError: if a loss is not finite or a file cannot be written.
-          PreemptedError: after SIGTERM or Ctrl-C, when the state is saved.
+          PreemptedError: after SIGTERM or Ctrl-C, once the state is saved.
         """
         state, steps = self.state, self.schedule.epoch_steps
         with self._at_once(self._told_to_stop('the last checkpoint')):
             iterator = iter(self.batches.training(state.epoch * steps + state.step))
         if state.epoch == state.step == 0:
-            self.save()  # a stage begins with weights that its first epoch may replace
+            self.save()  # the best weights, with which the stage starts, may soon be replaced
         if not state.ended(self.config):
             for observer in self.observers:
                 observer.on_begin(state)
         while not state.ended(self.config):
             while state.step < steps:
                 self._step(iterator)
-            # Of random numbers, which BatchNorm's estimation draws, too.
+            # Those of random number generators: estimating BatchNorm's statistics draws, too.
             states = [(v, v.numpy()) for v in self.trainer.model.variables
                       if not keras.backend.is_float_dtype(v.dtype)]
             try:
                 self._end_epoch()
-            except PreemptedError:  # the epoch's validation comes again
+            except PreemptedError:  # the resumed run repeats the epoch's validation
                 for variable, value in states:
                     variable.assign(value)
                 self.save()
@@ -83,12 +83,12 @@ class Loop:
 
     @contextlib.contextmanager
     def _at_once(self, message):
-        """A signal ends the block wherever it is: for what changes nothing that is saved."""
+        """Context manager for work that changes nothing saved: a signal stops it at once."""
         with self.terminated.at_once(message) if self._alone else contextlib.nullcontext():
             yield
 
     def _stopping(self, batches):
-        """The batches, until a signal comes: for what must be left in order."""
+        """Yields the batches, and raises PreemptedError between two of them after a signal."""
         for batch in batches:
             if self._alone and self.terminated():
                 raise self.terminated.error(self._told_to_stop())
@@ -132,7 +132,7 @@ class Loop:
         last = state.epoch * self.schedule.epoch_steps + self.schedule.epoch_steps - 1
         row = {'stage': state.stage, 'epoch': len(state.rows) + 1,
                'learning_rate': self.schedule.rate(last, state.drops), **trainer.results()}
-        if self._estimates:  # training does not use them, so they need not be given back
+        if self._estimates:  # training does not use them, so they need not be restored
             self._estimate()
         with self._at_once(self._told_to_stop()):
             row.update(self._evaluate(self.batches.validation))
@@ -147,7 +147,7 @@ class Loop:
             try:
                 if state.epoch == self.config.epochs - 1:
                     self._evaluate_average('swa', self.swa.values, row, True)
-            except PreemptedError:  # the epoch is added when its validation comes again
+            except PreemptedError:  # the resumed run adds this epoch again
                 self.swa.count, self.swa.values = before
                 raise
         schedule.plateau(state, row[MONITOR], self.config.schedule.patience,
@@ -163,11 +163,11 @@ class Loop:
         self.save()
 
     def _evaluate(self, batches):
-        def tell(number):
+        def on_batch(number):
             for observer in self.observers:
                 observer.on_evaluated_batch(number)
 
-        return self.trainer.evaluate(batches, tell)
+        return self.trainer.evaluate(batches, on_batch)
 
     def _evaluate_average(self, kind, values, row, estimates):
         with averaging.swapped(self.trainer.model, values):
@@ -179,7 +179,7 @@ class Loop:
             self._keep_best(kind, error, row['epoch'])
 
     def _watch(self, row, kind):
-        """Notes the errors of the watched sets, which nothing is chosen by."""
+        """Adds the errors on the watched sets to the row; they choose no weights."""
         for name, batches in self.batches.watched.items():
             row[f'{name}{kind}_mean_top1_error'] = self._evaluate(
                 self._stopping(batches))[MONITOR]
@@ -201,13 +201,13 @@ class Loop:
             files.write_json(self.folder / workdir.BEST, best)
 
     def save(self):
-        """Writes a checkpoint. Every worker takes part, the chief writes.
+        """Writes a checkpoint. Every worker must call it; only the chief writes.
 
         Raises:
           RunError: if a weight is not finite, or the file cannot be written.
         """
         arrays = [v.numpy() for v in self.trainer.variables]
-        # Of a scaled loss sums may overflow; the optimizer then leaves their step out.
+        # Gradient sums of a scaled loss may overflow; the optimizer then skips the update.
         sums = {id(variable) for variable in self.trainer.sums}
         for variable, array in zip(self.trainer.variables, arrays, strict=True):
             if id(variable) not in sums and not np.isfinite(array).all():

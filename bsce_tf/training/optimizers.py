@@ -1,4 +1,4 @@
-"""config.optimizer → the optimizer; smaller learning rates for layers further from the head."""
+"""config.optimizer → the optimizer, with smaller learning rates for layers far from the head."""
 
 import dataclasses
 import math
@@ -12,17 +12,17 @@ NAMES = fields.choices('optimizer.name')
 
 
 class _RateFactors(internals.OwnSums):
-    """A variable's learning rate is the optimizer's times a factor of its own.
+    """Multiplies the learning rate of each variable by a factor.
 
-    Weight decay stays that of the optimizer's rate. Gradients come summed over the replicas, see
-    `trainer.Trainer`.
+    Weight decay uses the learning rate without the factor. Gradients must already be summed over
+    the replicas, see `trainer.Trainer`.
 
     Args:
       *args, **kwargs: of the Keras optimizer.
-      rate_factors: {path of a variable: factor}; 1 for those not in it.
+      rate_factors: {path of a variable: factor}; other variables have the factor 1.
     """
 
-    decay_all = True  # whether weight decay is for variables of one axis, too
+    decay_all = True  # whether variables of one dimension have weight decay, too
 
     def __init__(self, *args, rate_factors=None, **kwargs):
         super().__init__(*args, **kwargs)
@@ -56,15 +56,15 @@ class Settings:
 
     Attributes:
       name: one of `NAMES`.
-      learning_rate: to begin with.
-      momentum, nesterov: of SGD; AdamW keeps Keras's β.
-      weight_decay: decoupled, of kernels; 0 for none.
-      decay_all: whether it is of all variables; else those with fewer than two axes have none:
+      learning_rate: initial.
+      momentum, nesterov: of SGD; AdamW has Keras's default β.
+      weight_decay: decoupled; 0: none.
+      decay_all: whether all variables decay. Otherwise those of fewer than two dimensions do not:
         BatchNorm's γ and β, biases, GeM's p, a head's scale (He et al. 2019, "Bag of Tricks for
         Image Classification with CNNs", section 3.1, "no bias decay").
       layer_decay: see `rate_factors`.
-      clip_norm: longest gradient, all variables taken together; 0: any.
-      clip_value: largest entry of a gradient; 0: any.
+      clip_norm: maximum norm of the gradient of all variables together; 0: no limit.
+      clip_value: maximum absolute value of a gradient's entries; 0: no limit.
       accumulate: steps whose mean gradient makes one update, see `trainer.Trainer`.
     """
 
@@ -86,7 +86,7 @@ def make(model, settings, scale_loss=False):
     Args:
       model: as `models.classifier.build` makes it.
       settings: the `Settings`.
-      scale_loss: whether losses are scaled, for float16.
+      scale_loss: whether to wrap it in a LossScaleOptimizer, for float16.
     """
     options = {'learning_rate': settings.learning_rate,
                'global_clipnorm': settings.clip_norm or None,
@@ -107,10 +107,10 @@ def make(model, settings, scale_loss=False):
 def rate_factors(model, decay):
     """{path of a variable: decay^depth} for the trainable variables of a classifier.
 
-    Pooling and head have depth 0, and the backbone's stages 1, 2, … from the last feature map to
-    the images. Of a transformer they are its blocks (Clark et al. 2020, "ELECTRA", appendix A), see
-    `tokens.depths`; of another network what lies at one resolution, each twice as fine as the next,
-    as there are no blocks that all of them share.
+    Pooling and head have depth 0. The backbone's stages have depth 1, 2, … from the last feature
+    map back to the images. The stages of a transformer are its blocks (Clark et al. 2020,
+    "ELECTRA", appendix A), see `tokens.depths`. In a convolutional network, all layers of one
+    resolution are a stage, because block structures differ from one network to the next.
 
     Args:
       model: as `models.classifier.build` makes it.
@@ -128,7 +128,7 @@ def _resolutions(backbone):
     last = tokens.side_of(backbone)
     for layer in _leaves(backbone):
         side = tokens.side_of(layer)
-        if side > 1 or last == 1:  # else a squeezed map: it belongs to the stage before
+        if side > 1 or last == 1:  # else squeeze-and-excitation: of the stage before
             depth = 1 + round(math.log2(side / last))
         found.update({v.path: depth for v in layer.weights})
     return found

@@ -1,4 +1,4 @@
-"""What may differ when a run goes on: every field by what the table says of it."""
+"""Which fields of the config may change when a run is resumed; `fields.TABLE` says it of each."""
 
 import datetime
 import json
@@ -13,16 +13,16 @@ from bsce_tf.fields import stored
 from bsce_tf.training import stages, workdir
 
 HISTORY = 'config_history.json'
-_ENDLESS = ('plateau', 'constant', 'step')  # rates that do not depend on the last epoch
+_ENDLESS = ('plateau', 'constant', 'step')  # schedules that do not depend on the number of epochs
 _ADVICE = 'to train on, add a stage to config.stages: it begins with the best weights'
 
 
 class Plan(NamedTuple):
-    """How a run goes on.
+    """How a run is resumed.
 
     Attributes:
-      config: ConfigDict to go on with.
-      changes: {dotted name: (value before, value from now on)}.
+      config: ConfigDict to resume with.
+      changes: {dotted name: (old value, new value)}.
       step: steps done of the run.
     """
 
@@ -32,22 +32,19 @@ class Plan(NamedTuple):
 
 
 def plan(folder, config, state=None, fixed=fields.OF_RUN):
-    """How the run in a folder goes on with a config.
+    """The `Plan` to resume the run in a folder with a config.
 
-    A field that the run's version did not have keeps its meaning of then, as long as the config
-    has the default.
+    If an older version wrote the run, a field that is new since then takes the value that stands
+    for the old behaviour, unless the config sets it to something other than the default.
 
     Args:
       folder: pathlib.Path.
       config: ConfigDict with all fields.
-      state: the `State` of a run; None where no stage and step tells what was done.
-      fixed: which fields must not differ, see `fields.field`.
-
-    Returns:
-      `Plan`.
+      state: the `State` of the run; None if its folder has no stages and steps, as an audit's.
+      fixed: without a state: kinds of fields that must not differ, see `fields.field`.
 
     Raises:
-      InputError: that names every field which must not differ, what was found and expected.
+      InputError: if fields differ that must not; it names each with both values.
     """
     path = folder / workdir.CONFIG
     if not path.exists():
@@ -63,22 +60,22 @@ def plan(folder, config, state=None, fixed=fields.OF_RUN):
     changes = {name: (there.get(name), value) for name, value in here.items()
                if there.get(name) != value}
     before, now = (config_dict.ConfigDict(stored.nested(values)) for values in (there, here))
-    reasons = [*_differing(changes, fixed)] if state is None else [*_undone(before, now, state)]
-    if reasons:
+    if reasons := list(_fixed_changes(changes, fixed) if state is None
+                       else _contradictions(before, now, state)):
         raise InputError(f'--workdir: {folder} holds another run: {"; ".join(reasons)}. Expected '
                          'another --workdir, or the same values.')
     return Plan(now, changes, state.total if state else 0)
 
 
 def claim(folder, plan):
-    """Makes `folder` that of the run: config.json is there, half-written files are gone.
+    """Writes config.json into `folder` and removes half-written files.
 
-    Changes of a run that goes on are added to config_history.json: when, at which step, and of each
-    field what it was and what it is from then on.
+    If resuming changes fields, it adds an entry to config_history.json: the time, the step, and the
+    old and new value of each field.
 
     Args:
-      folder: pathlib.Path, see `workdir.check`.
-      plan: of `plan`.
+      folder: pathlib.Path, see `workdir.check`; made if it is missing.
+      plan: the `Plan`.
 
     Raises:
       InputError: if the folder cannot be written.
@@ -110,40 +107,41 @@ def _note(folder, plan):
     print(f'{folder}: goes on with {told} (noted in {HISTORY})', flush=True)
 
 
-def _differing(changes, fixed):
-    """Yields what is wrong with changes where no field of some kinds may differ."""
+def _fixed_changes(changes, fixed):
+    """Yields a phrase for each changed field whose kind is in `fixed`."""
     for name, (before, now) in changes.items():
         if name in fields.TABLE and fields.TABLE[name].resume in fixed:
-            yield _told(name, before, now)
+            yield _difference(name, before, now)
 
 
-def _undone(before, now, state):
-    """Yields what is wrong with changes of a run: they would undo what its state has done."""
-    parts, wanted = stages.resolve(before), stages.resolve(now)
-    if len(wanted) <= state.stage:
-        yield (f'stages has {len(parts)} there, of which {state.stage + 1} were begun, and '
-               f'{len(wanted)} now')
+def _contradictions(before, now, state):
+    """Yields a phrase for each change that contradicts what the run has already done."""
+    old_stages, new_stages = stages.resolve(before), stages.resolve(now)
+    if len(new_stages) <= state.stage:
+        yield (f'stages has {len(old_stages)} there, of which {state.stage + 1} were begun, and '
+               f'{len(new_stages)} now')
         return
-    told = set()
+    reported = set()
     for number in range(state.stage + 1):
-        there, here = (stored.flat(part.to_dict()) for part in (parts[number], wanted[number]))
+        there, here = (stored.flat(stage.to_dict())
+                       for stage in (old_stages[number], new_stages[number]))
         for name, field in fields.TABLE.items():
-            if name in told or name == 'stages' or field.resume not in fields.OF_RUN or (
+            if name in reported or name == 'stages' or field.resume not in fields.OF_RUN or (
                     there[name] == here[name]):
                 continue
-            reason = _BOUNDS[name](there, here, number, state) if name in _BOUNDS else ''
+            reason = _REFUSALS[name](there, here, number, state) if name in _REFUSALS else ''
             if reason is not None:
-                told.add(name)
-                yield (f'{f"stage {number}: " if len(wanted) > 1 else ""}'
-                       f'{_told(name, there[name], here[name])}{reason}')
+                reported.add(name)
+                yield (f'{f"stage {number}: " if len(new_stages) > 1 else ""}'
+                       f'{_difference(name, there[name], here[name])}{reason}')
 
 
-def _told(name, before, now):
+def _difference(name, before, now):
     return f'{name} is {before!r} there and {now!r} now'
 
 
 def _epochs(there, here, number, state):
-    """Why a stage cannot have other epochs; None if it can."""
+    """Why `epochs` of a stage cannot change; None if it can."""
     before, now = there['epochs'], here['epochs']
     begun = state.epoch + (state.step > 0)
     if number < state.stage:
@@ -160,16 +158,16 @@ def _epochs(there, here, number, state):
 
 
 def _select(there, here, number, state):
-    """Why other weights cannot be selected; None if no later stage began with them."""
+    """Why `averaging.select` cannot change; None if no later stage has begun."""
     return f', and stage {state.stage} began with what it chose' if state.stage else None
 
 
 def _max_pixels(there, here, number, state):
-    """Why there cannot be another limit; None if no image has met the one before."""
+    """Why `data.max_pixels` cannot change; None if no image can have exceeded the old limit."""
     before, now = (values['data.max_pixels'] or math.inf for values in (there, here))
     if there['data.on_error'] == 'stop' and now >= before:
         return None
     return ', and images may have been left out by it'
 
 
-_BOUNDS = {'epochs': _epochs, 'averaging.select': _select, 'data.max_pixels': _max_pixels}
+_REFUSALS = {'epochs': _epochs, 'averaging.select': _select, 'data.max_pixels': _max_pixels}

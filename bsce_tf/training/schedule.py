@@ -1,4 +1,4 @@
-"""Learning rate as a function of the step, and the plateau rule."""
+"""The learning rate as a function of the step, and the plateau rule."""
 
 import math
 from typing import NamedTuple
@@ -9,19 +9,19 @@ NAMES = fields.choices('schedule.name')
 
 
 class Schedule(NamedTuple):
-    """The learning rate of a stage: a pure function, so that a restarted run has the same.
+    """The learning rate of a stage: a pure function, so that a resumed run has the same rates.
 
     plateau: base · factor^drops, at least min_rate, see `plateau`. constant: base. cosine: half a
     cosine from base to base · final over the whole stage (Loshchilov and Hutter 2017, "SGDR",
-    equation 5, without restarts). step: base · factor^m after m of the milestones. Each is
-    multiplied by (step + 1) / warmup_steps in the first `warmup_steps` (Goyal et al. 2017, section
+    equation 5, without restarts). step: base · factor^m after m milestones. In the first
+    `warmup_steps`, the rate is multiplied by (step + 1) / warmup_steps (Goyal et al. 2017, section
     2.2).
 
     Attributes:
-      name: one of `NAMES`.
-      base: the rate to begin with, above 0.
-      steps: of the whole stage.
-      epoch_steps: of an epoch.
+      name: one of `NAMES`, or 'module:function', see `parts`.
+      base: initial rate, above 0.
+      steps: number of steps of the whole stage.
+      epoch_steps: number of steps of an epoch.
       factor: above 0, below 1.
       milestones: epochs after which `step` multiplies by the factor.
       final: 0 to 1, of cosine.
@@ -40,7 +40,7 @@ class Schedule(NamedTuple):
     min_rate: float = 0.0
 
     def rate(self, step, drops=0):
-        """The rate of step 0, 1, … of the stage; `drops`: how often a plateau was met before."""
+        """The rate at step 0, 1, … of the stage; `drops`: number of plateaus so far."""
         rate = self.base
         if self.name == 'plateau':
             rate = max(rate * self.factor**drops, self.min_rate)
@@ -69,13 +69,13 @@ def of(config, epoch_steps):
 
 
 def plateau(state, error, patience, min_delta=0.0):
-    """Counts the epochs without a new best of the stage; after `patience` of them, the rate drops.
+    """Counts the epochs without a new lowest error; after `patience` of them, the rate drops.
 
     Args:
-      state: has `lowest`, `wait`, `drops` and `stale`, which are changed.
-      error: of this epoch, on the validation set.
+      state: `State`; its `lowest`, `wait`, `drops` and `stale` are updated.
+      error: validation error of this epoch.
       patience: at least 1.
-      min_delta: what an error must be below the best by to be a new one; 0 or more.
+      min_delta: how far an error must be below the lowest to replace it; 0 or more.
     """
     if error < state.lowest - min_delta:
         state.lowest, state.wait, state.stale = error, 0, 0

@@ -3,25 +3,25 @@
 from bsce_tf import fields
 from bsce_tf.errors import InputError, alike
 
-# What a stage may change: fields, or groups of them. Data, classes and network are the run's.
+# Fields, or groups of them, that a stage may change. Data, classes and network stay the same.
 FIELDS = ('epochs', 'steps', 'batch_size', 'image', 'augment', 'sampler', 'loss', 'optimizer',
           'schedule', 'averaging', 'model.dropout', 'model.freeze', 'model.head')
 
-# Of the paper, section 4.1: side of the crop, and what images are resized to before it.
+# Of the paper, section 4.1: side of the crop, and the scales to which images are resized first.
 _SIZE, _SCALES, _EVAL_SCALE = 331, (384, 412, 424, 436, 464), 436
 
 
 def resolve(config):
-    """The config of every stage: the run's, with what the stage changes.
+    """The config of every stage: the run's config with the changes of that stage.
 
     Args:
       config: ConfigDict; `config.stages` is a sequence of {dotted name of a field: value}.
 
     Returns:
-      List of ConfigDicts, at least one.
+      List of ConfigDicts, one for each stage.
 
     Raises:
-      InputError: if there is no stage, or a stage is no such dict or changes what it may not.
+      InputError: if there is no stage, or a stage changes a field that it may not change.
     """
     if not config.stages:
         raise InputError(f'config.stages: found {config.stages!r}; expected at least one stage, as '
@@ -68,8 +68,8 @@ def _may_change(name):
 
 
 def _set_scales(image):
-    """Gives scales that are not set the proportion to the crop that the paper's have."""
-    size = image.size if type(image.size) is int else _SIZE  # a wrong one is told by its check
+    """Sets missing scales: the paper's, in proportion to the size of the crop."""
+    size = image.size if type(image.size) is int else _SIZE  # config_check reports another type
     if image.scales in ((), []):
         image.scales = tuple(dict.fromkeys(round(scale * size / _SIZE) for scale in _SCALES))
     if image.eval_scale == 0:

@@ -1,4 +1,4 @@
-"""Where a run is: all that a restarted run needs to know besides its variables."""
+"""The position of a run: all that a resumed run needs besides the values of its variables."""
 
 import dataclasses
 import math
@@ -14,7 +14,7 @@ class State:
       step: steps done of this epoch.
       total: steps done of the run.
       lowest, wait, drops: of `schedule.plateau`, for this stage.
-      stale: epochs since the last new best of this stage.
+      stale: epochs since the last new lowest error of this stage.
       best: {kind of weights: {'error', 'stage', 'epoch'}}, see `workdir.KINDS`.
       averaged: epochs in the SWA average of this stage.
       rows: of metrics.csv.
@@ -35,11 +35,10 @@ class State:
     stopped: bool = False
 
     def ended(self, config):
-        """Whether the stage is done: all epochs, too many without a new best, or
-        a callback ended it.
+        """Whether the stage of a ConfigDict is over.
 
-        Args:
-          config: ConfigDict of the stage.
+        It ends after its last epoch, after `schedule.stop_patience` epochs without a new lowest
+        error, or at the request of a callback.
         """
         patience = config.schedule.stop_patience
         return self.stopped or self.epoch >= config.epochs or 0 < patience <= self.stale

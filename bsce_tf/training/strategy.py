@@ -1,4 +1,4 @@
-"""config.strategy → tf.distribute.Strategy, and how data sets are shared over its replicas."""
+"""config.strategy → tf.distribute.Strategy, and data sets that are split over its replicas."""
 
 import functools
 import json
@@ -10,20 +10,20 @@ import tensorflow as tf
 from bsce_tf import fields
 from bsce_tf.errors import InputError
 
-_MOST_TASKS = 1024  # on a node
+_MOST_TASKS = 1024  # more than one node runs
 _CPU = '/job:localhost/replica:0/task:0/device:CPU:0'
 NAMES = fields.choices('strategy')
 
 
 def create(name='auto', replicas=0):
-    """The strategy for this machine. Call it before anything else of TensorFlow runs.
+    """Makes the strategy. Call it before TensorFlow initialises its devices.
 
     Args:
       name: 'one': one device; 'mirrored': MirroredStrategy over the devices of this machine;
         'multiworker': MultiWorkerMirroredStrategy over the workers that TF_CONFIG names, or else
-        over the tasks of a Slurm step; 'auto': multiworker where TF_CONFIG names several workers,
-        else mirrored where there are several GPUs or replicas, else one device.
-      replicas: how many devices of this machine; 0: all GPUs, or one CPU device. Without a GPU,
+        over the tasks of a Slurm step; 'auto': multiworker if TF_CONFIG names several workers,
+        else mirrored if there are several GPUs or replicas, else one device.
+      replicas: number of devices of this machine; 0: all GPUs, or one CPU device. Without a GPU,
         the CPU is divided into that many logical devices.
 
     Returns:
@@ -42,7 +42,7 @@ def create(name='auto', replicas=0):
 
 
 def of_this_machine(name='auto', replicas=0):
-    """As `create`, of the devices of this machine alone, whatever TF_CONFIG says."""
+    """As `create`, but with the devices of this machine only; ignores TF_CONFIG."""
     devices = _devices(replicas)
     if name == 'one' or (name != 'mirrored' and len(devices) == 1):
         return tf.distribute.OneDeviceStrategy(devices[0])
@@ -51,19 +51,19 @@ def of_this_machine(name='auto', replicas=0):
 
 @functools.cache
 def mirrored(devices):
-    """The MirroredStrategy over a tuple of devices: one a process.
+    """The MirroredStrategy over a tuple of devices, made once for each process.
 
-    Several would number their collective operations alike, and one could then meet the operations
-    of another, of other shapes.
+    Two strategies would give their collective operations the same keys, and TensorFlow could then
+    combine operations of different shapes.
     """
     return tf.distribute.MirroredStrategy(list(devices))
 
 
 def is_chief(name):
-    """Whether this process is the one that writes files, before a strategy is made.
+    """Whether this process is the chief. It can be asked before the strategy is made.
 
     Args:
-      name: as of `create`.
+      name: of the strategy, see `create`.
     """
     workers = _workers()
     if len(workers) > 1 and name in ('auto', 'multiworker'):
@@ -75,7 +75,7 @@ def is_chief(name):
 
 
 def workers_of(strategy):
-    """(number of this worker, number of workers); the worker 0 is the chief, who writes files."""
+    """(number of this worker, number of workers). Worker 0 is the chief, which writes the files."""
     resolver = strategy.cluster_resolver
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) or not (
             resolver and resolver.cluster_spec()):
@@ -87,7 +87,7 @@ def workers_of(strategy):
 
 
 def from_chief(strategy, value):
-    """A whole number that the chief knows: its `value()`, on every worker."""
+    """The integer that `value()` returns on the chief, sent to every worker."""
     worker, workers = workers_of(strategy)
     if workers == 1:
         return value()
@@ -102,17 +102,17 @@ def from_chief(strategy, value):
 
 
 def distribute(strategy, make):
-    """A data set whose global batches are shared over all replicas.
+    """A data set whose global batches are split over all replicas.
 
     Args:
       strategy: of `create`.
-      make: function of (worker, workers) that gives the batches of that worker, a tf.data.Dataset.
+      make: function of (worker, workers) that returns that worker's batches, a tf.data.Dataset.
     """
     worker, workers = workers_of(strategy)
     if workers == 1:
         batches = make((0, 1))
         if strategy.extended.worker_devices == (_CPU,):
-            return batches  # nothing to share or to copy, which would cost some ms a batch
+            return batches  # distributing would only cost some ms a batch
         return strategy.experimental_distribute_dataset(batches)
     local = strategy.num_replicas_in_sync // workers
 
@@ -127,7 +127,7 @@ def distribute(strategy, make):
 
 
 def check_batch(batch_size, strategy):
-    """Raises InputError if a global batch cannot be shared evenly."""
+    """Raises InputError if a global batch cannot be split evenly over the replicas."""
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
         raise InputError(f'batch_size: found {batch_size}; expected a multiple of the {replicas} '
@@ -168,22 +168,22 @@ def _multi_worker(workers, replicas):
 
 
 def slurm_config():
-    """The TF_CONFIG of this task of a Slurm step, a worker a task, as a dict.
+    """TF_CONFIG, as a dict, for this task of a Slurm step: every task is a worker.
 
-    GPUs are left to Slurm: a task uses those that it sees.
+    Slurm assigns the GPUs: a task uses all that it sees.
 
     Raises:
-      InputError: if the variables of a step are not there.
+      InputError: if the environment variables of a Slurm step are missing.
     """
     try:
-        # Its own sharing of GPUs needs one for every task at least, so it is told that there are.
+        # The resolver requires at least one GPU for each task, even where it does not assign them.
         resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
             auto_set_gpu=False, gpus_per_node=_MOST_TASKS, gpus_per_task=1)
         addresses = resolver.cluster_spec().as_dict()['worker']
     except (KeyError, RuntimeError, ValueError, OSError) as error:
         raise InputError('strategy: found multiworker, but neither TF_CONFIG nor the variables '
                          f'of a Slurm step ({error}); expected one of them.') from error
-    # Slurm numbers tasks by node 2 before node 10, the resolver as text.
+    # Slurm numbers node 2 before node 10; the resolver sorts their names as text.
     addresses.sort(key=lambda text: [int(part) if part.isdigit() else part
                                      for part in re.split(r'(\d+)', text)])
     return {'cluster': {'worker': addresses},
@@ -209,6 +209,6 @@ def _divide_cpu(wanted):
     try:
         tf.config.set_logical_device_configuration(
             cpu, [tf.config.LogicalDeviceConfiguration()] * wanted)
-    except RuntimeError as error:  # TensorFlow has begun with fewer
+    except RuntimeError as error:  # TensorFlow already runs with fewer
         raise InputError(f'replicas: found {wanted}, but TensorFlow already runs on another '
                          'number of devices; expected to be set at the start.') from error

@@ -14,14 +14,7 @@ from bsce_tf.data.examples import Splits
 from bsce_tf.errors import InputError, RunError
 from bsce_tf.heads import choice
 from bsce_tf.termination import Terminated
-from bsce_tf.training import (
-    build,
-    checkpoint,
-    resume,
-    stages,
-    strategy,
-    workdir,
-)
+from bsce_tf.training import build, checkpoint, resume, stages, strategy, workdir
 from bsce_tf.training.batches import Batches
 from bsce_tf.training.loop import Loop
 from bsce_tf.training.observers.callbacks import Callbacks

@@ -1,10 +1,10 @@
 """One training step and one evaluation, over all replicas of a strategy.
 
-Written out instead of Keras's `fit`, because several things lie between the parts of a step:
-gradients are summed over the replicas before they are clipped or tested for overflow, so any number
-of replicas gives the same run; images that only fill up a batch count nowhere; and workers agree on
-when to save and when to stop by two numbers that travel with the loss. Keras 3's `fit` does not
-work with MultiWorkerMirroredStrategy (keras issue 20585).
+It replaces Keras's `fit` for four reasons. Gradients are summed over the replicas before they are
+clipped or tested for overflow, so that any number of replicas gives the same run. Images that only
+pad a batch do not count in loss and metric. Workers agree on when to save and stop by two flags
+that are summed together with the loss. Keras 3's `fit` does not work with
+MultiWorkerMirroredStrategy (keras issue 20585).
 """
 
 import math
@@ -17,23 +17,23 @@ from bsce_tf.models import network
 
 
 class Trainer:
-    """Functions of a model, an optimizer and a loss. Make it within the strategy's scope.
+    """Training steps and evaluation of a model. Make it within the strategy's scope.
 
     Args:
       model: as `models.classifier.build` makes it.
       view: the `View` of evaluation.
       optimizer: an `optimizers.SGD`, or a LossScaleOptimizer of one.
-      loss: keras Loss whose `call` gives a loss an example; what it remembers is its `state`.
+      loss: keras Loss whose `call` returns `[n]`. Variables that it updates are its `state`.
       batch_size: global.
       jit_compile: whether XLA compiles the forward and the backward pass.
       ema: an `averaging.Ema` or None.
-      accumulate: steps whose mean gradient makes one update.
-      head: a `heads.divided.DividedHead`, where the model's head is in parts or sampled; or None.
+      accumulate: number of steps whose gradients are averaged for one update.
+      head: a `heads.divided.DividedHead` if the model's head is in parts or sampled; else None.
 
     Attributes:
-      sums: variables of the gradients that are accumulated; may be infinite with a scaled loss.
+      sums: variables of accumulated gradients; they may be infinite if the loss is scaled.
       loss_mean, error: `keras.metrics.Mean` and `MeanTop1Error` of the steps since `reset`.
-      val_loss, val_error: the same of the last evaluation.
+      val_loss, val_error: the same metrics of the last evaluation.
     """
 
     def __init__(self, model, view, optimizer, loss, batch_size, *, jit_compile=False, ema=None,
@@ -51,74 +51,74 @@ class Trainer:
         self.sums = [keras.Variable(tf.zeros(v.shape, v.dtype), trainable=False, name=f'sum_{i}')
                      for i, v in enumerate(model.trainable_variables)] if accumulate > 1 else []
         gradients = self._gradients
-        if jit_compile:  # only then: BatchNorm cannot cross replicas in a function of its own
+        if jit_compile:  # else in the step's graph, where BatchNorm can synchronise
             gradients = tf.function(gradients, jit_compile=True, autograph=False)
 
         self._gradients_of = gradients
         self._step = tf.function(lambda *step: self._whole_step(*step, update=True),
                                  reduce_retracing=True, autograph=False)
-        self._part = tf.function(lambda *step: self._whole_step(*step, update=False),
-                                 reduce_retracing=True, autograph=False)
+        self._accumulate = tf.function(lambda *step: self._whole_step(*step, update=False),
+                                       reduce_retracing=True, autograph=False)
         self._test = tf.function(
             lambda batch: self.strategy.run(self._replica_test, (batch,)),
             reduce_retracing=True, autograph=False)
 
     @property
     def variables(self):
-        """All that a step changes, in a fixed order."""
+        """All variables that a step changes, in a fixed order."""
         ema = self.ema.variables if self.ema is not None else []
         of_optimizer = list(self.optimizer.variables)
-        if self.head is not None:  # where Keras would have the momentum of its class vectors
+        if self.head is not None:  # where Keras would keep the momentum of the head's variables
             place = len(of_optimizer) - len(self.head.layer.trainable_variables)
             of_optimizer[place:place] = self.head.momentums
         return [*self.model.variables, *of_optimizer, *ema, *self.sums,
                 *self.loss_mean.variables, *self.error.variables, *getattr(self.loss, 'state', [])]
 
     def train_step(self, batch, number=0, save=False, stop=False):
-        """One step.
+        """Runs one step.
 
         Args:
-          batch: images and labels of all replicas, and their numbers if the loss takes them.
-          number: of the step, from 0; tells when gradients that accumulate make an update.
-          save, stop: what this worker wants; every worker learns whether one wants it.
+          batch: images and labels of all replicas, and the images' numbers if the loss takes them.
+          number: of the step, from 0; decides which steps update the weights, see `accumulate`.
+          save, stop: whether this worker asks to save and to stop.
 
         Returns:
-          (mean loss of the batch, save, stop).
+          (mean loss of the batch, save, stop); the flags are true if any worker set them.
         """
         flags = tf.constant([float(save), float(stop)])
-        step = self._step if (number + 1) % self.accumulate == 0 else self._part
+        step = self._step if (number + 1) % self.accumulate == 0 else self._accumulate
         loss, save, stop = step(batch, flags, tf.constant(number, tf.int64)).numpy().tolist()
         return loss, save > 0, stop > 0
 
     def reset(self):
-        """Begins to count the metrics of an epoch."""
+        """Resets the training metrics, for a new epoch."""
         self.loss_mean.reset_state()
         self.error.reset_state()
 
     def results(self):
-        """{'loss', 'mean_top1_error'} of the steps since `reset`; a sampled head has no error."""
+        """{'loss', 'mean_top1_error'} since `reset`; the error is NaN with a sampled head."""
         counted = self.head is None or self.head.share == 1
         return {'loss': float(self.loss_mean.result()),
                 'mean_top1_error': float(self.error.result()) if counted else math.nan}
 
-    def evaluate(self, batches, tell=None):
-        """{'val_loss', 'val_mean_top1_error'} of all images of a distributed data set.
+    def evaluate(self, batches, on_batch=None):
+        """{'val_loss', 'val_mean_top1_error'} over all images of a distributed data set.
 
         Args:
           batches: the data set, of `pipeline.Batch`.
-          tell: function that is called with 1, 2, … after each batch.
+          on_batch: function that is called with 1, 2, … after each batch.
         """
         self.val_loss.reset_state()
         self.val_error.reset_state()
         for number, batch in enumerate(batches, 1):
             self._test(batch)
-            if tell is not None:
-                tell(number)
+            if on_batch is not None:
+                on_batch(number)
         return {'val_loss': float(self.val_loss.result()),
                 'val_mean_top1_error': float(self.val_error.result())}
 
     def _whole_step(self, batch, flags, number, update):
-        """Sum over the replicas of [loss, *flags]; without `update` gradients are only added up."""
+        """[loss, *flags], summed over replicas; gradients only accumulate without `update`."""
         extended = self.strategy.extended
 
         def of_replica(flags, images, labels, *numbers):
@@ -153,10 +153,10 @@ class Trainer:
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, found, axis=None)
 
     def _gradients_in_parts(self, images, labels, number):
-        """`_gradients` with hits for logits; and of the head's rows gradients and ids."""
+        """As `_gradients`, but hits for logits; then gradients and ids of the head's rows."""
         with tf.GradientTape() as tape:
             features = self.body(images, training=True)
-            own = self.body.losses  # at once: where replicas meet, another one's may replace them
+            own = self.body.losses  # read before collective operations, which may replace them
             losses, hits, rows, chosen = self.head.train(features, labels, number, tape)
             scaled = self._scaled(losses, own)
         grads = self._derivatives(tape, scaled, rows)
@@ -171,10 +171,10 @@ class Trainer:
         return losses, logits, self._derivatives(tape, scaled)
 
     def _scaled(self, losses, own):
-        """This replica's part of the loss of the batch, as the optimizer wants it.
+        """This replica's share of the batch's mean loss, scaled if the optimizer scales losses.
 
         Args:
-          losses: `[n]`, of the images.
+          losses: `[n]`, of this replica's images.
           own: list of the losses of the model's layers.
         """
         total = tf.reduce_sum(losses) / self.batch_size
@@ -183,9 +183,9 @@ class Trainer:
         return self.optimizer.scale_loss(total)
 
     def _derivatives(self, tape, scaled, rows=()):
-        """By the model's variables, and by rows of a head in parts."""
+        """Gradients of the model's variables, then of the rows of a head in parts."""
         variables = [*self.model.trainable_variables, *rows]
-        # None where a variable counts for nothing, as the mask token of DINOv2.
+        # The gradient is None for an unused variable, such as the mask token of DINOv2.
         return [tf.zeros(v.shape, v.dtype) if gradient is None else gradient
                 for gradient, v in zip(tape.gradient(scaled, variables), variables, strict=True)]
 

@@ -1,4 +1,4 @@
-"""The folder of one run: who owns it and what lies where."""
+"""The folder of a run: the names of its files, its checks, and what it says of a trained run."""
 
 import contextlib
 import json
@@ -19,21 +19,21 @@ BEST, WEIGHTS, CHECKPOINTS = 'best.json', 'best.weights.h5', 'checkpoints'
 TENSORBOARD, EVALUATION, BAD_IMAGES = 'tensorboard', 'eval.json', 'bad_images.csv'
 NOT_FINITE, IMAGES = 'not_finite.txt', 'training_images.npy'
 
-# Kinds of weights: as trained, their exponential average, the average of the last epochs.
+# Kinds of weights: as trained, their exponential moving average, their mean over the last epochs.
 KINDS = {'raw': WEIGHTS, 'ema': 'ema.weights.h5', 'swa': 'swa.weights.h5'}
 
 
 class Run(NamedTuple):
-    """A trained run, as its folder tells.
+    """A trained run, read from its folder.
 
     Attributes:
       folder: pathlib.Path.
       config: ConfigDict of the stage that made the weights.
       class_names: K names; position is the class id.
-      data: what data.json holds of the training set: `images`, `channels`, `counts` (images of each
+      data: dict of data.json, on the training set: `images`, `channels`, `counts` (images of each
         class), `fingerprint` and `contents` (see `records`).
       weights: pathlib.Path of the weights to use.
-      best: what best.json says of them: `kind`, `stage`, `epoch` and `error`.
+      best: their entry in best.json: `kind`, `stage`, `epoch` and `error`.
     """
 
     folder: pathlib.Path
@@ -72,7 +72,7 @@ def check(workdir):
 
 @contextlib.contextmanager
 def locked(folder):
-    """Holds the folder of a run for this process, see `locks.held`.
+    """Locks the folder of a run for this process within the block, see `locks.held`.
 
     Raises:
       RunError: if another process holds it.
@@ -87,14 +87,14 @@ def locked(folder):
 
 
 def check_data(folder, data):
-    """Raises InputError if what `folder` holds was begun with other training or validation images.
+    """Raises InputError if the run in `folder` was started with images other than those of `data`.
 
-    Class ids would mean something else, validation images have been trained on, or the best weights
-    been chosen by other images.
+    With other images, class ids could change their meaning, validation images could be ones that
+    were trained on, and the best weights would have been chosen by other images.
 
     Args:
       folder: pathlib.Path.
-      data: a `examples.Splits`.
+      data: an `examples.Splits`; training and validation are compared.
     """
     path = folder / DATA
     if not path.exists():
@@ -105,7 +105,7 @@ def check_data(folder, data):
                          f'{len(there.get("counts", ()))} classes there, {len(examples)} of '
                          f'{examples.num_classes} now; expected the same images and labels, or '
                          'another --workdir.')
-    known = there.get('validation_fingerprint')  # runs of version 1 do not tell
+    known = there.get('validation_fingerprint')  # missing in runs of version 1
     if known and known != records.fingerprint(data.validation):
         raise InputError(f'{path}: begun with other validation images or labels; expected the '
                          'same, or another --workdir.')
@@ -117,17 +117,16 @@ def check_data(folder, data):
 
 
 def unusable(folder, error):
-    """The `InputError` that an OSError becomes."""
+    """The `InputError` that stands for an OSError in the folder."""
     return InputError(f'--workdir: {folder}: {error.strerror or error}; expected a folder that can '
                       'be read and written.')
 
 
 def describe(folder, data):
-    """Writes what a trained model needs to know of its `Splits`.
+    """Writes classes.json, data.json and training_images.npy, which describe the `Splits`.
 
-    classes.json, data.json and training_images.npy: the hashes of its training images, in rising
-    order, so that an audit can tell what the model has seen. Where a run goes on they stay as they
-    are; see `check_data`.
+    training_images.npy holds the sorted hashes of the training images, from which an audit tells
+    what the model has seen. A resumed run keeps its files; see `check_data`.
     """
     if (folder / IMAGES).exists() and 'contents' in json_of(folder / DATA):
         return
@@ -144,7 +143,7 @@ def describe(folder, data):
 
 
 def seen(run, examples):
-    """Bool `[N]`: which images of a set a `Run` was trained on; see `records.identities`.
+    """Tells which images of a set a `Run` was trained on: bool `[N]`, see `records.identities`.
 
     Raises:
       InputError: if the run's list of images is missing or damaged.
@@ -161,12 +160,12 @@ def seen(run, examples):
 
 
 def bad_images_of(config, folder, name=BAD_IMAGES):
-    """What a run does about images that cannot be read, as `config.data` says.
+    """The `BadImages` of a run: how `config.data` treats images that cannot be read.
 
     Args:
       config: ConfigDict.
-      folder: where they are listed; None: they are named in the log alone.
-      name: of the list; that of the run's own images, or another.
+      folder: pathlib.Path where they are listed; None: they are only logged.
+      name: file name of the list.
     """
     return bad_images.BadImages(config.data.on_error, config.data.max_bad_fraction,
                                 config.data.max_pixels, folder and folder / name,
@@ -174,10 +173,7 @@ def bad_images_of(config, folder, name=BAD_IMAGES):
 
 
 def read(workdir):
-    """The trained run in a folder, with the weights that its `averaging.select` asks for.
-
-    Returns:
-      `Run`.
+    """The trained `Run` in a folder, with the weights that its `averaging.select` asks for.
 
     Raises:
       InputError: if there is no trained run, or a file of it is damaged.
@@ -194,7 +190,7 @@ def read(workdir):
 
 
 def kinds(workdir):
-    """{kind: `Run`} of all weights that a run left: raw, and ema and swa where it made them.
+    """{kind: `Run`} for all weights of a run: raw, and ema and swa if it made them.
 
     Raises:
       InputError: as `read`.
@@ -224,10 +220,10 @@ def _no_run(path):
 
 
 def config_of(folder):
-    """The config of a run, whatever version wrote it, as a ConfigDict of all fields.
+    """The config of a run that any earlier version may have written, as a ConfigDict of all fields.
 
     Raises:
-      InputError: if there is none, or it is damaged or of a newer version.
+      InputError: if config.json is missing, damaged or of a newer version.
     """
     path = pathlib.Path(folder) / CONFIG
     return config_dict.ConfigDict(stored.complete(json_of(path), path))

@@ -1,1 +1,1 @@
-"""What looks on while a run trains: progress, TensorBoard, trackers, a user's callbacks."""
+"""Observers of training: progress, TensorBoard, experiment trackers, a user's callbacks."""

@@ -1,4 +1,4 @@
-"""A user's `keras.callbacks.Callback`s, called as `fit` calls them."""
+"""Calls a user's `keras.callbacks.Callback`s as `fit` does."""
 
 import keras
 
@@ -6,13 +6,13 @@ from bsce_tf.training.observers.observer import Observer
 
 
 class Callbacks(Observer):
-    """An observer that calls callbacks.
+    """An observer that calls Keras callbacks.
 
-    They see the model, `params` (epochs and steps of the stage) and logs. After a step the logs are
-    `loss`; after an epoch they are its row of metrics.csv, where `val_mean_top1_error` tells the
-    best weights. `model.stop_training = True` ends the stage after the epoch. The learning rate is
-    the schedule's, whatever a callback sets. A run that goes on does not repeat what a callback did
-    to the weights.
+    They see the model, `params` (epochs and steps of the stage) and logs. After a step, the logs
+    are `loss`. After an epoch, they are its row of metrics.csv; the lowest `val_mean_top1_error`
+    marks the best weights. `model.stop_training = True` ends the stage after the epoch. Callbacks
+    cannot set the learning rate: the schedule does. A resumed run does not repeat what a callback
+    has done to the weights.
 
     Args:
       callbacks: list of `keras.callbacks.Callback`.

@@ -1,28 +1,28 @@
-"""What looks on while a run trains."""
+"""The base class of observers."""
 
 
 class Observer:
-    """Told by `loop.Loop` what happens. Every method does nothing unless it is written anew.
+    """`loop.Loop` calls these methods. They do nothing unless a subclass overrides them.
 
     Attributes:
-      stopped: whether it asks to end the stage after the epoch.
+      stopped: whether the observer asks to end the stage after the epoch.
     """
 
     stopped = False
 
     def on_begin(self, state):
-        """Before the first step of a stage, or of what is left of it.
+        """Before the first step of a stage, or of the rest of it after resuming.
 
         Args:
           state: a `State`.
         """
 
     def on_first_batch(self, stage, images):
-        """Before the first step of a stage, where the run did not stop in it before.
+        """Before the first step of a stage; not called when a run resumes within the stage.
 
         Args:
-          stage: its number.
-          images: uint8 `[n, C, C, channels]`, those of the first replica.
+          stage: number of the stage, from 0.
+          images: uint8 `[n, size, size, channels]` of the first replica.
         """
 
     def on_step(self, state, loss, images, waited):
@@ -30,21 +30,21 @@ class Observer:
 
         Args:
           state: a `State`.
-          loss: mean of the batch.
-          images: in the batch.
-          waited: seconds until the batch was there.
+          loss: mean loss of the batch.
+          images: number of images in the batch.
+          waited: seconds that the step waited for the batch.
         """
 
     def on_evaluated_batch(self, number):
-        """After every batch of an evaluation; `number`: of the batch, from 1."""
+        """After every batch of an evaluation; `number` counts the batches from 1."""
 
     def on_epoch(self, row, correct, total):
         """After every epoch.
 
         Args:
-          row: of metrics.csv.
-          correct, total: `[K]` validation images of each class that were right, and all.
+          row: dict, the epoch's row of metrics.csv.
+          correct, total: `[K]`, correctly classified and all validation images of each class.
         """
 
     def close(self, kind=None, error=None, traceback=None):
-        """After the stage; what a context manager's `__exit__` is told where it failed."""
+        """After the stage, also if it failed; arguments as those of `__exit__`."""

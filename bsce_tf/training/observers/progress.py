@@ -1,4 +1,4 @@
-"""What is printed while a run trains."""
+"""Prints the progress of training."""
 
 import math
 import time
@@ -8,20 +8,19 @@ from tqdm import tqdm
 from bsce_tf import progress
 from bsce_tf.training.observers.observer import Observer
 
-_FIRST = 100  # steps after which the time of an epoch can be told
+_FIRST = 100  # steps after which the time of an epoch is estimated
 
 
 class Progress(Observer):
-    """Bars for the steps of an epoch and for validation, and a line for each epoch.
+    """Progress bars for the steps of an epoch and for validation, and a line for each epoch.
 
-    The bar shows the mean loss, images a second and the share of time in which the device waited
-    for data. Where the output is no terminal, a line stands for it every 30 seconds, see
-    `bsce_tf.progress`.
+    The bar shows the mean loss, images per second and the share of time spent waiting for data. If
+    the output is not a terminal, a line every 30 seconds replaces it, see `bsce_tf.progress`.
 
     Args:
       epochs: of the stage.
       epoch_steps: steps of an epoch.
-      validation_batches: of a validation.
+      validation_batches: number of validation batches.
     """
 
     def __init__(self, epochs, epoch_steps, validation_batches):
@@ -30,7 +29,7 @@ class Progress(Observer):
         self._bar, self._training, self._steps, self._told = None, False, 0, False
 
     def on_begin(self, state):
-        """Says that the first step takes a while: TensorFlow makes its graph there."""
+        """Says that the first step takes a while, because TensorFlow builds its graph in it."""
         print(f'epoch {state.epoch + 1}/{self.epochs}: preparing the first step (TensorFlow '
               'builds its graph: seconds, or minutes for a large network)', flush=True)
 

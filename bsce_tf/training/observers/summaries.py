@@ -1,4 +1,4 @@
-"""TensorBoard: curves, learning rate, images as the network sees them, errors by class."""
+"""TensorBoard: curves, learning rate, augmented training images, errors by class."""
 
 import numpy as np
 import tensorflow as tf
@@ -9,27 +9,18 @@ _IMAGES = 16
 
 
 class Summaries(Observer):
-    """Writes event files.
-
-    Args:
-      folder: of the event files.
-    """
+    """Writes event files into a folder."""
 
     def __init__(self, folder):
         self._writer = tf.summary.create_file_writer(str(folder))
 
     def on_first_batch(self, stage, images):
-        """Writes some images of a stage's first batch as they are after augmentation."""
+        """Writes some augmented images of the first batch of a stage."""
         with self._writer.as_default():
             tf.summary.image(f'training images/stage {stage}', images[:_IMAGES], 0, _IMAGES)
 
     def on_epoch(self, row, correct, total):
-        """Writes a row of metrics.csv and the histogram of the validation error of each class.
-
-        Args:
-          row: of metrics.csv.
-          correct, total: `[K]` validation images of each class that were right, and all.
-        """
+        """Writes the row of metrics.csv and a histogram of the validation errors of the classes."""
         with self._writer.as_default():
             for name, value in row.items():
                 if name in ('stage', 'epoch'):

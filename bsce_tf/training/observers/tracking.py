@@ -1,4 +1,4 @@
-"""MLflow and Weights & Biases, each an extra, for those who have a server for it."""
+"""MLflow and Weights & Biases; each is an optional extra of the package."""
 
 import importlib
 
@@ -11,12 +11,12 @@ NAMES = fields.choices('tracking')
 
 
 class Tracking(Observer):
-    """Sends the config and the row of every epoch. A restarted run goes on with the same record.
+    """Sends the config, and the metrics of every epoch. A resumed run continues its record.
 
     Args:
       name: mlflow or wandb.
-      folder: pathlib.Path of the run; its name is the name of the record, which is kept in
-        `tracking.txt`.
+      folder: pathlib.Path of the run. Its name becomes the record's name; `tracking.txt` in it
+        keeps the record's id.
       config: nested dict.
 
     Raises:
@@ -49,11 +49,11 @@ class Tracking(Observer):
             self._package.log(row, step=row['epoch'])
 
     def close(self, kind=None, error=None, traceback=None):
-        """Ends the record: finished, or failed, or killed where the run was told to stop."""
+        """Ends the record as finished, failed, or killed (stopped by a signal)."""
         stopped = kind is not None and issubclass(
             kind, PreemptedError | KeyboardInterrupt | SystemExit)
         if self._name == 'mlflow':
             self._package.end_run(
                 'FINISHED' if kind is None else 'KILLED' if stopped else 'FAILED')
-        else:  # which knows no third state: 255 is its own code of an interrupt
+        else:  # wandb has no state "killed"; 255 is its own code for an interrupt
             self._package.finish(exit_code=0 if kind is None else 255 if stopped else 1)
