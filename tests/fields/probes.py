@@ -218,7 +218,7 @@ def rates(config, place):
     return [found.rate(step, drops) for step in range(16) for drops in (0, 2)]
 
 
-class _Steps:
+class _ScriptedTrainer:
     """A network that learns by a script."""
 
     strategy = tf.distribute.get_strategy()
@@ -230,13 +230,13 @@ class _Steps:
         self.errors = itertools.chain(ERRORS, itertools.repeat(ERRORS[-1]))
         self.model = self.body = tiny((16, 16, 3))
 
-    def train(self, batch, number, save, stop):
+    def train_step(self, batch, number, save, stop):
         return 0.0, save, stop
 
     def results(self):
         return {'loss': 0.0, 'mean_top1_error': 0.0}
 
-    def evaluate(self, batches, tell=None):
+    def evaluate(self, batches, on_batch=None):
         return {'val_loss': 0.0, 'val_mean_top1_error': next(self.errors)}
 
     def reset(self):
@@ -250,7 +250,7 @@ def loop(config, place):
     part = part_of(config)
     batches = types.SimpleNamespace(epoch_steps=4, validation=[], watched={},
                                     training=lambda start: itertools.repeat((tf.zeros([4]),)))
-    Loop(part, folder, State(), _Steps(), batches, [], Terminated()).run()
+    Loop(part, folder, State(), _ScriptedTrainer(), batches, [], Terminated()).run()
     return ((folder / 'metrics.csv').read_text(),
             sorted(path.name for path in (folder / 'checkpoints').iterdir()))
 
