@@ -1,4 +1,4 @@
-"""Backbone + pooling + dropout + head: from pixels to logits."""
+"""Builds a classifier, from pixels to logits: backbone, pooling, embedding, dropout, head."""
 
 import fnmatch
 import pathlib
@@ -16,27 +16,28 @@ from bsce_tf.models import backbones, heads
 from bsce_tf.models.weights import array_sizes, convert_timm
 
 _LISTED = 12  # layer names in a message
-_HEADS = {heads.TauHead: 'tau_head', heads.CosineHead: 'cosine_head'}  # names in a file of weights
-_EMBEDDING = ('dense', 'batch_normalization')  # of its two layers
-_WORDS = ('imagenet', 'preset')  # of weights that come with a backbone
+# Names of the head and of the embedding's two layers in a `.weights.h5` file.
+_HEADS = {heads.TauHead: 'tau_head', heads.CosineHead: 'cosine_head'}
+_EMBEDDING = ('dense', 'batch_normalization')
+_WORDS = ('imagenet', 'preset')  # values of `weights` that mean published ones
 
 
 def build(name, num_classes, weights=None, *, image_size=None, channels=3, pooling='avg',
           embedding=0, dropout=0.0, head='linear', freeze=(), **options):
-    """A classifier whose input normalisation is part of the model.
+    """A classifier that normalises its input images itself.
 
     Args:
-      name: of a row of `backbones.BACKBONES`, or another that `backbones.get` takes.
+      name: a name in `backbones.BACKBONES`, or another that `backbones.get` takes.
       num_classes: K ≥ 2.
-      weights: None for random ones; the backbone's published ones by the word of its row,
-        'imagenet' (see `published.load`) or 'preset' (see `hub`); a `.weights.h5` file of the same
-        classifier; or a checkpoint of timm for the backbone, `.safetensors` or `.pth`, see
-        `convert_timm.load`. Where a file's head is of another kind or class count, or its embedding
-        of another width, they stay as made new, and a warning says so.
+      weights: None for random weights; 'imagenet' (see `published.load`) or 'preset' (see
+        `backbones.hub`) for the backbone's published ones; a `.weights.h5` file of the same
+        classifier; or a timm checkpoint of the backbone, `.safetensors` or `.pth` (see
+        `convert_timm.load`). If the file's head is of another kind or has another class count, or
+        its embedding has another width, head and embedding start new, with a warning.
       image_size: side of the images in pixels; None: the backbone's native size.
-      channels: of the images: 1 or 3; grey images are repeated to the three a backbone takes.
-      pooling: of the last feature map, one of `heads.POOLINGS`; or 'token', the network's own
-        vector of an image, for transformers that have one.
+      channels: of the images, 1 or 3; a single channel is repeated three times for the backbone.
+      pooling: of the last feature map, one of `heads.POOLINGS`; 'token' takes the class token of a
+        transformer instead.
       embedding: width of a linear layer before the head, see `heads.embedding`; 0: none.
       dropout: rate before the head, 0 to below 1.
       head: one of `heads.HEADS`.
@@ -49,7 +50,7 @@ def build(name, num_classes, weights=None, *, image_size=None, channels=3, pooli
       layer 'embedding_bn' the embedding, if it has one.
 
     Raises:
-      InputError: if a name is unknown, a number is out of its range, or the weights do not fit.
+      InputError: if a name is unknown, a number is out of range, or the weights do not fit.
     """
     row = backbones.get(name)
     if num_classes < 2:
@@ -78,7 +79,7 @@ def build(name, num_classes, weights=None, *, image_size=None, channels=3, pooli
     if dropout:
         x = layers.Dropout(dropout, name='dropout')(x)
     logits = heads.head(head, num_classes, **options)(x)
-    plain = re.sub(r'[^\w.-]+', '.', name)  # what names of TensorFlow's scopes may hold
+    plain = re.sub(r'[^\w.-]+', '.', name)  # characters that TensorFlow's name scopes allow
     model = keras.Model(inputs, logits, name=f'{plain}_classifier')
     if weights and weights not in _WORDS:
         load_weights(model, weights, new_head=True, modules=row.modules())
@@ -87,14 +88,14 @@ def build(name, num_classes, weights=None, *, image_size=None, channels=3, pooli
 
 
 def make_model(config, num_classes, channels, weights=None, division=None):
-    """The classifier of `config.model` and `config.image`.
+    """The classifier that `config.model` and `config.image` describe.
 
     Args:
       config: ConfigDict of a stage.
       num_classes: K.
       channels: of the images, 1 or 3.
-      weights: what to start from, see `build`; None where weights are loaded later.
-      division: of a head in parts, see `heads.TauHead`; None for one that is whole.
+      weights: initial weights, see `build`; None if they are loaded later.
+      division: of a divided or sampled head, see `heads.TauHead`; else None.
     """
     model = build(
         config.model.backbone, num_classes, weights,
@@ -135,9 +136,9 @@ def _backbone(name, row, size, pooling):
 
 
 def synchronise_batch_norm(model):
-    """Makes every BatchNormalization take its statistics over the batch of all replicas.
+    """Makes every BatchNormalization compute its statistics over the batches of all replicas.
 
-    So a run gives the same weights on any number of replicas. Call it before `compile`.
+    A run then gives the same weights for any number of replicas. Call it before `compile`.
     """
     for layer in internals.all_layers(model):
         if isinstance(layer, layers.BatchNormalization):
@@ -145,26 +146,21 @@ def synchronise_batch_norm(model):
 
 
 def set_batch_norm_momentum(model, momentum):
-    """Sets what a training step keeps of the moving averages of every BatchNormalization.
-
-    Args:
-      model: layers of nested models are meant too.
-      momentum: 0 to below 1.
-    """
+    """Sets the momentum, 0 to below 1, of every BatchNormalization, also in nested models."""
     for layer in internals.all_layers(model):
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = momentum
 
 
 def freeze_layers(model, names):
-    """Makes layers keep their weights; their BatchNorms use the statistics that they have.
+    """Freezes layers: weights do not change, and BatchNorms use their moving statistics.
 
     Args:
-      model: layers of nested models are meant too; a nested model's name means all in it.
-      names: of layers: beginnings, as 'block1', or patterns, as '*_bn' (`fnmatch`).
+      model: also layers in nested models are frozen; the name of a nested model freezes all of it.
+      names: beginnings of layer names, such as 'block1', or `fnmatch` patterns, such as '*_bn'.
 
     Raises:
-      InputError: if one fits no layer with weights, or nothing is left to train.
+      InputError: if a name matches no layer with weights, or nothing is left to train.
     """
     if isinstance(names, str):
         raise InputError(f"model.freeze: found the string '{names}'; expected a tuple of names.")
@@ -173,7 +169,7 @@ def freeze_layers(model, names):
         fitting = [layer for layer in found
                    if layer.name.startswith(name) or fnmatch.fnmatchcase(layer.name, name)]
         if not name or not fitting:
-            # from end to end: stages differ more than neighbours do
+            # spread over the network: names of neighbours are alike
             some = found[::-(-len(found) // _LISTED)]
             raise InputError(f"model.freeze: found '{name}', which no layer is called; expected "
                              f'names as {", ".join(layer.name for layer in some)}.')
@@ -185,14 +181,14 @@ def freeze_layers(model, names):
 
 
 def load_weights(model, path, *, new_head=False, modules=None):
-    """Loads a `.weights.h5` file of the classifier or a checkpoint of timm for its backbone.
+    """Loads a `.weights.h5` file of the classifier, or a timm checkpoint of its backbone.
 
     Args:
       model: as `build` makes it.
       path: of the file.
-      new_head: whether a head of another kind or class count may stay out of a `.weights.h5`
-        file; a warning then says so. Published checkpoints are for that, a run's own are not.
-      modules: of a checkpoint of timm; see `convert_timm.load`.
+      new_head: whether to leave out, with a warning, a head in a `.weights.h5` file that is of
+        another kind or class count. Use it for pretrained weights, not for a run's own.
+      modules: for a timm checkpoint; see `convert_timm.load`.
 
     Raises:
       InputError: if the file is missing or damaged, or belongs to another network or class count.
@@ -202,7 +198,7 @@ def load_weights(model, path, *, new_head=False, modules=None):
         if report.head == 'new':
             logging.warning(report.message)
         return
-    # The state of dropout's random numbers belongs to the run that saved it, not to the network.
+    # Dropout's random state belongs to the run that saved it, not to the network.
     left_out = [layer for layer in model.layers if isinstance(layer, layers.Dropout)]
     unread = ()
     try:
@@ -219,12 +215,12 @@ def load_weights(model, path, *, new_head=False, modules=None):
 
 
 def _other_head(model, path):
-    """Why the head in a `.weights.h5` file, or its embedding, is not the model's; '' if it is."""
+    """How head or embedding in a `.weights.h5` file differ from the model's; '' if they fit."""
     def shapes(kind, file):
         group = file.get(f'layers/{kind}/vars', {})
         return [group[key].shape for key in sorted(group)]
 
-    if type(model.get_layer('head')) not in _HEADS:  # somebody's own: it fits, or loading says so
+    if type(model.get_layer('head')) not in _HEADS:  # the user's own: loading will tell
         return ''
     ours = [tuple(v.shape) for v in model.get_layer('head').weights]
     embedding = [tuple(layer.kernel.shape) for layer in model.layers if layer.name == 'embedding']

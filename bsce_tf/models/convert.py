@@ -1,4 +1,4 @@
-"""`--mode=convert`: a checkpoint of PyTorch's becomes a file of Keras weights."""
+"""`--mode=convert`: turns a PyTorch checkpoint into a file of Keras weights."""
 
 import pathlib
 
@@ -10,24 +10,24 @@ from bsce_tf.models import backbones, classifier
 from bsce_tf.models.weights import convert_timm, torch_files
 
 SUFFIXES = ('.safetensors', '.pth')
-_NO_HEAD = 2  # classes of the head that is made where the checkpoint has none
+_NO_HEAD = 2  # classes of the new head if the checkpoint has none
 
 
 def run(config, workdir):
     """Converts the file `config.model.weights` for `config.model.backbone`.
 
-    Writes workdir/<backbone>.weights.h5, whole or not at all: the weights of the classifier that
-    `classifier.build` makes, with the checkpoint's own head. `model.weights` takes that file.
+    Writes workdir/<backbone>.weights.h5, a file for `model.weights`: the weights of a classifier as
+    `classifier.build` makes it, with the checkpoint's head. If it fails, it writes nothing.
 
     Args:
-      config: ConfigDict; only model.backbone and model.weights count.
-      workdir: folder; made where it is missing.
+      config: ConfigDict; only model.backbone and model.weights are used.
+      workdir: folder; created if it is missing.
 
     Returns:
       pathlib.Path of the file.
 
     Raises:
-      InputError: if model.weights is no checkpoint of the backbone, or workdir is a file.
+      InputError: if model.weights is not a checkpoint of the backbone, or workdir is a file.
     """
     name, source, folder = config.model.backbone, config.model.weights, pathlib.Path(workdir)
     if pathlib.Path(source).suffix not in SUFFIXES:

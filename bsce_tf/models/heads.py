@@ -1,4 +1,4 @@
-"""Pooling of the last feature map and the classifier's head: features → logits."""
+"""Pooling, embedding and head of a classifier: from the last feature map to logits."""
 
 import keras
 from keras import layers, ops
@@ -13,13 +13,13 @@ _TINY = 1e-12  # below it a squared length counts as zero
 
 @keras.saving.register_keras_serializable('bsce_tf')
 class GeneralisedMeanPooling2D(layers.Layer):
-    """GeM, (mean of xᵖ)^(1/p) of each channel, with one learnt p for all of them.
+    """GeM: (mean of xᵖ)^(1/p) of each channel, with one learnt p for all channels.
 
-    `[n, h, w, c]` → `[n, c]`, in the type of the layer. p = 1 is the average, p → ∞ the maximum.
+    `[n, h, w, c]` → `[n, c]`, in the compute dtype. p = 1 is the average, p → ∞ the maximum.
     Radenović et al. 2018, "Fine-tuning CNN Image Retrieval with No Human Annotation", section 3.2.
 
     Args:
-      p: first value of the exponent, above 0.
+      p: initial exponent, above 0.
       **kwargs: of `keras.layers.Layer`.
 
     Raises:
@@ -37,7 +37,7 @@ class GeneralisedMeanPooling2D(layers.Layer):
                                  autocast=False, name='p')
 
     def call(self, features):
-        # In float32 whatever the policy: a cube leaves the range of float16 at 40.
+        # Always in float32: in float16, 41³ overflows.
         x = ops.maximum(ops.cast(features, self.variable_dtype), 1e-6)
         mean = ops.mean(ops.power(x, self.p), axis=(1, 2))
         return ops.cast(ops.power(mean, 1 / self.p), self.compute_dtype)
@@ -50,16 +50,16 @@ class GeneralisedMeanPooling2D(layers.Layer):
 
 
 class _Divided:
-    """What a head does whose class vectors lie elsewhere, in parts: see `bsce_tf.heads`.
+    """A head whose class vectors may be divided among the replicas: see `bsce_tf.heads`.
 
-    Its `class_variables` count among its variables, and are saved and loaded, as those of a head
-    that is whole. It is not called: `of_rows` gives the logits of some classes.
+    Its `class_variables` count among its variables, and are saved and loaded like those of a whole
+    head. It is not called: `of_rows` gives the logits of some classes.
     """
 
     class_variables = ()
 
     def divide(self, division, **values):
-        """Takes a `class_variable.Division` and what its variables begin with, arrays `[…, K]`."""
+        """Makes class variables with a `Division` from their initial values, arrays `[…, K]`."""
         self.class_variables = tuple(division.variable(value, f'{self.name}/{name}')
                                      for name, value in values.items())
 
@@ -100,16 +100,16 @@ class _Divided:
 class TauHead(_Divided, layers.Dense):
     """A linear head whose class vectors are divided by the τ-th power of their lengths.
 
-    logit_k = x·w_k / ‖w_k‖^τ + b_k. Classes with more images get longer vectors; τ > 0 takes that
-    from them. Kang et al. 2020, "Decoupling Representation and Classifier", section 4.2, who leave
-    the bias out; it is kept here so that τ = 0 is the linear head to the last digit. The variables
-    are the linear head's, `kernel` and `bias`, and saved under the same names: a trained linear
-    head is τ-normalised by loading its weights into this.
+    logit_k = x·w_k / ‖w_k‖^τ + b_k. Classes with more images get longer vectors; τ > 0 compensates
+    for that. Kang et al. 2020, "Decoupling Representation and Classifier", section 4.2, without a
+    bias. It is kept here so that τ = 0 is exactly the linear head. The variables `kernel` and
+    `bias` have the names that they have in a linear head: to τ-normalise a trained linear head,
+    load its weights into this one.
 
     Args:
       units: K, the number of classes.
       tau: τ, 0 (linear) or more; 1 makes all lengths equal.
-      division: a `class_variable.Division`, or None for one variable on every replica.
+      division: a `class_variable.Division`; None if every replica holds the whole head.
       **kwargs: of `keras.layers.Dense`.
 
     Raises:
@@ -139,7 +139,7 @@ class TauHead(_Divided, layers.Dense):
 
     def call(self, features, training=None):
         self.check_whole()
-        if not self.tau:  # the length of a zero vector has no gradient
+        if not self.tau:  # a zero vector's length has no gradient
             return super().call(features, training=training)
         squared = ops.sum(ops.square(self.kernel), axis=0)
         logits = ops.matmul(features, self.kernel) * ops.power(squared + _TINY, -self.tau / 2)
@@ -151,16 +151,16 @@ class TauHead(_Divided, layers.Dense):
 
 @keras.saving.register_keras_serializable('bsce_tf')
 class CosineHead(_Divided, layers.Layer):
-    """logit_k = s · cos(x, w_k): neither long features nor long class vectors count.
+    """logit_k = s · cos(x, w_k): lengths of features and class vectors have no effect.
 
     `[n, features]` → `[n, K]`. Gidaris and Komodakis 2018, "Dynamic Few-Shot Visual Learning
-    without Forgetting", section 3.2, where s is learnt from 10.
+    without Forgetting", section 3.2, where s is learnt and starts at 10.
 
     Args:
       units: K, the number of classes.
       scale: s, above 0. A fixed s bounds the largest probability by 1 / (1 + (K−1)·e^(−2s)).
-      learn_scale: whether s is learnt, from `scale` on.
-      division: as of `TauHead`.
+      learn_scale: whether s is learnt, starting at `scale`.
+      division: as for `TauHead`.
       **kwargs: of `keras.layers.Layer`.
 
     Raises:
@@ -204,12 +204,15 @@ def _unit(x, axis):
 
 
 def pooling(name):
-    """The layer 'features' of one of `POOLINGS`: `[n, h, w, c]` → `[n, c]`.
+    """The layer 'features': `[n, h, w, c]` → `[n, c]`.
 
-    'token' changes nothing: a backbone that has one gives `[n, c]` itself.
+    For 'token' it is the identity, as the backbone then gives `[n, c]` itself.
+
+    Args:
+      name: one of `POOLINGS`.
 
     Raises:
-      InputError: for another name.
+      InputError: if the name is unknown.
     """
     kinds = {'avg': layers.GlobalAveragePooling2D, 'max': layers.GlobalMaxPooling2D,
              'gem': GeneralisedMeanPooling2D, 'token': layers.Identity}
@@ -220,10 +223,10 @@ def pooling(name):
 def embedding(width):
     """The layers 'embedding' and 'embedding_bn': features `[n, c]` → `[n, width]`, linear.
 
-    A head on them has width·K numbers instead of c·K. BatchNorm takes the place of a bias and gives
-    all coordinates one scale, as before the heads of face recognition (Deng et al. 2019, "ArcFace",
-    section 3.1). When the model is used both are linear, so the embedding of averaged features is
-    the average of the embeddings.
+    With it, the head has width·K weights instead of c·K. BatchNorm replaces a bias and gives all
+    coordinates the same scale, as is usual in face recognition (Deng et al. 2019, "ArcFace",
+    section 3.1). At inference both layers are linear, so averaging features gives the same as
+    averaging embeddings.
 
     Args:
       width: of the embedding, 1 or more.
@@ -233,17 +236,18 @@ def embedding(width):
 
 
 def head(name, num_classes, *, scale=10.0, learn_scale=True, tau=1.0, division=None):
-    """The layer 'head' of one of `HEADS`, float32 under every policy: `[n, features]` → `[n, K]`.
+    """The layer 'head', float32 under every dtype policy: `[n, features]` → `[n, K]`.
 
     Args:
-      name: linear, cosine (takes `scale` and `learn_scale`) or tau (takes `tau`).
+      name: linear, cosine (takes `scale` and `learn_scale`) or tau (takes `tau`); or the user's
+        own, see `parts`.
       num_classes: K.
       scale, learn_scale: of `CosineHead`.
       tau: of `TauHead`.
-      division: of both, see `TauHead`.
+      division: as for `TauHead`.
 
     Raises:
-      InputError: for another name, or a number out of range.
+      InputError: if the name is unknown or a number out of range.
     """
     fields.check('model.head', name)
     options = {'dtype': 'float32', 'name': 'head'}

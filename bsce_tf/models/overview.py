@@ -1,4 +1,4 @@
-"""The table of backbones as `--mode=models` prints it, and how its sizes are measured."""
+"""`--mode=models`: prints the table of backbones. `measure` makes the sizes in it."""
 
 import json
 import math
@@ -19,16 +19,16 @@ def run(config, workdir):
     """
     print(table())
     print(
-        'parameters: trainable ones, without the head. GMAC: 10⁹ multiply-adds of convolutions and '
-        'dense layers for one image of the input size; FLOPs are twice that. input: side in pixels '
-        'that its weights were trained with; smallest: the least that it takes. top-1: published, '
-        'on ImageNet-1k, of the weights that model.weights=imagenet takes. –: none, or not stated.')
+        'parameters: trainable, without the head. GMAC: 10⁹ multiply-adds of convolutions and '
+        'dense layers for one image of the input size; FLOPs are twice that. input: native side '
+        'of the images in pixels; smallest: the smallest side allowed. top-1: published accuracy '
+        'on ImageNet-1k of the weights that model.weights=imagenet loads. –: none, or not stated.')
     print('hub:PRESET: a backbone of KerasHub, with model.weights=preset: '
           "pip install 'bsce-tf[hub]'.")
 
 
 def table():
-    """Text with a line for every row of `BACKBONES`, the columns of `COLUMNS`."""
+    """Text of the table: `COLUMNS`, and one line for each of `BACKBONES`."""
     sizes = json.loads(SIZES.read_text(encoding='utf-8'))
     rows = [COLUMNS]
     for name, row in BACKBONES.items():
@@ -38,7 +38,7 @@ def table():
                      f'{weights.top1:.1f}' if weights.top1 else '–',
                      weights.licence or '–', weights.source or '–'))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    numbers = range(1, 7)  # these columns are set right
+    numbers = range(1, 7)  # columns that are aligned right
     return '\n'.join('  '.join(
         cell.rjust(width) if i in numbers else cell.ljust(width)
         for i, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip() for row in rows)
@@ -51,9 +51,8 @@ def measure(model):
       model: a built `keras.Model` with a known input size.
 
     Returns:
-      {'parameters': trainable parameters, 'gmac': 10⁹ multiply-adds for one image}. Only
-      convolutions and dense layers are counted, biases are not: so does fvcore, from which the
-      published tables come.
+      {'parameters': trainable parameters, 'gmac': 10⁹ multiply-adds for one image}. Only kernels
+      of convolutions and dense layers count, as in fvcore, which published tables use.
     """
     parameters = sum(math.prod(v.shape) for v in model.trainable_variables)
     macs = sum(map(_multiply_adds, _leaves(model)))
@@ -61,7 +60,7 @@ def measure(model):
 
 
 def _leaves(layer):
-    """The layers in a model that hold no others."""
+    """The layers in a model that contain no other layers."""
     inner = getattr(layer, 'layers', None)
     if inner is None:
         yield layer
@@ -71,7 +70,7 @@ def _leaves(layer):
 
 
 def _multiply_adds(layer):
-    """Every entry of a kernel works once at every place of the output."""
+    """Each kernel entry is multiplied once for each position of the output."""
     kernels = [math.prod(w.shape) for w in layer.trainable_weights if len(w.shape) > 1]
     if not kernels:
         return 0

@@ -170,7 +170,7 @@ def test_published_weights_that_cannot_be_had_take_one_line():
 
     images = keras.Input((32, 32, 3))
     model = keras.Model(images, keras.layers.ReLU()(images), name='resnet50')
-    with pytest.raises(InputError, match=r'resnet50 \(keras.applications\) cannot be had '
-                       r'\(URL fetch .*\); expected a network the first time') as error:
+    with pytest.raises(InputError, match=r'resnet50 \(keras.applications\) cannot be loaded '
+                       r'\(URL fetch .*\); expected internet access the first time') as error:
         table._load_keras(build, 'keras.applications', model)
     assert '\n' not in str(error.value)

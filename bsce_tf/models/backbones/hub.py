@@ -1,9 +1,9 @@
 """Backbones of KerasHub: `model.backbone=hub:PRESET`, by `pip install 'bsce-tf[hub]'`.
 
-PRESET is what KerasHub's `from_preset` takes: the name of a preset, the address of one (kaggle://,
-hf://), or a folder that `save_to_preset` wrote, of the backbone and of its image converter. Taken
-are the backbones of KerasHub's image classifiers, DINOv2 and DINOv3, and the image halves of CLIP,
-MetaCLIP 2 and SigLIP. Images are normalised as the preset's image converter says.
+PRESET is what KerasHub's `from_preset` takes: the name of a preset, its address (kaggle://, hf://),
+or a folder in which `save_to_preset` wrote the backbone and its image converter. Supported are the
+backbones of KerasHub's image classifiers, DINOv2, DINOv3, and the image encoders of CLIP,
+MetaCLIP 2 and SigLIP. Images are normalised as the preset's image converter does it.
 """
 
 import functools
@@ -21,16 +21,16 @@ from bsce_tf.models.layers.tokens import ClassToken, TokenMap
 from bsce_tf.models.weights import Weights
 
 PREFIX = 'hub:'
-WORD = 'preset'  # of model.weights, for the weights of the preset
-_HALVES = ('CLIPBackbone', 'MetaCLIP2Backbone', 'SigLIPBackbone')  # of image and text
-_OTHERS = ('DINOV2Backbone', 'DINOV3Backbone')  # without a classifier of KerasHub's
-_ONE_SIZE = ('ViTBackbone', 'DeiTBackbone', *_HALVES)  # a table of positions, for one size
-_PATCHES = (*_ONE_SIZE, *_OTHERS)
-_NATIVE = 224  # pixels, where a preset does not say
+WORD = 'preset'  # the value of model.weights for a preset's weights
+_DUAL = ('CLIPBackbone', 'MetaCLIP2Backbone', 'SigLIPBackbone')  # image and text encoder
+_DINO = ('DINOV2Backbone', 'DINOV3Backbone')  # KerasHub has no classifier of them
+_ONE_SIZE = ('ViTBackbone', 'DeiTBackbone', *_DUAL)  # position embeddings for one image size
+_PATCHES = (*_ONE_SIZE, *_DINO)
+_NATIVE = 224  # pixels, if a preset does not say
 
 
 def is_preset(name):
-    """Whether a name of model.backbone stands for a preset of KerasHub."""
+    """Whether a value of model.backbone names a preset of KerasHub."""
     return name.startswith(PREFIX)
 
 
@@ -41,11 +41,11 @@ def weights_row(name):
       name: 'hub:PRESET'.
 
     Raises:
-      InputError: if KerasHub is not installed, there is no such preset or it cannot be fetched, it
-        is none of images, or it does not say how it wants its images.
+      InputError: if KerasHub is not installed, the preset does not exist, cannot be downloaded or
+        is not for images, or it has no image converter.
     """
     preset = _preset(name)
-    if pathlib.Path(preset).is_dir():  # which may change
+    if pathlib.Path(preset).is_dir():  # its content may change: no cache
         return _read(name)
     return _read_once(name)
 
@@ -55,26 +55,26 @@ def build(name, input_shape, token=False):
 
     Args:
       name: 'hub:PRESET'.
-      input_shape: (height, width, 3), of one side.
-      token: whether it gives the one vector in which the network itself sums an image up.
+      input_shape: (height, width, 3), height and width equal.
+      token: whether to output one vector per image instead of the feature map.
 
     Returns:
-      Model: normalised images → feature map `[n, h, w, c]`, of a transformer the tokens of its
-      patches; with `token` `[n, c]`: the class token, or what SigLIP's attention pools.
+      Model: normalised images → feature map `[n, h, w, c]`, for a transformer its patch tokens.
+      With `token`, `[n, c]`: the class token, or SigLIP's attention pooling.
 
     Raises:
-      InputError: as `weights_row`, or if it takes no images of that size, or has no such vector.
+      InputError: as `weights_row`; or if the network does not take this size, or has no token.
     """
     return _model(name, _network(name, input_shape[0], False), token)
 
 
 def load(name, model):
-    """Sets a model that `build` made to the weights of the preset.
+    """Sets the weights of a model that `build` made to the preset's.
 
-    A table of positions that is for another size is resized, and a warning says so.
+    Position embeddings for another image size are resized, with a warning.
 
     Raises:
-      InputError: if they cannot be had.
+      InputError: if the weights cannot be loaded.
     """
     size, token = model.input_shape[1], len(model.output_shape) == 2
     model.set_weights(_model(name, _network(name, size, True), token).get_weights())
@@ -86,7 +86,7 @@ def _preset(name):
 
 def _library():
     try:
-        import keras_hub  # takes seconds, and is not everybody's
+        import keras_hub  # optional, and the import takes seconds
     except ImportError as error:
         raise InputError(f'model.backbone: hub:… needs KerasHub ({error}): '
                          "pip install 'bsce-tf[hub]'.") from error
@@ -94,11 +94,11 @@ def _library():
 
 
 def _classes(library):
-    """{name: class} of the backbones that are taken."""
+    """{name: class} of the supported backbones."""
     models = library.models
     tasks = [task for name, task in vars(models).items() if name.endswith('ImageClassifier')]
     found = [task.backbone_cls for task in tasks if getattr(task, 'backbone_cls', None)]
-    found += [getattr(models, name) for name in (*_OTHERS, *_HALVES)]
+    found += [getattr(models, name) for name in (*_DINO, *_DUAL)]
     return {kind.__name__: kind for kind in found}
 
 
@@ -108,7 +108,7 @@ def _loader(name, library):
     try:
         loader = internals.preset_loader(preset)
         kind = loader.check_backbone_class()
-    except Exception as error:  # transports and formats of several libraries
+    except Exception as error:  # several libraries download and read: any error
         names = [other for kind in known.values() for other in kind.presets]
         if preset not in names and '://' not in preset:
             raise InputError(
@@ -123,8 +123,8 @@ def _loader(name, library):
 
 
 def _unavailable(name, error):
-    return InputError(f"model.backbone: '{name}' cannot be had ({_first_line(error)}); expected a "
-                      'network the first time, or a folder that save_to_preset wrote.')
+    return InputError(f"model.backbone: '{name}' cannot be loaded ({_first_line(error)}); expected "
+                      'internet access the first time, or a folder that save_to_preset wrote.')
 
 
 def _first_line(error):
@@ -143,7 +143,7 @@ def _read(name):
             "Converter(…).save_to_preset writes it beside the backbone's.") from error
     except Exception as error:
         raise _unavailable(name, error) from error
-    # The converter gives x · scale + offset of x from 0 to 255, for all channels or each.
+    # The converter computes x · scale + offset for x in [0, 255]; both are scalar or per channel.
     scale, offset = (np.broadcast_to(value, 3).astype(float) for value in (
         1.0 if converter.scale is None else converter.scale,
         0.0 if converter.offset is None else converter.offset))
@@ -156,7 +156,7 @@ _read_once = functools.cache(_read)
 
 
 def _network(name, size, load_weights):
-    """The backbone of a preset for images of `size` pixels, a KerasHub's Backbone."""
+    """The KerasHub backbone of a preset for images of `size` pixels."""
     library = _library()
     _, kind = _loader(name, library)
     policy = keras.config.dtype_policy()
@@ -168,11 +168,11 @@ def _network(name, size, load_weights):
             _check_patches(name, kind, made, size)
             return _with_positions_of_its_size(made)
         native = whole(_preset(name), load_weights, dtype=policy)
-        native = native.vision_encoder if kind.__name__ in _HALVES else native
+        native = native.vision_encoder if kind.__name__ in _DUAL else native
         _check_patches(name, kind, native, size)
-        if kind.__name__ not in _HALVES and tuple(native.image_shape) == (size, size, 3):
+        if kind.__name__ not in _DUAL and tuple(native.image_shape) == (size, size, 3):
             return native
-        # An image half keeps the precision that it was saved with; made anew it has ours.
+        # An image encoder has the dtype policy with which it was saved; a new one has ours.
         made = type(native).from_config({**native.get_config(), 'image_shape': (size, size, 3),
                                          'dtype': policy})
     except InputError:
@@ -187,7 +187,7 @@ def _network(name, size, load_weights):
 
 
 def _shape_of(kind):
-    """The argument of a backbone's class that tells the size of images."""
+    """The argument of a backbone's class for the image size."""
     return 'input_shape' if kind.__name__ == 'EfficientNetBackbone' else 'image_shape'
 
 
@@ -204,10 +204,10 @@ def _check_patches(name, kind, network, size):
 
 
 def _with_positions_of_its_size(network):
-    """DINOv2 with a table of positions for the images that it gets, and no other.
+    """DINOv2 with one table of position embeddings, for its image size; other networks unchanged.
 
-    It has two, one for the size of its pre-training, from which it makes that for its images when
-    it loads weights; what was trained of the second would be lost. Other networks stay as they are.
+    KerasHub's DINOv2 has two tables: one for the size of its pre-training and one for its images.
+    Loading weights makes the second from the first, which would undo the training of the second.
     """
     if type(network).__name__ != 'DINOV2Backbone':
         return network
@@ -230,7 +230,7 @@ def _with_positions_of_its_size(network):
 
 
 def _copy(name, native, made):
-    """Sets the weights of `made` to those of `native`, which differs in the size of images."""
+    """Sets the weights of `made` to those of `native`, which is for another image size."""
     for old, new in zip(native.weights, made.weights, strict=True):
         if tuple(old.shape) == tuple(new.shape):
             new.assign(old)
@@ -243,11 +243,11 @@ def _copy(name, native, made):
 
 
 def resize_positions(table, old, new):
-    """A table of positions for another number of patches, by bicubic interpolation.
+    """Position embeddings for another number of patches, by bicubic interpolation.
 
     Args:
-      table: `[…, before + old², c]`; what is before the patches stays as it is.
-      old, new: patches in a row.
+      table: `[…, before + old², c]`; the first `before` rows, not of patches, stay unchanged.
+      old, new: patches per row.
 
     Returns:
       `[…, before + new², c]`.
@@ -262,16 +262,16 @@ def resize_positions(table, old, new):
 
 
 def _number_positions(network):
-    """Sets the numbers of positions, which KerasHub's CLIP leaves at zero until it loads them."""
+    """Sets position ids, which in KerasHub's CLIP are zero until weights are loaded."""
     for variable in network.weights:
         if variable.name == 'position_ids':
             variable.assign(np.arange(variable.shape[-1])[None])
 
 
 def _model(name, network, token):
-    """The network as a plain model from images to a feature map or one vector."""
+    """A model from images to the network's feature map or, with `token`, to one vector."""
     inputs, outputs = network.inputs[0], network.outputs[0]
-    pooled = len(outputs.shape) == 2  # by the last layer
+    pooled = len(outputs.shape) == 2  # the last layer pools
     if pooled and not token:
         outputs = network.layers[-1].input
     if len(outputs.shape) == 3:
@@ -285,7 +285,7 @@ def _model(name, network, token):
 def _of_tokens(name, network, tokens, token):
     count = tokens.shape[1]
     side = network.inputs[0].shape[1] // _patch(network)
-    if count < side**2:  # merged on the way
+    if count < side**2:  # the network merges patches
         side = round(count**0.5)
     if not token:
         return TokenMap(side, name='token_map')(tokens)

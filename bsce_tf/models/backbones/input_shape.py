@@ -1,15 +1,15 @@
-"""What a port accepts as the shape of its images."""
+"""The input shapes that the ported networks accept."""
 
 from bsce_tf.errors import InputError
 
-SMALLEST = 96  # pixels: five halvings then still leave a map of 3 x 3
+SMALLEST = 96  # pixels: halved five times, that is a map of 3 x 3
 
 
 def check(input_shape, name):
-    """Check (height, width, 3), either side None for any.
+    """Check an input shape.
 
     Args:
-        input_shape: tuple to check.
+        input_shape: tuple (height, width, 3); height and width may be None for any.
         name: of the network, for the message.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The backbones of Keras Applications, for images that are normalised already."""
+"""Backbones of Keras Applications, for images that are already normalised."""
 
 import functools
 
@@ -7,10 +7,10 @@ from keras import applications, layers
 
 from bsce_tf.models.weights import IMAGENET_MEAN, IMAGENET_STD, Weights
 
-SMALLEST = 32  # pixels, of all of them
+SMALLEST = 32  # pixels, for all of them
 _HALF = (0.5, 0.5, 0.5)
 _CENTRED = (128 / 255,) * 3
-# ResNet's weights are Caffe's: images in BGR, less these means, not scaled.
+# ResNet's weights are from Caffe: BGR images in [0, 255] minus these means, not scaled.
 _CAFFE_MEAN, _CAFFE_STD = (123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255,) * 3
 
 
@@ -31,7 +31,7 @@ def build(input_shape, *, constructor, weights=None, **options):
 
 
 def build_resnet(input_shape, *, constructor, weights=None):
-    """As `build`, for ResNet: takes RGB, as all backbones do, and gives the network BGR."""
+    """As `build`, for ResNet, whose weights expect BGR: takes RGB images and converts them."""
     model = build(input_shape, constructor=constructor, weights=weights)
     inputs = layers.Input(input_shape)
     return keras.Model(inputs, model(ReverseChannels(name='rgb_to_bgr')(inputs)),
@@ -47,7 +47,7 @@ class ReverseChannels(layers.Layer):
 
 
 def _published(size, mean, std, top1):
-    """Accuracies: the table in Keras's documentation of its applications."""
+    """`Weights` with the top-1 accuracy from the table in Keras's documentation."""
     return Weights('keras.applications', '', mean=mean, std=std, size=size, crop_fraction=1.0,
                    licence=None, top1=top1, source='keras.io/api/applications')
 

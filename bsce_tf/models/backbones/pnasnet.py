@@ -2,8 +2,7 @@
 
 Liu et al. 2018, "Progressive Neural Architecture Search" (arXiv 1712.00559): figure 1 for the
 cell of five blocks and for the stack of cells, section 3.1 and table 2 for its sizes (N = 4,
-F = 216). Layers carry the names of timm's modules, so that its published weights can be converted
-by name.
+F = 216). Layers have the names of timm's modules, so that its weights can be converted by name.
 """
 
 import keras
@@ -13,20 +12,13 @@ from bsce_tf.models.layers.batch_norm import FusedBatchNormalization
 from bsce_tf.models.weights import Weights
 
 EPSILON = 1e-3
-BLOCKS = 5  # a cell's output: five blocks, side by side
+BLOCKS = 5  # per cell, whose output is their concatenation
 
 
 def convolve(x, filters, size, stride, name, padding='same'):
     """[b, h, w, c] -> [b, h', w', filters], padded as TensorFlow does."""
-    return keras.layers.Conv2D(
-        filters,
-        size,
-        stride,
-        padding,
-        use_bias=False,
-        kernel_initializer='he_normal',
-        name=name,
-    )(x)
+    return keras.layers.Conv2D(filters, size, stride, padding, use_bias=False,
+                               kernel_initializer='he_normal', name=name)(x)
 
 
 def normalise(x, name):
@@ -48,32 +40,27 @@ def pointwise(x, filters, name, stride=1):
 def separable(x, filters, size, name, stride=1, widen_first=False):
     """Two separable convolutions, [b, h, w, c] -> [b, h', w', filters]; the first has the stride.
 
-    The width changes in the second of the two or, in the first cell (`widen_first`), in the first.
+    The second changes the width; in the first cell (`widen_first`), the first does.
     """
     middle = filters if widen_first else x.shape[-1]
     for number, width, step in ((1, middle, stride), (2, filters, 1)):
         part = f'{name}.separable_{number}'
         x = relu(x, f'{name}.act_{number}')
         x = keras.layers.DepthwiseConv2D(
-            size,
-            step,
-            'same',
-            use_bias=False,
-            depthwise_initializer='he_normal',
-            name=f'{part}.depthwise_conv2d',
-        )(x)
+            size, step, 'same', use_bias=False, depthwise_initializer='he_normal',
+            name=f'{part}.depthwise_conv2d')(x)
         x = convolve(x, width, 1, 1, f'{part}.pointwise_conv2d')
         x = normalise(x, f'{name}.bn_sep_{number}')
     return x
 
 
 def max_pool(x, stride, name):
-    """3 x 3 maximum, [b, h, w, c] -> [b, h', w', c]; what lies outside never wins."""
+    """3 x 3 maximum, [b, h, w, c] -> [b, h', w', c]; padding never counts."""
     return keras.layers.MaxPooling2D(3, stride, 'same', name=name)(x)
 
 
 def shift(x, name):
-    """Move the map one pixel up and left, with zeros behind it; shape unchanged."""
+    """Move the map up and left by one pixel and fill with zeros; shape unchanged."""
     x = keras.layers.ZeroPadding2D(((0, 1), (0, 1)), name=f'{name}.pad')(x)
     return keras.layers.Cropping2D(((1, 0), (1, 0)), name=f'{name}.crop')(x)
 
@@ -96,7 +83,7 @@ def combine(left, right, filters, stride, name, first=False):
         filters: channels of each block.
         stride: 2 in a reduction cell, else 1.
         name: of the cell.
-        first: in the first cell of all, where `left` is the input as it is, of another width.
+        first: for the very first cell, where `left` is the cell's input, of another width.
 
     Returns:
         [b, h', w', 5 * filters].
@@ -138,7 +125,7 @@ def stem_cell(x, filters, name):
 def cell(left, right, filters, name, *, match, reduce):
     """([b, h1, w1, c1], [b, h, w, c]) -> [b, h', w', 5 * filters], halved if `reduce`.
 
-    `match` says that `left` is twice as large as `right`. A nested model, as the stem cell is.
+    `match`: `left` is twice as large as `right`. The cell is a nested model, like the stem cell.
     """
     inputs = [
         keras.Input(x.shape[1:], dtype=x.dtype, name=f'{name}.{side}')
@@ -160,14 +147,14 @@ def pnasnet5large(
         input_shape: (height, width, 3); height and width at least 96, or None for any.
         filters: F, channels of each block in the first stage, doubled in the next two; a multiple
             of 4.
-        cells: N >= 1, cells in each of the three stages; the second and third begin with a
-            reduction, the first follows two of them.
+        cells: N >= 1, cells in each of the three stages. The second and third stage begin with a
+            reduction cell; two reduction cells precede the first stage.
         stem_filters: channels of the first convolution.
         name: the model's name.
 
     Returns:
         A `keras.Model` from normalised images [batch, height, width, 3] to the last feature map
-        after its ReLU, [batch, height / 32, width / 32, 20 * filters], rounded.
+        after its ReLU, [batch, about height / 32, about width / 32, 20 * filters].
 
     Raises:
         InputError: an image side under 96 pixels, or other than three channels.
@@ -189,20 +176,15 @@ def pnasnet5large(
 
 
 def small_pnasnet(input_shape=(96, 96, 3), *, name='small_pnasnet'):
-    """PNASNet-5 of a cell a stage, 16 filters: 320 features, for two cores. See `pnasnet5large`."""
+    """PNASNet-5 with one cell per stage and 16 filters: 320 features, trainable on a CPU."""
     return pnasnet5large(input_shape, filters=16, cells=1, stem_filters=16, name=name)
 
 
 WEIGHTS = {
     'pnasnet5large': Weights(
         repository='timm/pnasnet5large.tf_in1k',
-        mean=(0.5, 0.5, 0.5),
-        std=(0.5, 0.5, 0.5),
-        size=331,
-        interpolation='bicubic',
-        crop_fraction=0.911,
-        licence='apache-2.0',
-        top1=82.782,
+        mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), size=331,
+        interpolation='bicubic', crop_fraction=0.911, licence='apache-2.0', top1=82.782,
         source='huggingface/pytorch-image-models, results/results-imagenet.csv',
     ),
 }

@@ -2,8 +2,8 @@
 
 Zhang et al. 2020, "ResNeSt: Split-Attention Networks" (arXiv 2004.08955): section 3.1 for the
 block, 3.2 for the order of its channels, 4.1 for the deep stem and the average pools. Layers
-carry the names of timm's modules (resnest50d, resnest101e, resnest200e, resnest269e), so its
-published weights are converted by name.
+have the names of timm's modules (resnest50d, resnest101e, resnest200e, resnest269e), so that its
+weights can be converted by name.
 """
 
 import functools
@@ -16,31 +16,27 @@ from bsce_tf.models.layers.batch_norm import FusedBatchNormalization
 from bsce_tf.models.layers.grouped_convolution import GroupedConv2D
 from bsce_tf.models.weights import Weights
 
-EXPANSION = 4  # a block's output is this many times as wide as its 3 x 3 convolution
+EXPANSION = 4  # channels of a block's output / channels of its 3 x 3 convolution
 EPSILON = 1e-5
 
 
 @keras.saving.register_keras_serializable(package='bsce_tf')
 class SumSplits(keras.layers.Layer):
-    """[b, h, w, radix·c] → [b, h, w, c]: the sum over the splits, which lie one after another."""
+    """[b, h, w, radix·c] → [b, h, w, c]: the sum over `radix` ≥ 2 consecutive splits."""
 
     def __init__(self, radix, **kwargs):
-        """A layer for `radix` splits, at least 2."""
         super().__init__(**kwargs)
         if radix < 2:  # one split would need a sigmoid in place of the softmax
             raise ValueError(f'Expected a radix of at least 2. Received: radix={radix}')
         self.radix = radix
 
     def call(self, x):
-        """Sums."""
         return _sum(keras.ops.split(x, self.radix, axis=-1))
 
     def compute_output_shape(self, input_shape):
-        """One split's shape."""
         return (*input_shape[:-1], input_shape[-1] // self.radix)
 
     def get_config(self):
-        """What a saved layer is made from."""
         return {**super().get_config(), 'radix': self.radix}
 
 
@@ -53,7 +49,6 @@ class AttendSplits(SumSplits):
     """
 
     def call(self, inputs):
-        """Weighs and sums."""
         x, logits = inputs
         logits = keras.ops.stack(keras.ops.split(logits, self.radix, axis=-1))
         attention = keras.ops.softmax(logits, axis=0)
@@ -61,18 +56,17 @@ class AttendSplits(SumSplits):
         return _sum(split * attention[r] for r, split in enumerate(splits))
 
     def compute_output_shape(self, input_shapes):
-        """One split's shape."""
         return super().compute_output_shape(input_shapes[0])
 
 
 def _sum(tensors):
-    return functools.reduce(operator.add, tensors)  # the built-in would add a 0 to each map first
+    return functools.reduce(operator.add, tensors)  # the built-in adds a 0 to a map first
 
 
 def convolve(x, filters, size, name, *, strides=1, use_bias=False):
     """[b, h, w, c] → [b, h', w', filters], padded by size // 2 on every side."""
     padding = 'same'
-    if strides > 1 and size > 1:  # 'same' would pad below and right only
+    if strides > 1 and size > 1:  # 'same' might only pad bottom and right
         x = keras.layers.ZeroPadding2D(size // 2, name=f'{name}.pad')(x)
         padding = 'valid'
     return keras.layers.Conv2D(
@@ -93,7 +87,7 @@ def split_attention(x, filters, radix, name):
         filters * radix, 3, padding='same', groups=radix, kernel_initializer='he_normal',
         name=f'{name}.conv')(x)
     splits = normalise(splits, f'{name}.bn0')
-    # The mean of a sum is the sum of the means, and those are small.
+    # Pool first, then sum: equal, and cheaper.
     pooled = keras.layers.GlobalAveragePooling2D(keepdims=True, name=f'{name}.pool')(splits)
     pooled = SumSplits(radix, name=f'{name}.sum')(pooled)
     hidden = convolve(pooled, max(filters * radix // 4, 32), 1, f'{name}.fc1', use_bias=True)
@@ -103,14 +97,14 @@ def split_attention(x, filters, radix, name):
 
 
 def average(x, stride, name):
-    """3 x 3 mean, [b, h, w, c] → [b, ⌈h / stride⌉, ⌈w / stride⌉, c]; zeros around it count."""
+    """3 x 3 mean, [b, h, w, c] → [b, ⌈h / stride⌉, ⌈w / stride⌉, c]; the zero padding counts."""
     x = keras.layers.ZeroPadding2D(1, name=f'{name}.pad')(x)
     return keras.layers.AveragePooling2D(3, stride, name=name)(x)
 
 
 def shortcut(x, filters, stride, name):
     """[b, h, w, c] → [b, ⌈h / stride⌉, ⌈w / stride⌉, filters]: pool, then 1 x 1 convolution."""
-    if stride > 1:  # 'same' leaves its padding out of the mean
+    if stride > 1:  # with 'same', padding does not count in the mean
         x = keras.layers.AveragePooling2D(stride, stride, 'same', name=f'{name}.0')(x)
     x = convolve(x, filters, 1, f'{name}.1')
     return normalise(x, f'{name}.2', relu=False)
@@ -119,7 +113,7 @@ def shortcut(x, filters, stride, name):
 def block(x, filters, stride, radix, name):
     """[b, h, w, c] → [b, ⌈h / stride⌉, ⌈w / stride⌉, 4·filters]: 1 x 1, split attention, 1 x 1.
 
-    A nested model: a flat network of 269 layers would pass Python's recursion limit.
+    A nested model, as a flat network of 269 layers would exceed Python's recursion limit.
     """
     inputs = keras.Input(x.shape[1:], dtype=x.dtype, name=f'{name}.input')
     y = convolve(inputs, filters, 1, f'{name}.conv1')
@@ -128,7 +122,7 @@ def block(x, filters, stride, radix, name):
     if stride > 1:
         y = average(y, stride, f'{name}.avd_last')
     y = convolve(y, EXPANSION * filters, 1, f'{name}.conv3')
-    # Section 4.2: γ starts at zero, so a new block is an identity.
+    # Section 4.2: γ starts at zero, so each block starts as the identity.
     y = normalise(y, f'{name}.bn3', relu=False, gamma='zeros')
     same = stride == 1 and x.shape[-1] == EXPANSION * filters
     skip = inputs if same else shortcut(inputs, EXPANSION * filters, stride, f'{name}.downsample')
@@ -145,7 +139,7 @@ def stem(x, width):
     x = normalise(x, 'conv1.4')
     x = convolve(x, 2 * width, 3, 'conv1.6')
     x = normalise(x, 'bn1')
-    x = keras.layers.ZeroPadding2D(1, name='maxpool.pad')(x)  # zeros never win after a ReLU
+    x = keras.layers.ZeroPadding2D(1, name='maxpool.pad')(x)  # no zero exceeds a ReLU output
     return keras.layers.MaxPooling2D(3, 2, name='maxpool')(x)
 
 
@@ -155,11 +149,10 @@ def resnest(
     """A ResNeSt without its classifier.
 
     Args:
-        depths: blocks in each stage; each stage but the first halves height and width.
+        depths: blocks in each stage; all stages except the first halve height and width.
         stem_width: channels of the stem's first convolution.
         input_shape: (height, width, 3); height and width at least 96, or None for any.
-        width: channels between the 1 x 1 convolutions of the first stage's blocks, doubled in
-            each next stage.
+        width: channels of the 3 x 3 convolutions in the first stage; each next one doubles it.
         radix: splits in each block's attention, at least 2; divides `width`.
         name: the model's name.
 
@@ -181,31 +174,31 @@ def resnest(
 
 
 def resnest50(input_shape=(224, 224, 3), *, name='resnest50'):
-    """ResNeSt-50: 25,434,240 trainable parameters, 2,048 features. See `resnest`."""
+    """ResNeSt-50: 25,434,240 trainable parameters, 2,048 features."""
     return resnest((3, 4, 6, 3), 32, input_shape, name=name)
 
 
 def resnest101(input_shape=(256, 256, 3), *, name='resnest101'):
-    """ResNeSt-101: 46,226,016 trainable parameters, 2,048 features. See `resnest`."""
+    """ResNeSt-101: 46,226,016 trainable parameters, 2,048 features."""
     return resnest((3, 4, 23, 3), 64, input_shape, name=name)
 
 
 def resnest200(input_shape=(320, 320, 3), *, name='resnest200'):
-    """ResNeSt-200: 68,152,544 trainable parameters, 2,048 features. See `resnest`."""
+    """ResNeSt-200: 68,152,544 trainable parameters, 2,048 features."""
     return resnest((3, 24, 36, 3), 64, input_shape, name=name)
 
 
 def resnest269(input_shape=(416, 416, 3), *, name='resnest269'):
-    """ResNeSt-269: 108,880,480 trainable parameters, 2,048 features. See `resnest`."""
+    """ResNeSt-269: 108,880,480 trainable parameters, 2,048 features."""
     return resnest((3, 30, 48, 8), 64, input_shape, name=name)
 
 
 def small_resnest(input_shape=(96, 96, 3), *, name='small_resnest'):
-    """A block a stage and a quarter of the width: 512 features, for two cores. See `resnest`."""
+    """One block per stage, a quarter of the width: 512 features, trainable on a CPU."""
     return resnest((1, 1, 1, 1), 16, input_shape, width=16, name=name)
 
 
-_PUBLISHED = {  # the licence as the hub's cards state it; top-1 from the table's PyTorch column
+_PUBLISHED = {  # licence from the hub's model cards; top-1 from the README's PyTorch column
     'licence': 'apache-2.0', 'source': 'README of github.com/zhanghang1989/ResNeSt'}
 WEIGHTS = {
     'resnest50': Weights('timm/resnest50d.in1k', size=224, top1=81.03, **_PUBLISHED),

@@ -2,9 +2,9 @@
 
 Hu et al. 2018, "Squeeze-and-Excitation Networks" (arXiv 1709.01507): section 3 and figure 1 for
 squeeze and excitation, the appendix on SENet-154 for the network: a ResNeXt-152 (64 x 4d) with
-half as many channels in each first convolution of a block, three 3 x 3 convolutions as a stem and
-3 x 3 shortcuts. Layers carry the names of timm's modules, so that its published weights can be
-converted by name.
+half as many channels in the first convolution of each block, three 3 x 3 convolutions as a stem,
+and 3 x 3 shortcuts. Layers have the names of timm's modules, so that its weights can be converted
+by name.
 """
 
 import dataclasses
@@ -17,12 +17,12 @@ from bsce_tf.models.layers.grouped_convolution import GroupedConv2D
 from bsce_tf.models.weights import Weights
 
 EPSILON = 1e-5
-EXPANSION = 4  # a block's output over its stage's nominal width
+EXPANSION = 4  # channels of a block's output / nominal width of its stage
 
 
 @dataclasses.dataclass(frozen=True)
 class Names:
-    """What the two published variants call the same layers."""
+    """Names of layers that differ between the two published variants."""
 
     stem: tuple  # (convolution, its BatchNorm) three times
     squeeze: str
@@ -39,7 +39,7 @@ GLUON = Names(
 def convolve(x, filters, size, name, *, stride=1, groups=1):
     """[b, h, w, c] -> [b, ceil(h / stride), ..., filters]; size // 2 zeros on every side."""
     padding = 'same'
-    if stride > 1:  # 'same' would pad an even map below and right only
+    if stride > 1:  # 'same' would pad an even map at the bottom and right only
         x = keras.layers.ZeroPadding2D(size // 2, name=f'{name}.pad')(x)
         padding = 'valid'
     options = {'use_bias': False, 'kernel_initializer': 'he_normal', 'name': name}
@@ -55,7 +55,7 @@ def normalise(x, name, *, relu=True):
 
 
 def squeeze_and_excite(x, reduction, name):
-    """Scale each channel by a gate computed from all channels' means (eqs. 2 to 4)."""
+    """Multiply each channel by a gate computed from the means of all channels (eqs. 2 to 4)."""
     channels = x.shape[-1]
     gate = keras.layers.GlobalAveragePooling2D(keepdims=True, name=f'{name}.pool')(x)
     hidden = channels // reduction
@@ -67,7 +67,7 @@ def squeeze_and_excite(x, reduction, name):
 def block(x, width, name, squeeze, *, stride=1, groups=64, reduction=16, shortcut_size=1):
     """[b, h, w, c] -> [b, ceil(h / stride), ..., 4 * width]: a bottleneck and its shortcut.
 
-    A nested model: a flat network of 152 layers would pass Python's recursion limit.
+    A nested model, as a flat network of 152 layers would exceed Python's recursion limit.
     """
     outputs = EXPANSION * width
     inputs = keras.Input(x.shape[1:], dtype=x.dtype, name=f'{name}.input')
@@ -96,40 +96,30 @@ def stem(x, widths, names):
 
 
 def stem_pool(x, legacy):
-    """3 x 3 maximum at every second pixel.
+    """3 x 3 maximum with stride 2.
 
-    The windows of the legacy variant start at the first pixel and may end outside; those of the
-    other are centred on it. Weights of the one give wrong answers in the other, without an error.
+    The legacy variant's first window starts at the first pixel; the other's is centred on it. Each
+    needs its own weights: with the other's, answers are wrong without an error.
     """
     if legacy:  # 'same' would pad an odd map on both sides
         x = keras.layers.ZeroPadding2D(((0, 1), (0, 1)), name='maxpool.pad')(x)
-    else:  # after a ReLU zeros never win
+    else:  # zeros do not change the maximum, as inputs are ≥ 0
         x = keras.layers.ZeroPadding2D(1, name='maxpool.pad')(x)
     return keras.layers.MaxPooling2D(3, 2, name='maxpool')(x)
 
 
-def senet154(
-    input_shape=(224, 224, 3),
-    *,
-    legacy=False,
-    depths=(3, 8, 36, 3),
-    width=64,
-    groups=64,
-    reduction=16,
-    stem_widths=(64, 64, 128),
-    name='senet154',
-):
+def senet154(input_shape=(224, 224, 3), *, legacy=False, depths=(3, 8, 36, 3), width=64, groups=64,
+             reduction=16, stem_widths=(64, 64, 128), name='senet154'):
     """SENet154 without its classifier: 113,039,984 trainable parameters, 2,048 features.
 
     Args:
         input_shape: (height, width, 3); height and width at least 96, or None for any.
-        legacy: the authors' own stem pool, instead of the one of the weights trained again with
-            GluonCV. Both have the same shapes of weights.
-        depths: blocks in each stage; each stage but the first halves height and width.
-        width: nominal width of the first stage, doubled in each next one; a multiple of
-            groups / 4.
+        legacy: whether to use the authors' stem pool, for their weights, or that of GluonCV, for
+            the weights trained there. The shapes of the weights are the same.
+        depths: blocks in each stage; all stages except the first halve height and width.
+        width: nominal width of the first stage, a multiple of groups / 4; each next one doubles it.
         groups: of each block's 3 x 3 convolution.
-        reduction: of channels in the squeeze.
+        reduction: factor by which squeeze-and-excitation reduces the channels.
         stem_widths: channels of the stem's three convolutions.
         name: the model's name.
 
@@ -146,16 +136,9 @@ def senet154(
     x = stem_pool(stem(images, stem_widths, names), legacy)
     for stage, depth in enumerate(depths):
         for i in range(depth):
-            x = block(
-                x,
-                width * 2**stage,
-                f'layer{stage + 1}.{i}',
-                names.squeeze,
-                stride=2 if stage > 0 and i == 0 else 1,
-                groups=groups,
-                reduction=reduction,
-                shortcut_size=3 if stage > 0 else 1,
-            )
+            x = block(x, width * 2**stage, f'layer{stage + 1}.{i}', names.squeeze,
+                      stride=2 if stage > 0 and i == 0 else 1, groups=groups, reduction=reduction,
+                      shortcut_size=3 if stage > 0 else 1)
     return keras.Model(images, x, name=name)
 
 
@@ -163,19 +146,12 @@ _SOURCE = 'huggingface/pytorch-image-models, results/results-imagenet.csv'
 
 WEIGHTS = {
     'senet154': Weights(
-        repository='timm/senet154.gluon_in1k',
-        interpolation='bicubic',
-        licence='apache-2.0',
-        top1=81.226,
-        source=_SOURCE,
-    ),
+        repository='timm/senet154.gluon_in1k', interpolation='bicubic', licence='apache-2.0',
+        top1=81.226, source=_SOURCE),
     'legacy_senet154': Weights(
         repository='https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-weights',
         filename='legacy_senet154-e9eb9fe6.pth',
-        interpolation='bilinear',
-        licence='apache-2.0',
-        top1=81.308,
-        source=_SOURCE,
+        interpolation='bilinear', licence='apache-2.0', top1=81.308, source=_SOURCE,
         sha256='e9eb9fe6',  # the beginning, as the file's name gives it
     ),
 }

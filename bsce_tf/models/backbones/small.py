@@ -1,4 +1,4 @@
-"""A residual network for images of about 28 px: the demo's, and quick enough for tests."""
+"""A small residual network for images of about 28 px, for the demo and tests."""
 
 import keras
 from keras import layers
@@ -9,11 +9,11 @@ from bsce_tf.models.weights import Weights
 
 def small_resnet(input_shape=(28, 28, 3), *, widths=(16, 32, 64), stem_stride=2,
                  name='small_resnet'):
-    """Stem and one residual block a width (He et al. 2016, "Deep Residual Learning", figure 2).
+    """Stem and one residual block per width (He et al. 2016, "Deep Residual Learning", figure 2).
 
     Args:
       input_shape: (height, width, channels), at least 8 px.
-      widths: channels of each block; every block but the first halves the side.
+      widths: channels of each block; all blocks except the first halve the side.
       stem_stride: of the first convolution.
       name: of the model.
 
@@ -47,5 +47,5 @@ def _convolution(x, width, size, stride, name):
 
 
 def normalisation(size):
-    """The row of weights of a network that has no published ones, for images of `size` pixels."""
+    """`Weights` of a network without published ones, for images of `size` pixels."""
     return Weights('', '', mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), size=size)

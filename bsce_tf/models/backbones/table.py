@@ -1,4 +1,4 @@
-"""The table of backbones: name → how to build it, how wide it is, what weights there are."""
+"""The table of backbones: for each name its builder, feature width and published weights."""
 
 import functools
 from collections.abc import Callable
@@ -25,18 +25,16 @@ class Backbone(NamedTuple):
     """One row of the table.
 
     Attributes:
-      build: function of `input_shape` (height, width, 3) that gives a model from normalised images
-        to the last feature map `[n, h, w, feature_dim]`.
-      feature_dim: channels of that map.
-      weights: native size, mean and std on the scale 0 … 1, and where published weights come from.
-      load_imagenet: function that sets a built model's weights to the published ones; None where
-        there are none.
-      modules: function that gives {layer name: module path} for checkpoints whose modules are
-        not called as our layers are; see `convert_timm.load`.
-      smallest: side in pixels of the smallest images that it takes.
-      published: what model.weights is for the published weights.
-      token: function as `build` that gives `[n, feature_dim]`, the one vector in which the network
-        itself sums an image up; None where it has none.
+      build: function of `input_shape` (height, width, 3) that returns a model from normalised
+        images to the last feature map `[n, h, w, feature_dim]`.
+      feature_dim: channels of the feature map; None if not known beforehand.
+      weights: `Weights`: native size, mean and std for images in [0, 1], source of the weights.
+      load_imagenet: function that sets a built model's weights to the published ones, or None.
+      modules: function that returns {layer name: module path} for checkpoints whose modules have
+        other names than our layers; see `convert_timm.load`.
+      smallest: smallest side of the images in pixels.
+      published: the value of model.weights that means the published weights.
+      token: like `build`, for a model that outputs the class token `[n, feature_dim]`, or None.
     """
 
     build: Callable
@@ -61,12 +59,12 @@ def _load_published(weights, model):
 def _load_keras(build, source, model):
     try:
         published_model = build(model.input_shape[1:], weights='imagenet')
-    except Exception as error:  # Keras's downloads raise what their transport does
+    except Exception as error:  # a download may raise anything
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(
-            f'model.weights: the ImageNet weights of {model.name} ({source}) cannot be had '
-            f'({reason}); expected a network the first time, or the file that Keras names at its '
-            'place in ~/.keras/models.') from error
+            f'model.weights: the ImageNet weights of {model.name} ({source}) cannot be '
+            f'loaded ({reason}); expected internet access the first time, or the file under '
+            "Keras's name for it in ~/.keras/models.") from error
     model.set_weights(published_model.get_weights())
 
 
@@ -108,10 +106,13 @@ BACKBONES = {
 
 
 def get(name):
-    """The row of a name, of a preset of KerasHub, see `hub`, or somebody's own, see `parts`.
+    """The `Backbone` of a name.
+
+    Args:
+      name: in `BACKBONES`; 'hub:PRESET' of KerasHub, see `hub`; or the user's own, see `parts`.
 
     Raises:
-      InputError: with the known names for one that is not there.
+      InputError: if the name is unknown.
     """
     if hub.is_preset(name):
         return Backbone(

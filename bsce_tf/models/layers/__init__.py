@@ -1,1 +1,1 @@
-"""Keras layers that Keras lacks, or has slower: normalisation, grouped convolution, tokens."""
+"""Layers that Keras does not have, or that are faster here than in Keras."""

@@ -1,4 +1,4 @@
-"""Batch normalisation whose training step is one operation forward and one backward."""
+"""Batch normalisation by TensorFlow's fused operation."""
 
 import keras
 import tensorflow as tf
@@ -6,18 +6,17 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable('bsce_tf')
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """`keras.layers.BatchNormalization`, by TensorFlow's fused operation where that gives the same.
+    """`keras.layers.BatchNormalization`, but fused in TensorFlow where the result is equal.
 
-    Keras composes it of a dozen operations (Ioffe and Szegedy 2015, algorithm 1, term by term); the
-    fused one takes the images fewer times through memory. It is used in training, for
-    `[batch, height, width, channels]` on one replica, with scale and centre. Everything else goes
-    to Keras: statistics over several replicas, masks, renormalisation, and the use of moving
-    statistics, which is fast as it is. Weights, their names and the statistics that are kept
-    (biased variance) are Keras's.
+    Keras uses about a dozen operations (Ioffe and Szegedy 2015, algorithm 1); the fused operation
+    reads the images from memory less often. It is used in training, for inputs
+    `[batch, height, width, channels]`, on one replica, with scale and centre. In all other cases
+    Keras's code runs: inference, several replicas, masks, renormalisation. Weights, their names and
+    the moving statistics (biased variance) are those of Keras.
     """
 
     def call(self, inputs, training=None, mask=None):
-        """Normalises; shape and type unchanged, float16 and bfloat16 with float32 statistics."""
+        """Normalises; same shape and dtype; statistics are float32 for float16 and bfloat16."""
         if not (training and self.trainable and mask is None and self._is_plain(inputs)):
             return super().call(inputs, training=training, mask=mask)
         outputs, mean, variance = tf.raw_ops.FusedBatchNormV3(

@@ -1,14 +1,13 @@
 """Grouped convolution that can be trained on a CPU.
 
 A grouped convolution (Krizhevsky et al. 2012, "ImageNet Classification with Deep Convolutional
-Neural Networks", section 3.5; cardinality in Xie et al. 2017, "Aggregated Residual
-Transformations for Deep Neural Networks") cuts the channels into groups and convolves each by
-itself. TensorFlow computes it forward in every type and on every device, but backward on a CPU
-only where oneDNN takes the operation over, which depends on the processor, the type and
-TF_ENABLE_ONEDNN_OPTS. `keras.layers.Conv2D(groups=...)` avoids that through XLA, whose CPU code
-takes seconds a layer backward. The layer here goes forward by TensorFlow's own operation and
-backward by whichever of two equal ways works here: that operation's gradient, or a gradient
-group by group.
+Neural Networks", section 3.5; "cardinality" in Xie et al. 2017, "Aggregated Residual
+Transformations for Deep Neural Networks") divides the channels into groups and convolves each
+group separately. TensorFlow has the forward pass for every dtype and device. On a CPU, it has the
+gradient only if oneDNN takes over, which depends on processor, dtype and TF_ENABLE_ONEDNN_OPTS.
+`keras.layers.Conv2D(groups=...)` uses XLA instead, whose gradient takes seconds per layer on a CPU.
+This layer uses TensorFlow's forward operation, and its gradient where that works; otherwise it
+computes the gradient group by group.
 """
 
 import functools
@@ -24,8 +23,8 @@ class GroupedConv2D(keras.layers.Conv2D):
     """2D convolution over groups of channels, [batch, h, w, cin] -> [batch, h', w', filters].
 
     The kernel is one variable, [kh, kw, cin / groups, filters], as in `keras.layers.Conv2D`, so
-    weights move between the two. Output channels are group-major: the first filters / groups of
-    them see the first cin / groups input channels.
+    the two can exchange weights. The first filters / groups output channels see the first
+    cin / groups input channels, and so on.
 
     Args:
         filters: output channels, a multiple of `groups`.
@@ -33,27 +32,19 @@ class GroupedConv2D(keras.layers.Conv2D):
         strides: int or pair.
         padding: 'valid' or 'same' (TensorFlow's 'same').
         groups: >= 1; must divide the input channels and `filters`.
-        use_bias: whether to add one bias a filter.
-        **kwargs: the rest of `keras.layers.Conv2D`'s arguments, without dilation and with
-            channels last.
+        use_bias: whether to add a bias per filter.
+        **kwargs: other arguments of `keras.layers.Conv2D`; dilation and channels first are not
+            supported.
 
     Raises:
-        ValueError: filters or channels that groups do not divide (when made or built); a
-            dilation; channels first.
+        ValueError: groups do not divide filters or channels (when made or built); a dilation;
+            channels first.
     """
 
-    def __init__(
-        self, filters, kernel_size, strides=1, padding='valid', groups=1, use_bias=False, **kwargs
-    ):
-        super().__init__(
-            filters,
-            kernel_size,
-            strides=strides,
-            padding=padding,
-            groups=groups,
-            use_bias=use_bias,
-            **kwargs,
-        )
+    def __init__(self, filters, kernel_size, strides=1, padding='valid', groups=1, use_bias=False,
+                 **kwargs):
+        super().__init__(filters, kernel_size, strides=strides, padding=padding, groups=groups,
+                         use_bias=use_bias, **kwargs)
         if self.padding not in ('valid', 'same'):
             raise ValueError(f'Expected padding valid or same. Received: {padding!r}')
         if self.data_format != 'channels_last':
@@ -67,14 +58,14 @@ class GroupedConv2D(keras.layers.Conv2D):
             return super().convolution_op(inputs, kernel)
         outputs = grouped_conv2d(inputs, kernel, self.groups, self.strides, self.padding)
         if self.use_bias:
-            # TensorFlow's graph optimiser puts a bias into the convolution before it, where groups
-            # are not known without oneDNN; this leaves every value as it is and parts the two.
+            # TensorFlow's graph optimiser would fuse the bias into the convolution, which without
+            # oneDNN does not support groups. This operation changes no value and prevents that.
             outputs = tf.maximum(outputs, outputs.dtype.min)
         return outputs
 
 
 def grouped_conv2d(inputs, kernel, groups, strides=(1, 1), padding='valid'):
-    """Convolve group by group, for a CPU.
+    """Grouped convolution for a CPU, with a gradient.
 
     Args:
         inputs: [batch, h, w, cin], any floating type.
@@ -97,37 +88,31 @@ def grouped_conv2d(inputs, kernel, groups, strides=(1, 1), padding='valid'):
 
         return tf.nn.conv2d(inputs, kernel, strides, padding), gradient
 
-    # custom_gradient takes tensors: a variable would have to be an argument of the gradient too.
+    # With a variable, custom_gradient would require that the gradient takes it as an argument.
     inputs = tf.convert_to_tensor(inputs)
     kernel = tf.convert_to_tensor(keras.ops.convert_to_tensor(kernel, inputs.dtype.name))
     return convolve(inputs, kernel)
 
 
 def _gradients(inputs, kernel, upstream, parts, strides, padding):
-    """Gradients for inputs and kernel, the channels cut into `parts` equal parts."""
+    """Gradients of inputs and kernel, computed in `parts` equal parts of the channels."""
     for_inputs, for_kernel = [], []
-    for x, k, dy in zip(
-        tf.split(inputs, parts, axis=-1),
-        tf.split(kernel, parts, axis=-1),
-        tf.split(upstream, parts, axis=-1),
-        strict=True,
-    ):
+    pieces = (tf.split(tensor, parts, axis=-1) for tensor in (inputs, kernel, upstream))
+    for x, k, dy in zip(*pieces, strict=True):
         options = {'out_backprop': dy, 'strides': strides, 'padding': padding}
         for_inputs.append(
-            tf.raw_ops.Conv2DBackpropInput(input_sizes=tf.shape(x), filter=k, **options)
-        )
+            tf.raw_ops.Conv2DBackpropInput(input_sizes=tf.shape(x), filter=k, **options))
         for_kernel.append(
-            tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=tf.shape(k), **options)
-        )
+            tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=tf.shape(k), **options))
     return tf.concat(for_inputs, axis=-1), tf.concat(for_kernel, axis=-1)
 
 
 @functools.cache
 def grouped_gradient_works(dtype):
-    """Whether this process's CPU kernels have the gradient of a grouped convolution in `dtype`.
+    """Whether TensorFlow's gradient of a grouped convolution in `dtype` works on this CPU.
 
-    Tried once a type on a tiny example, eagerly and in a graph: the two are rewritten for oneDNN
-    by different passes, and neither can be asked what it will do.
+    Tries a tiny example once per dtype, both eagerly and in a graph: different passes rewrite the
+    two for oneDNN, and there is no function to ask.
     """
 
     def attempt():

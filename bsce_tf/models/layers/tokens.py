@@ -1,4 +1,4 @@
-"""Transformers among the backbones: tokens as a feature map or as one vector, and their blocks."""
+"""For transformers: tokens as a feature map or one vector, and the depth of each variable."""
 
 import math
 
@@ -10,12 +10,12 @@ from bsce_tf import internals
 
 @keras.saving.register_keras_serializable('bsce_tf')
 class TokenMap(layers.Layer):
-    """Tokens of patches as the feature map that they are: `[n, tokens, c]` → `[n, side, side, c]`.
+    """Patch tokens as a feature map: `[n, tokens, c]` → `[n, side, side, c]`.
 
-    Those of patches are the last; class token and registers, in front of them, are left out.
+    It drops what precedes the patch tokens: class token and registers.
 
     Args:
-      side: patches in a row.
+      side: patches per row.
       **kwargs: of `keras.layers.Layer`.
     """
 
@@ -46,11 +46,11 @@ class ClassToken(layers.Layer):
 
 
 def depths(backbone):
-    """{path of a variable: depth} of a transformer, or {} of another network.
+    """{path of a variable: depth} of a transformer; {} for another network.
 
-    The last block has depth 1, as what follows it; the one before it 2; what comes before the first
-    block, patches and positions, is deepest. Blocks are composite layers of one class beside each
-    other that give tokens, be it in the model or in one of its layers.
+    The last block and what follows it have depth 1, the block before it 2, and so on. What precedes
+    the first block (patch and position embedding) is deepest. Blocks are composite layers of the
+    same class, side by side in the model or in one of its layers, that output tokens.
 
     Args:
       backbone: functional `keras.Model`.
@@ -79,7 +79,7 @@ def _blocks(backbone):
             if composite and not type(layer).__module__.startswith('keras.'):
                 kinds.setdefault(type(layer), []).append(layer)
         several = [kind for kind in kinds.values() if len(kind) > 1]
-        if several:  # stages also begin with layers of one class, which are smaller
+        if several:  # other classes may repeat, too, such as first layers of stages: smaller
             return max(several, key=lambda kind: sum(len(layer.weights) for layer in kind))
     return []
 
@@ -93,9 +93,9 @@ def _shape(layer):
 
 
 def side_of(layer):
-    """Side of the map that a layer or model gives, or of the square that its tokens make.
+    """Side of the feature map that a layer or model outputs, or of the square of its tokens.
 
-    1 where it gives neither `[n, side, side, c]` nor `[n, side², c]`.
+    1 if the output is neither `[n, side, side, c]` nor `[n, side², c]`.
     """
     shape = _shape(layer)
     if len(shape) == 4:

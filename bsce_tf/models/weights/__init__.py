@@ -1,4 +1,4 @@
-"""What is known of a published set of ImageNet weights."""
+"""Pretrained weights: reading, checking, converting; `Weights` describes a published set."""
 
 import dataclasses
 
@@ -8,23 +8,22 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-    """One published checkpoint of a network, trained on ImageNet-1k, and how it wants its images.
+    """A published checkpoint, trained on ImageNet-1k, and the preprocessing of its images.
 
     Attributes:
-        repository: 'owner/name' on the Hugging Face hub, or the address of the folder that holds
-            the file where it is published elsewhere.
-        filename: the file in that place.
-        revision: of the repository on the hub, a commit or a tag; None for its newest.
-        mean, std: of each channel, for images in [0, 1]: the network wants (x - mean) / std.
+        repository: 'owner/name' on the Hugging Face hub; or, if published elsewhere, the URL of
+            the folder with the file.
+        filename: the file in the repository.
+        revision: of the repository on the hub, a commit or a tag; None for the newest.
+        mean, std: of each channel; the network takes (x - mean) / std for x in [0, 1].
         size: native height and width in pixels.
         interpolation: of the resize before the centre crop, 'bilinear' or 'bicubic'.
         crop_fraction: side of the centre crop over the side of the resized image, in (0, 1].
-        licence: SPDX identifier of the weights' licence, lower case; None where not stated.
-        top1: published ImageNet top-1 accuracy in percent, None where no source was found.
-        source: where `top1` was read.
-        sha256: hexadecimal digest of the file, or its first digits; None where it is not known
-            here: then what the hub says of the file is checked, which guards against damage, and
-            not against another file in its place.
+        licence: SPDX identifier of the weights' licence, lower case; None if not stated.
+        top1: published ImageNet top-1 accuracy in percent; None if no source was found.
+        source: of `top1`.
+        sha256: hexadecimal digest of the file, or its first digits. None if unknown: the digest
+            that the hub states is checked instead, which detects damage but no replaced file.
     """
 
     repository: str

@@ -1,22 +1,22 @@
-"""Files of weights are looked at before they are read: a few bytes may unpack to any number."""
+"""Checks array sizes before files of weights are read, as a few bytes may unpack to gigabytes."""
 
 import zipfile
 
 import h5py
 import numpy as np
 
-_WIDEST = 8  # bytes of a number, at most
+_WIDEST = 8  # largest item size in bytes
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0,
             (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def check_h5(path, variables, left_out=()):
-    """Raises ValueError if an array of a `.weights.h5` file is larger than any variable.
+    """Raises ValueError if an array in a `.weights.h5` file is larger than all variables.
 
     Args:
       path: of the file.
-      variables: those of the network, at least one.
-      left_out: beginnings of the names of arrays that nobody will read.
+      variables: of the network, at least one.
+      left_out: beginnings of names of arrays that will not be read.
     """
     most = max(int(np.prod(variable.shape)) for variable in variables)
     found = []
@@ -37,15 +37,15 @@ def check_h5(path, variables, left_out=()):
 def read_npz(path, shapes):
     """The arrays of an `.npz` file: {name: array}.
 
-    Only those are unpacked whose shape is the one expected; of others there is the shape, and zeros
-    that take no memory.
+    Only arrays of the expected shape are unpacked. In place of any other is an array of zeros with
+    the shape that the file states, which takes no memory.
 
     Args:
       path: of the file.
-      shapes: {name: tuple} that are expected.
+      shapes: {name: expected shape, a tuple}.
 
     Raises:
-      OSError, ValueError, EOFError, zipfile.BadZipFile: if it is damaged.
+      OSError, ValueError, EOFError, zipfile.BadZipFile: if the file is damaged.
     """
     found = {}
     with zipfile.ZipFile(path) as archive, np.load(path, allow_pickle=False) as arrays:

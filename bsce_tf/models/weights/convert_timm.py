@@ -1,7 +1,7 @@
-"""A timm checkpoint becomes the weights of a Keras model: every key used, every variable set.
+"""Converts timm checkpoints to weights of Keras models; every key and every variable must match.
 
-Our layers carry the names of timm's modules, so converting is a walk over the model's variables:
-the layer's name and a suffix give the key, the kind of variable gives the order of the axes.
+Our layers have the names of timm's modules. So a variable's key in the checkpoint is the name of
+its layer and a suffix; the kind of variable determines the order of its axes.
 """
 
 import dataclasses
@@ -13,9 +13,9 @@ from absl import logging
 from bsce_tf.errors import InputError
 from bsce_tf.models.weights import torch_files
 
-HEAD = 'head'  # our classifier's layer
-OURS = (HEAD, 'embedding', 'embedding_bn')  # layers that no checkpoint of timm has as we have them
-HEAD_MODULES = ('last_linear', 'fc', '_fc', 'classifier', 'head.fc', 'head')  # theirs, by network
+HEAD = 'head'  # name of our classifiers' head
+OURS = (HEAD, 'embedding', 'embedding_bn')  # layers that are not converted by name
+HEAD_MODULES = ('last_linear', 'fc', '_fc', 'classifier', 'head.fc', 'head')  # in checkpoints
 _LISTED = 5  # names in a message before "and n more"
 
 _SUFFIXES = {
@@ -35,10 +35,10 @@ class Report:
     """What a conversion did.
 
     Attributes:
-        variables: how many were set.
-        head: 'converted'; 'new' where the model's head is not the checkpoint's and was left as it
-            was made; 'absent' where the model has none.
-        message: one sentence about the head, '' if it was converted.
+        variables: number of variables that were set.
+        head: 'converted'; 'new' if the checkpoint's head does not fit the model's, which then
+            keeps its initial values; 'absent' if the model has no head.
+        message: one sentence about the head; '' if it was converted.
     """
 
     variables: int
@@ -53,13 +53,13 @@ def load(model, path, *, modules=None):
         model: a built Keras model, a backbone with or without a layer 'head'. Changed only if
             the whole checkpoint fits.
         path: `.safetensors` or `.pth` file; see `torch_files.read`.
-        modules: {layer name: PyTorch module path} for layers that are named otherwise.
+        modules: {layer name: PyTorch module path} for layers with other names than timm's.
 
     Returns:
         `Report`.
 
     Raises:
-        InputError: an unreadable file, a key missing or left over, a wrong shape.
+        InputError: an unreadable file, a missing or unused key, a wrong shape.
     """
     arrays = convert(model, torch_files.read(path), str(path), modules=modules)
     return assign(model, arrays, str(path))
@@ -75,11 +75,11 @@ def convert(model, state, source, *, modules=None):
         modules: as for `load`.
 
     Returns:
-        {'layer/variable': array in Keras's layout} of all the model's layers but 'head', and of
-        the checkpoint's own head as 'head/kernel' and 'head/bias' if it has one.
+        {'layer/variable': array in Keras's layout} of the model's layers except 'head', and the
+        checkpoint's own head, if it has one, as 'head/kernel' and 'head/bias'.
 
     Raises:
-        InputError: keys missing, left over (but for counts of batches), or of a wrong shape.
+        InputError: missing or unused keys (except batch counts), or wrong shapes.
     """
     state = {key: value for key, value in state.items() if not _is_count(key)}
     head, state = _split_head(state)
@@ -107,7 +107,7 @@ def assign(model, arrays, source):
     """Set a model's variables from what `convert` returned, all of them or none.
 
     Args:
-        model: a built Keras model, the one that `arrays` were converted for but for its head.
+        model: a built Keras model; only its head may differ from the model of `convert`.
         arrays: {'layer/variable': array}.
         source: the file's name, for messages.
 
@@ -115,7 +115,7 @@ def assign(model, arrays, source):
         `Report`.
 
     Raises:
-        InputError: a variable missing, one left over, a wrong shape, but for the head's.
+        InputError: a missing or unused array, or a wrong shape, except of the head.
     """
     variables = variables_of(model)
     head, message = _compare_heads(variables, arrays, source)
@@ -140,7 +140,7 @@ def assign(model, arrays, source):
 
 
 def variables_of(model):
-    """{'layer/variable': variable} of all layers, nested ones too."""
+    """{'layer/variable': variable} of all layers, including nested ones."""
     variables = {}
     for variable in model.weights:
         name = '/'.join(variable.path.split('/')[-2:])
@@ -166,7 +166,7 @@ def _key(name, modules):
 
 
 def _depthwise_layers(layer):
-    """Names of the depthwise convolutions in a model: their kernels are laid out otherwise."""
+    """Names of the depthwise convolutions in a model, whose kernels have another axis order."""
     if isinstance(layer, keras.layers.DepthwiseConv2D):
         yield layer.name
     for inner in getattr(layer, 'layers', ()):
@@ -195,7 +195,7 @@ def _split_head(state):
 
 
 def _compare_heads(variables, arrays, source):
-    """(state of the head in `Report`, sentence about it)."""
+    """(`Report.head`, `Report.message`)."""
     ours = {name: tuple(v.shape) for name, v in variables.items() if _is_head(name)}
     theirs = {name: a.shape for name, a in arrays.items() if _is_head(name)}
     if ours == theirs:

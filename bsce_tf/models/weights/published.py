@@ -1,6 +1,4 @@
-"""Published ImageNet weights: fetched once, checked, converted, kept.
-
-They are kept in `files.cache_folder()`.
+"""Downloads, checks and converts published ImageNet weights; caches them in `files.cache_folder()`.
 """
 
 import hashlib
@@ -18,25 +16,25 @@ from bsce_tf import files
 from bsce_tf.errors import InputError
 from bsce_tf.models.weights import array_sizes, convert_timm, torch_files
 
-_TIMEOUT = 30  # seconds without an answer
+_TIMEOUT = 30  # seconds
 _SHA256 = re.compile('[0-9a-f]{64}')
 
 
 def load(model, weights, *, modules=None, fetch=None):
-    """Set a model's weights from published ones: from the cache or, the first time, the network.
+    """Set a model's weights to published ones, from the cache or, the first time, a download.
 
     Args:
         model: a built Keras model, a backbone with or without a layer 'head'.
         weights: the `Weights` of its network.
         modules: as for `convert_timm.load`.
-        fetch: function (weights, path) -> sha256 or its beginning, which downloads the file to
-            `path` and says what digest it should have; None for the network.
+        fetch: function (weights, path) -> expected sha256 or its beginning, which downloads the
+            file to `path`; None for a download from where `weights` says.
 
     Returns:
         `convert_timm.Report`.
 
     Raises:
-        InputError: the file is not in its place and cannot be fetched, its sha256 is not the
+        InputError: the file is not in the cache and cannot be fetched, its sha256 is not the
             published one, or it does not fit the model.
     """
     name = re.sub(r'^https?://', '', weights.repository) + f'@{weights.revision}' * bool(
@@ -73,7 +71,7 @@ def _download(weights, path, place, fetch):
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(
             f'{weights.filename} of {_address(weights)} cannot be fetched ({reason}): '
-            f'fetch it where there is a network and put it at {place}'
+            f'expected internet access, or the file at {place}'
         ) from error
     _check_digest(path, weights, digest)
 
@@ -102,11 +100,11 @@ def _fetch_address(weights, path):
 
 
 def _fetch_from_hub(weights, path):
-    """The hub's etag of a large file is its sha256; the download itself checks the size only.
+    """Downloads; returns the digest of `weights` or, if it has none, the hub's etag.
 
-    Where the table knows the digest, that counts, and where it names a revision, that is taken.
+    The hub's etag of a large file is its sha256; the download itself only checks the size.
     """
-    import huggingface_hub  # an extra: only who wants published weights needs it
+    import huggingface_hub  # an optional dependency
 
     url = huggingface_hub.hf_hub_url(weights.repository, weights.filename,
                                      revision=weights.revision)

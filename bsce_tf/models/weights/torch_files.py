@@ -1,9 +1,8 @@
 """Reading PyTorch checkpoints into NumPy arrays, without PyTorch and without running their code.
 
-A `.safetensors` file is read by the package of that name. A `.pth` file is a pickle that may call
-any function; of all that it may ask for, only tensors and dictionaries are made here, and anything
-else is refused by name. Both of `torch.save`'s formats are read: the zip archive, and the stream
-of pickles that came before it.
+A `.safetensors` file is read by the package of that name. A `.pth` file is a pickle, which could
+call any function; here, it can only make tensors and dictionaries, and anything else is an error.
+Both formats of `torch.save` are read: the zip archive, and the older stream of pickles.
 """
 
 import collections
@@ -22,48 +21,21 @@ import numpy as np
 from bsce_tf.errors import InputError
 
 _SAFETENSORS_DTYPES = {
-    'F64': np.float64,
-    'F32': np.float32,
-    'F16': np.float16,
-    'BF16': ml_dtypes.bfloat16,
-    'I64': np.int64,
-    'I32': np.int32,
-    'I16': np.int16,
-    'I8': np.int8,
-    'U8': np.uint8,
-    'BOOL': np.bool_,
-}
+    'F64': np.float64, 'F32': np.float32, 'F16': np.float16, 'BF16': ml_dtypes.bfloat16,
+    'I64': np.int64, 'I32': np.int32, 'I16': np.int16, 'I8': np.int8, 'U8': np.uint8,
+    'BOOL': np.bool_}
 _STORAGE_DTYPES = {
-    'DoubleStorage': np.float64,
-    'FloatStorage': np.float32,
-    'HalfStorage': np.float16,
-    'BFloat16Storage': ml_dtypes.bfloat16,
-    'LongStorage': np.int64,
-    'IntStorage': np.int32,
-    'ShortStorage': np.int16,
-    'CharStorage': np.int8,
-    'ByteStorage': np.uint8,
-    'BoolStorage': np.bool_,
-}
-_MOST_PICKLE = 2**26  # bytes; that of a network has some 100,000
+    'DoubleStorage': np.float64, 'FloatStorage': np.float32, 'HalfStorage': np.float16,
+    'BFloat16Storage': ml_dtypes.bfloat16, 'LongStorage': np.int64, 'IntStorage': np.int32,
+    'ShortStorage': np.int16, 'CharStorage': np.int8, 'ByteStorage': np.uint8,
+    'BoolStorage': np.bool_}
+_MOST_PICKLE = 2**26  # bytes; a network's has about 100,000
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _WRAPPERS = ('state_dict', 'model')  # keys under which training scripts save the weights
 # What reading a damaged file raises, besides our own errors.
-_DAMAGE = (
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-    EOFError,
-    KeyError,
-    IndexError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    RuntimeError,
-    MemoryError,
-    OverflowError,
-    struct.error,
-    zlib.error,
-)
+_DAMAGE = (pickle.UnpicklingError, zipfile.BadZipFile, EOFError, KeyError, IndexError, ValueError,
+           TypeError, AttributeError, RuntimeError, MemoryError, OverflowError, struct.error,
+           zlib.error)
 
 
 def read(path):
@@ -73,12 +45,11 @@ def read(path):
         path: a `.safetensors`, `.pth`, `.pt` or `.bin` file.
 
     Returns:
-        {key of the state dict: array}, in the file's order and types.
+        {key of the state dict: array}, in the file's order and dtypes.
 
     Raises:
-        InputError: no such file, another suffix, a file that is damaged, truncated or not of its
-            format, a pickle that asks for anything but tensors and dictionaries, or a checkpoint
-            that holds anything else.
+        InputError: no such file, unknown suffix, a damaged or truncated file, or a checkpoint with
+            anything but tensors and dictionaries.
     """
     path = pathlib.Path(path)
     readers = {'.safetensors': _read_safetensors}
@@ -126,7 +97,7 @@ class _Storage:
 
     @property
     def bytes(self):
-        """What it takes; ValueError where its size is none."""
+        """Size in bytes; ValueError if the stated number of elements is invalid."""
         if type(self.size) is not int or self.size < 0:
             raise ValueError(f'a storage of {self.size!r} numbers')
         return self.size * self.dtype.itemsize
@@ -134,7 +105,7 @@ class _Storage:
 
 @dataclasses.dataclass
 class _Tensor:
-    """A tensor whose bytes are not yet read."""
+    """A tensor whose data is not read yet."""
 
     storage: _Storage
     offset: int
@@ -149,7 +120,7 @@ class _Tensor:
             math.prod(self.shape) and self.offset + sum(steps) >= flat.size
         ):
             raise ValueError(f'a tensor of shape {self.shape} reaches outside its storage')
-        if math.prod(self.shape) > flat.size:  # rows told to lie over each other
+        if math.prod(self.shape) > flat.size:  # overlapping rows
             raise ValueError(f'a tensor of shape {self.shape} has more numbers than its storage')
         strides = [step * dtype.itemsize for step in self.strides]
         return np.lib.stride_tricks.as_strided(flat[self.offset :], self.shape, strides)
@@ -171,12 +142,12 @@ _ALLOWED = {
 
 
 class _Unpickler(pickle.Unpickler):
-    """Makes dictionaries, numbers, strings and `_Tensor`s, and calls nothing else."""
+    """Unpickles dictionaries, numbers, strings and `_Tensor`s, and refuses anything else."""
 
     def __init__(self, file, path):
         super().__init__(file, encoding='utf-8')
         self.path = path
-        self.storages = {}  # by key: each is asked for once a tensor
+        self.storages = {}  # by key; tensors may share one
 
     def find_class(self, module, name):
         if module == 'torch' and name in _STORAGE_DTYPES:
@@ -187,7 +158,7 @@ class _Unpickler(pickle.Unpickler):
                 'tensors and dictionaries'
             )
         make = _ALLOWED[module, name]
-        return lambda *arguments: make(*arguments)  # a pickle may set attributes of what it gets
+        return lambda *arguments: make(*arguments)  # so a pickle cannot set our objects' attributes
 
     def persistent_load(self, identifier):
         kind, storage, key, _, size = identifier[:5]
@@ -254,7 +225,7 @@ def _member(archive, name, size=None):
 
 
 def _read_stream(file, path):
-    """The same of the older format: four pickles, the storages' keys, then their bytes."""
+    """As `_read_zip`, for the older format: four pickles, the storages' keys, their bytes."""
     if _Unpickler(file, path).load() != _LEGACY_MAGIC:
         raise ValueError('no PyTorch magic number')
     for _ in ('protocol', 'system'):
@@ -275,7 +246,7 @@ def _read_stream(file, path):
 
 
 def _unwrap(state, path):
-    """The dictionary of tensors, also where a training script put it under a key."""
+    """The state dict, which training scripts often store under a key of another dictionary."""
     if isinstance(state, dict):
         for wrapper in _WRAPPERS:
             if isinstance(state.get(wrapper), dict):

@@ -234,8 +234,8 @@ def test_no_network(monkeypatch):
 
     monkeypatch.setattr('bsce_tf.internals.preset_loader', fail)
     assert build('hub:vit_base_patch16_224_imagenet') == (
-        "model.backbone: 'hub:vit_base_patch16_224_imagenet' cannot be had (no route to host); "
-        'expected a network the first time, or a folder that save_to_preset wrote.')
+        "model.backbone: 'hub:vit_base_patch16_224_imagenet' cannot be loaded (no route to host); "
+        'expected internet access the first time, or a folder that save_to_preset wrote.')
 
 
 def test_a_preset_of_text(tmp_path):

@@ -224,7 +224,7 @@ def test_without_a_network_the_place_for_the_file_is_said(path, cache):
     place = cache / 'timm--little' / 'little.safetensors'
     assert str(error.value) == (
         'little.safetensors of https://huggingface.co/timm/little cannot be fetched (no route to '
-        f'host): fetch it where there is a network and put it at {place}'
+        f'host): expected internet access, or the file at {place}'
     )
     place.write_bytes(path.read_bytes())
     assert published.load(network(), WEIGHTS, fetch=offline).head == 'converted'
