@@ -46,6 +46,15 @@ def test_the_loss_in_a_model_of_ones_own(page, number):
     assert loss > 0
 
 
+def test_python_on_pages_can_be_read_and_names_what_a_run_has():
+    from bsce_tf import api
+    for page in PAGES:
+        for block in blocks(page.read_text(encoding='utf-8')):
+            compile(block, str(page), 'exec')
+            for name in re.findall(r'\brun\.(\w+)', block):
+                assert hasattr(api.Run, name) or name in api.Run.__doc__, (page, name)
+
+
 def test_readme_is_short_and_has_its_two_commands():
     lines = README.read_text(encoding='utf-8').split('\n')
     assert len(lines) <= 150
