@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bsce_tf.data import groups
+from bsce_tf.data import groups, texts
 
 _SHOWN = 10  # groups that the report names
 
@@ -36,12 +36,12 @@ def across(splits):
              if examples.groups is not None]
     if len(parts) < 2:
         return []
-    names = [np.unique(values[values != b'']) for _, values in parts]
+    names = [np.unique(np.asarray(values[values.lengths > 0])) for _, values in parts]
     distinct, count = np.unique(np.concatenate(names), return_counts=True)
     shared = distinct[count > 1]
     members = {name: [] for name in shared.tolist()}
     for split, values in parts:
-        for i in np.flatnonzero(np.isin(values, shared)).tolist():
+        for i in np.flatnonzero(values.mask(lambda block: np.isin(block, shared))).tolist():
             members[values[i]].append((split, i))
     return list(members.items())
 
@@ -67,8 +67,9 @@ def lines(found):
 
 
 def _counts(examples):
-    named = np.flatnonzero(examples.groups != b'')
-    _, number, sizes = np.unique(examples.groups[named], return_inverse=True, return_counts=True)
+    named = np.flatnonzero(examples.groups.lengths)
+    _, number, sizes = np.unique(texts.numbers(examples.groups[named]), return_inverse=True,
+                                 return_counts=True)
     labels = examples.labels[named].astype(np.int64)
     pairs = np.unique(number * (examples.num_classes + 1) + labels + 1)
     together = groups.together(examples, '')

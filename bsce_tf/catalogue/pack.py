@@ -166,21 +166,21 @@ def _check(path, written, facts):
 
 def _write_groups(folder, examples):
     if examples.groups is None:
-        (folder / 'groups.npy').unlink(missing_ok=True)
-        return
-    with files.replacing(folder / 'groups.npy') as temporary, open(temporary, 'wb') as file:
-        np.save(file, examples.groups)
+        for name in ('groups.npy', 'groups_ends.npy'):
+            (folder / name).unlink(missing_ok=True)
+    else:
+        packed.save_texts(folder, 'groups', examples.groups)
 
 
 def _finish(folder, examples, plan, facts):
     if len(facts) != len(examples) or (facts['label'] != examples.labels).any():
         raise InputError(f'{folder}: labels of the shards differ from those of '
                          f'{examples.origin}; expected an empty folder to start with.')
-    arrays = {'labels': examples.labels, 'names': records.names(examples),
-              'checksums': facts['checksum']}
+    arrays = {'labels': examples.labels, 'checksums': facts['checksum']}
     for name, values in arrays.items():
         with files.replacing(folder / f'{name}.npy') as temporary:
             np.save(temporary, values)
+    packed.save_texts(folder, 'names', records.names(examples))
     _write_groups(folder, examples)
     label_map.save(folder / 'class_names.json', examples.class_names)
     files.write_json(folder / 'pack.json', plan | {'bytes': int(facts['size'].sum())})

@@ -17,7 +17,7 @@ import pathlib
 import numpy as np
 
 from bsce_tf import files
-from bsce_tf.data import label_map, records
+from bsce_tf.data import label_map, records, texts
 from bsce_tf.errors import InputError
 
 COLUMNS = ('image', 'label')
@@ -128,8 +128,7 @@ def select(examples, path):
         not in the label map.
     """
     listed, codes, given, classes = _read(path)
-    _, inverse = np.unique(np.concatenate([records.names(examples), listed]),
-                               return_inverse=True)
+    inverse = texts.numbers(texts.joined([records.names(examples), listed]))
     there, wanted = inverse[:len(examples)], inverse[len(examples):]
     if not examples.labelled:
         return _match(examples, path, listed, there, wanted, whole=True)[0], None
@@ -211,5 +210,5 @@ def _read(path):
                              'UTF-8 text (in Excel: CSV UTF-8).')
     if not names:
         raise InputError(f'{path}: no image found; expected at least one.')
-    return (np.array(names, 'S'), np.array(codes), np.array(given) if audited else None,
+    return (texts.of(names), np.array(codes), np.array(given) if audited else None,
             list(classes))

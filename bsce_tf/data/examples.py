@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bsce_tf.data import texts
 from bsce_tf.errors import InputError
 
 
@@ -18,15 +19,16 @@ class Examples:
       labels: int32 `[N]`, class of each image in 0 … K−1; all −1 for an unlabelled set.
       class_names: K names; position is the class id.
       images: uint8 `[N, height, width, channels]`, decoded, or None.
-      paths: NumPy bytes array `[N]` (dtype `S`), UTF-8, relative to `root`, or None.
+      paths: `texts.Texts` `[N]` (a NumPy bytes array becomes one), UTF-8, relative to `root`; or
+        None.
       records: reader of encoded images with `__len__` and `read(indices) → list of bytes`, or None.
       root: folder of `paths`; empty for the other kinds.
       origin: what to call the set in messages, such as its list file.
       numbers: int64 `[N]`, for images in memory: the number of each in the source's set, which is
         its name in every subset; None: 0 … N−1.
-      groups: NumPy bytes array `[N]`, UTF-8: the group of each image, such as the product that is
-        on it; images of one group stay on one side of a split. Empty: a group of its own; None: all
-        are.
+      groups: `texts.Texts` `[N]` (a NumPy bytes array becomes one), UTF-8: the group of each image,
+        such as the product that is on it; images of one group stay on one side of a split. Empty: a
+        group of its own; None: all are.
 
     Raises:
       InputError: if there is no image, if lengths differ or if a label is outside 0 … K−1.
@@ -35,16 +37,19 @@ class Examples:
     labels: np.ndarray
     class_names: tuple
     images: np.ndarray | None = None
-    paths: np.ndarray | None = None
+    paths: texts.Texts | None = None
     records: object | None = None
     root: str = ''
     origin: str = 'data'
     numbers: np.ndarray | None = None
-    groups: np.ndarray | None = None
+    groups: texts.Texts | None = None
 
     def __post_init__(self):
         object.__setattr__(self, 'labels', np.asarray(self.labels, np.int32))
         object.__setattr__(self, 'class_names', tuple(self.class_names))
+        for name in ('paths', 'groups'):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, texts.of(getattr(self, name)))
         stores = [s for s in (self.images, self.paths, self.records) if s is not None]
         if len(stores) != 1:
             raise ValueError('Examples takes exactly one of images, paths and records; '

@@ -11,7 +11,7 @@ import re
 import numpy as np
 from absl import logging
 
-from bsce_tf.data import clean_list, records
+from bsce_tf.data import clean_list, records, texts
 from bsce_tf.errors import InputError
 
 PATHS = 'paths'  # value of data.copies
@@ -20,7 +20,7 @@ PAIRS = ('path_a', 'label_a', 'path_b')  # the first columns of the audit's
 
 
 def by_pattern(examples, pattern, needed=True):
-    """NumPy bytes array `[N]`: the group of each image, told by its path, see `Examples.groups`.
+    """`Texts` `[N]`: the group of each image, told by its path, see `Examples.groups`.
 
     Args:
       examples: an `Examples` of files or records; of records the names count.
@@ -40,7 +40,7 @@ def by_pattern(examples, pattern, needed=True):
         raise InputError(f"data.group_pattern: '{pattern}' is no regular expression ({error}); "
                          r'expected one such as /(\d+)_.') from error
     found, lacking = [], []
-    for name in records.names(examples).tolist():
+    for name in records.names(examples):
         match = search(os.fsdecode(name))
         group = match and match[1 if match.re.groups and match[1] is not None else 0]
         if not group:
@@ -55,7 +55,7 @@ def by_pattern(examples, pattern, needed=True):
         logging.warning("data.group_pattern: '%s' finds no text in '%s' (%d such images of %s), "
                         'which are each taken as a group of its own.', pattern, first,
                         len(lacking), examples.origin)
-    return np.array(found, 'S')
+    return texts.of(found)
 
 
 def together(examples, copies=PATHS):
@@ -73,7 +73,7 @@ def together(examples, copies=PATHS):
     pairs = []
     if examples.groups is not None:
         first, second = equal_pairs(examples.groups)
-        named = examples.groups[first] != b''
+        named = examples.groups.lengths[first] > 0
         pairs.append((first[named], second[named]))
     if copies and examples.images is None:
         pairs.append(equal_pairs(_plain(records.names(examples))))
@@ -93,21 +93,12 @@ def classes_of_one(labels, together, num_classes):
     return np.flatnonzero(counts > 0)[one & (counts[counts > 0] > 1)]
 
 
-def equal_pairs(texts):
-    """Two int64 `[n]`: each text that came before and its next occurrence, of bytes `[N]`."""
-    texts = np.ascontiguousarray(texts)
-    words = texts.astype(f'S{-(-texts.itemsize // 8) * 8}').view('<u8').reshape(len(texts), -1)
-    hashes = np.zeros(len(texts), np.uint64)
-    for word in words.T:
-        hashes = (hashes ^ word) * np.uint64(0x9E3779B97F4A7C15)
-        hashes ^= hashes >> np.uint64(29)
-    for keys in (hashes, texts):  # the texts themselves where two of them have one hash
-        order = np.argsort(keys, kind='stable')
-        same = np.flatnonzero(keys[order[1:]] == keys[order[:-1]])
-        first, second = order[same], order[same + 1]
-        if (texts[first] == texts[second]).all():
-            break
-    return first, second
+def equal_pairs(values):
+    """Two int64 `[n]`: each text of `Texts` that came before and its next occurrence."""
+    keys = texts.numbers(values)
+    order = np.argsort(keys, kind='stable')
+    same = np.flatnonzero(keys[order[1:]] == keys[order[:-1]])
+    return order[same], order[same + 1]
 
 
 def _joined(count, first, second):
@@ -124,12 +115,12 @@ def _joined(count, first, second):
 
 def _plain(paths):
     """Paths without '.' and double slashes, so that one file has one path."""
-    odd = np.flatnonzero(np.strings.startswith(paths, b'./') | (np.strings.find(paths, b'/./') >= 0)
-                         | (np.strings.find(paths, b'//') >= 0))
-    if odd.size:
-        paths = paths.copy()
-        paths[odd] = [os.path.normpath(path) for path in paths[odd].tolist()]
-    return paths
+    odd = np.flatnonzero(paths.mask(lambda block: (
+        np.strings.startswith(block, b'./') | (np.strings.find(block, b'/./') >= 0)
+        | (np.strings.find(block, b'//') >= 0))))
+    if not odd.size:
+        return paths
+    return paths.changed(odd, [os.path.normpath(path) for path in paths[odd]])
 
 
 def _listed(examples, path):
@@ -137,7 +128,7 @@ def _listed(examples, path):
     pairs = _pairs_of_names(path)
     wanted = {name for pair in pairs for name in pair}
     places = {}
-    for i, name in enumerate(records.names(examples).tolist()):
+    for i, name in enumerate(records.names(examples)):
         if name in wanted:
             places.setdefault(name, i)
     if not places and pairs:

@@ -7,6 +7,7 @@ import stat
 
 import numpy as np
 
+from bsce_tf.data import texts
 from bsce_tf.errors import InputError
 
 _SIZES, _READ = 100_000, 256  # how many images' sizes, and bytes, `contents` compares
@@ -21,13 +22,13 @@ class Records:
       store: object with a thread-safe `read(numbers)`, int64 `[n]` → list of n bytes. It may have
         `facts(numbers)` → an array that changes when the images do and is quick to get; see
         `contents`.
-      names: NumPy bytes array `[N]` (dtype `S`), UTF-8: a name for each image, for messages.
+      names: `texts.Texts` or NumPy bytes array `[N]`, UTF-8: a name for each image, for messages.
       numbers: int `[N]`, the number of each image in the store; None: 0 … N−1.
     """
 
     def __init__(self, store, names, numbers=None):
         self._store = store
-        self.names = names
+        self.names = texts.of(names)
         self._numbers = np.arange(len(names)) if numbers is None else np.asarray(numbers, np.int64)
 
     def __len__(self):
@@ -70,16 +71,16 @@ class Files:
 
     Args:
       root: the data folder.
-      paths: NumPy bytes array `[N]`, relative to `root`.
+      paths: `texts.Texts` or NumPy bytes array `[N]`, relative to `root`.
     """
 
     def __init__(self, root, paths):
         self._root = os.fsencode(root)
-        self._paths = paths
+        self._paths = texts.of(paths)
 
     def read(self, numbers):
         """Bytes of the files at `numbers`; an `InputError` names one that cannot be read."""
-        return [read_file(os.path.join(self._root, bytes(self._paths[number])))
+        return [read_file(os.path.join(self._root, self._paths[number]))
                 for number in numbers]
 
     def facts(self, numbers):
@@ -132,7 +133,7 @@ def names(examples):
     if examples.records is not None:
         return examples.records.names
     numbers = np.arange(len(examples)) if examples.numbers is None else examples.numbers
-    return np.strings.add(b'image ', numbers.astype('S'))
+    return texts.of([b'image %d' % number for number in numbers.tolist()])
 
 
 def contents(examples):

@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 
-from bsce_tf.data import prepare, records
+from bsce_tf.data import prepare, records, texts
 from bsce_tf.data.examples import Examples
 from bsce_tf.data.sources import csv_file, tables, walk
 from bsce_tf.errors import InputError
@@ -27,7 +27,7 @@ def load(source, *, data, seed=0):
       seed: of the run, for `prepare.load`.
 
     Returns:
-      (`Examples`, NumPy bytes array `[N]`: their paths as written in the list or folder).
+      (`Examples`, `texts.Texts` `[N]`: their paths as written in the list or folder).
 
     Raises:
       InputError: if there is no such file, no image or no test set.
@@ -37,7 +37,7 @@ def load(source, *, data, seed=0):
         if test is None:
             raise InputError('predict.input: empty, and config.data has no test set; expected a '
                              'folder, a list or an image.')
-        return test, np.asarray(records.names(test))
+        return test, records.names(test)
     if os.path.isdir(source):
         return _examples(_walk(source), source, source)
     if not os.path.exists(source):
@@ -45,7 +45,7 @@ def load(source, *, data, seed=0):
                          'image.')
     ending = pathlib.PurePath(source).suffix.lower()
     if ending in walk.ENDINGS:
-        return _examples(np.array([os.fsencode(source)]), '', source)
+        return _examples([os.fsencode(source)], '', source)
     if ending in _TEXTS:
         paths = _lines(source)
     elif tables.kind(source):
@@ -61,10 +61,10 @@ def load(source, *, data, seed=0):
 
 def _examples(paths, root, origin):
     """Examples without labels; if one path is absolute, all are made absolute."""
-    names = paths
-    if any(path.startswith(b'/') for path in paths.tolist()):
+    names = paths = texts.of(paths)
+    if any(path.startswith(b'/') for path in paths):
         start = os.fsencode(os.path.abspath(root))
-        paths = np.array([os.path.join(start, path) for path in paths.tolist()])
+        paths = texts.of([os.path.join(start, path) for path in paths])
         root = '/'
     return Examples(np.full(len(paths), -1), (), paths=paths, root=str(root or '.'),
                     origin=str(origin)), names
@@ -75,7 +75,7 @@ def _walk(top):
     if not paths:
         raise InputError(f'predict.input: {top}: no image found; expected files that end with '
                          f'{" ".join(walk.ENDINGS)}.')
-    return np.array([os.fsencode(path) for path in paths])
+    return [os.fsencode(path) for path in paths]
 
 
 def _column(path, name):
@@ -87,4 +87,4 @@ def _lines(path):
     data = pathlib.Path(path).read_bytes().removeprefix(codecs.BOM_UTF8)
     if b'\0' in data:
         raise InputError(f'{path}: not a text file; expected one path per line.')
-    return np.array([line for line in data.splitlines() if line.strip()], 'S')
+    return [line for line in data.splitlines() if line.strip()]

@@ -3,7 +3,7 @@ import logging
 import numpy as np
 import pytest
 
-from bsce_tf.data import clean_list, groups, prepare, sources
+from bsce_tf.data import clean_list, groups, prepare, sources, texts
 from bsce_tf.data.examples import Examples
 from bsce_tf.errors import InputError
 
@@ -73,22 +73,12 @@ def test_long_chains_are_joined():
     np.testing.assert_array_equal(found, expected)
 
 
-def test_equal_texts_are_found_also_where_hashes_are_equal(monkeypatch):
-    texts = np.random.default_rng(0).integers(0, 300, 2000).astype('S')
+def test_equal_texts_are_paired_in_their_order():
+    values = np.random.default_rng(0).integers(0, 300, 2000).astype('S')
     expected = {(int(i), int(j)) for i in range(2000) for j in np.flatnonzero(
-        texts[i + 1:] == texts[i])[:1] + i + 1}
-    assert set(zip(*(part.tolist() for part in groups.equal_pairs(texts)), strict=True)) == expected
-    real = np.argsort
-    hashes = []
-
-    def sort(keys, **kind):  # as if hashes were those of the first digit
-        if keys.dtype == np.uint64:
-            keys[:] = texts.astype('S1').view(np.uint8)
-            hashes.append(keys)
-        return real(keys, **kind)
-    monkeypatch.setattr(groups.np, 'argsort', sort)
-    assert set(zip(*(part.tolist() for part in groups.equal_pairs(texts)), strict=True)) == expected
-    assert hashes
+        values[i + 1:] == values[i])[:1] + i + 1}
+    found = groups.equal_pairs(texts.of(values))
+    assert set(zip(*(part.tolist() for part in found), strict=True)) == expected
 
 
 def test_lists_that_do_not_belong_to_the_data_are_told(tmp_path):

@@ -13,6 +13,7 @@ import pathlib
 import numpy as np
 from absl import logging
 
+from bsce_tf.data import texts
 from bsce_tf.data.sources import index_cache, listing, tables
 from bsce_tf.errors import InputError
 
@@ -60,7 +61,7 @@ def _read(root, name, cache):
 
 def _build(root, path, folder):
     images, codes, names = _parse(path)
-    listing.check_inside(np.array(images, 'S'), path)
+    listing.check_inside(texts.of(images), path)
     start = folder.encode() + b'/'
     folders = [start + name.encode() + b'/' for name in names] + [start]  # −1: no class
     tried = _spread(len(images))
@@ -73,7 +74,7 @@ def _build(root, path, folder):
         folders = [start] * len(folders)
     for i, code in enumerate(codes):
         images[i] = folders[code] + images[i]
-    return listing.index(np.array(images, 'S'), np.frombuffer(codes, np.int32), names, path)
+    return listing.index(images, np.frombuffer(codes, np.int32), names, path)
 
 
 def _spread(count):

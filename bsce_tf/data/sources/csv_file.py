@@ -6,6 +6,7 @@ import os
 import numpy as np
 from absl import logging
 
+from bsce_tf.data import texts
 from bsce_tf.data.sources import index_cache, listing, tables, walk
 from bsce_tf.errors import InputError
 
@@ -92,23 +93,22 @@ def _build(files, origin, root, split, image_column, label_column, group_column=
                             'without labels.', path, label_column, ', '.join(names))
             labels.append(np.full(len(found), -1))
             continue
-        codes, texts = labels_of(columns[label_column], label_column, path)
-        place = [ids.setdefault(text, len(ids)) for text in texts]
+        codes, classes = labels_of(columns[label_column], label_column, path)
+        place = [ids.setdefault(name, len(ids)) for name in classes]
         labels.append(np.append(place, -1)[codes].astype(np.int64))
     if not sum(map(len, paths)):
         raise InputError(f'{origin}: no image found; expected at least one.')
-    return listing.index(np.concatenate(paths), np.concatenate(labels), list(ids), origin,
-                         np.concatenate(groups) if group_column else None)
+    return listing.index(texts.joined(paths), np.concatenate(labels), list(ids), origin,
+                         texts.joined(groups) if group_column else None)
 
 
 def _relative(paths, root):
     """Makes absolute paths below `root` relative; `listing` refuses all other absolute paths."""
     start = os.fsencode(os.path.abspath(root)).rstrip(b'/') + b'/'
-    inside = np.strings.startswith(paths, start)
-    if inside.any():
-        paths = paths.copy()
-        paths[inside] = [path[len(start):].lstrip(b'/') for path in paths[inside].tolist()]
-    return paths
+    inside = np.flatnonzero(paths.mask(lambda block: np.strings.startswith(block, start)))
+    if not inside.size:
+        return paths
+    return paths.changed(inside, [path[len(start):].lstrip(b'/') for path in paths[inside]])
 
 
 def read_columns(path, split, image_column, label_column, group_column):
@@ -129,18 +129,16 @@ def read_columns(path, split, image_column, label_column, group_column):
 
 
 def groups_of(column, count):
-    """NumPy bytes `[count]` of an Arrow array of groups; empty where a cell is, or without one."""
-    values = [] if column is None else column.fill_null(b'').to_numpy(zero_copy_only=False)
-    return values.astype('S') if len(values) else np.zeros(count, 'S1')
+    """`Texts` `[count]` of an Arrow array of groups; empty where a cell is, or without one."""
+    return texts.of([b''] * count) if column is None else texts.of_arrow(column.fill_null(b''))
 
 
 def path_bytes(column, path):
-    """An Arrow array of paths as NumPy bytes. Raises InputError where one is missing."""
+    """An Arrow array of paths as `Texts`. Raises InputError where one is missing."""
     if column.null_count:
         row = int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
         raise InputError(f'{path}: row {row + 1} has no path; expected one in every row.')
-    values = column.to_numpy(zero_copy_only=False)
-    return values.astype('S') if len(values) else np.array([], 'S1')
+    return texts.of_arrow(column)
 
 
 def labels_of(column, name, path):

@@ -102,7 +102,7 @@ def _walk(top, name):
                                     ('state', '<i8', 3)])
     walked['path'] = [os.fsencode(os.path.relpath(folder, top)) for folder in states]
     walked['state'] = list(states.values())
-    return listing.index(np.array(paths, 'S'), codes, classes, top)._replace(folders=walked)
+    return listing.index(paths, codes, classes, top)._replace(folders=walked)
 
 
 def _class_name(inside, top):

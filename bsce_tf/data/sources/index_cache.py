@@ -12,12 +12,13 @@ import numpy as np
 from absl import logging
 
 from bsce_tf import files
+from bsce_tf.data import texts
 from bsce_tf.data.sources.listing import Index
 from bsce_tf.errors import InputError
 
-_VERSION = 1
+_VERSION = 2
 _SMALLEST = 1 << 20  # bytes of a list; smaller ones are read as fast as their cache
-_ARRAYS = ('paths', 'codes', 'groups', 'folders')
+_TEXTS, _ARRAYS = ('paths', 'groups'), ('codes', 'folders')
 
 
 def cached(lists, key, folder, build, holds=lambda index: True, worth=None):
@@ -83,9 +84,8 @@ def _write(entry, built):
     entry.parent.mkdir(parents=True, exist_ok=True)
     temporary = pathlib.Path(tempfile.mkdtemp(prefix='.writing-', dir=entry.parent))
     try:
-        for name in _ARRAYS:
-            if getattr(built, name) is not None:
-                np.save(temporary / f'{name}.npy', getattr(built, name))
+        for name, array in _arrays(built).items():
+            np.save(temporary / f'{name}.npy', array)
         (temporary / 'names.json').write_text(json.dumps(built.names), encoding='utf-8')
         sums = {path.name: _checksum(path) for path in sorted(temporary.iterdir())}
         (temporary / 'checksums.json').write_text(json.dumps(sums), encoding='utf-8')
@@ -105,9 +105,21 @@ def _read(entry):
         if _checksum(entry / name) != known:
             raise ValueError(f'{name} has a wrong checksum')
     names = json.loads((entry / 'names.json').read_text(encoding='utf-8'))
-    arrays = {name: np.load(entry / f'{name}.npy', mmap_mode='r') for name in _ARRAYS
-              if f'{name}.npy' in sums}
+    arrays = {pathlib.Path(name).stem: np.load(entry / name, mmap_mode='r') for name in sums
+              if name.endswith('.npy')}
+    for name in _TEXTS:
+        if f'{name}_ends' in arrays:
+            arrays[name] = texts.Texts(arrays[name], arrays.pop(f'{name}_ends'))
     return Index(arrays.pop('paths'), arrays.pop('codes'), tuple(names), **arrays)
+
+
+def _arrays(index):
+    """{name: array} of what an `Index` holds, besides the names of classes."""
+    found = {name: getattr(index, name) for name in _ARRAYS if getattr(index, name) is not None}
+    for name in _TEXTS:
+        if getattr(index, name) is not None:
+            found |= {name: getattr(index, name).data, f'{name}_ends': getattr(index, name).ends}
+    return found
 
 
 def _checksum(path):

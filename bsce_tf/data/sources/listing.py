@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bsce_tf.data import label_map
+from bsce_tf.data import label_map, texts
 from bsce_tf.data.examples import Examples, Splits
 from bsce_tf.errors import InputError
 
@@ -13,19 +13,18 @@ class Index(NamedTuple):
     """One list as it was read.
 
     Attributes:
-      paths: NumPy bytes array `[N]` (dtype `S`), UTF-8: files relative to the data folder, or
-        names of records.
+      paths: `texts.Texts` `[N]`, UTF-8: files relative to the data folder, or names of records.
       codes: int32 `[N]`, position of each image's class in `names`; −1 for an unlabelled image.
       names: class names of this list, in the order of `label_map.ordered`.
-      groups: NumPy bytes array `[N]`, see `Examples.groups`, or None.
+      groups: `texts.Texts` `[N]`, see `Examples.groups`, or None.
       folders: array `[D]` of `path` (bytes) and `state` (see `walk.state`): the folders that were
         walked, before they were; or None.
     """
 
-    paths: np.ndarray
+    paths: texts.Texts
     codes: np.ndarray
     names: tuple
-    groups: np.ndarray | None = None
+    groups: texts.Texts | None = None
     folders: np.ndarray | None = None
 
 
@@ -33,11 +32,11 @@ def index(paths, codes, names, origin, groups=None):
     """Makes an `Index` of classes in any order, and checks its paths.
 
     Args:
-      paths: NumPy bytes array `[N]`.
+      paths: `texts.Texts` `[N]`, list of bytes or NumPy bytes array.
       codes: int `[N]`, positions in `names`, or −1.
       names: class names as strings, in any order.
       origin: what to call the list in messages.
-      groups: NumPy bytes array `[N]`, or None.
+      groups: `texts.Texts` `[N]`, or None.
 
     Returns:
       `Index`.
@@ -45,6 +44,7 @@ def index(paths, codes, names, origin, groups=None):
     Raises:
       InputError: if a path is empty or leaves the data folder.
     """
+    paths = texts.of(paths)
     check_inside(paths, origin)
     order = tuple(label_map.ordered(names))
     # One place more than classes: the code −1 reads the last.
@@ -56,14 +56,15 @@ def check_inside(paths, origin):
     """Refuses paths that are empty, absolute or climb out of the data folder.
 
     Args:
-      paths: NumPy bytes array `[N]`, relative to the data folder.
+      paths: `texts.Texts` `[N]`, relative to the data folder.
       origin: what to call the list in messages.
 
     Raises:
       InputError: naming the first such path and its place in the list, counted from 1.
     """
-    suspect = ((np.strings.str_len(paths) == 0) | np.strings.startswith(paths, b'/')
-               | (np.strings.find(paths, b'..') >= 0) | (np.strings.find(paths, b'\0') >= 0))
+    suspect = paths.mask(lambda block: (
+        (np.strings.str_len(block) == 0) | np.strings.startswith(block, b'/')
+        | (np.strings.find(block, b'..') >= 0) | (np.strings.find(block, b'\0') >= 0)))
     for i in np.flatnonzero(suspect):
         parts = paths[i].split(b'/')
         if parts[0] == b'' or b'..' in parts or b'\0' in paths[i]:

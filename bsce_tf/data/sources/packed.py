@@ -8,7 +8,8 @@ import pathlib
 
 import numpy as np
 
-from bsce_tf.data import label_map
+from bsce_tf import files
+from bsce_tf.data import label_map, texts
 from bsce_tf.data.examples import Examples, Splits
 from bsce_tf.data.records import Records
 from bsce_tf.data.sources import handles
@@ -47,8 +48,8 @@ def _open(folder):
         facts = json.loads(about.read_text(encoding='utf-8'))
         images, shard_images = int(facts['images']), int(facts['shard_images'])
         labels = np.load(folder / 'labels.npy')
-        names = np.load(folder / 'names.npy', mmap_mode='r')
-        groups = np.load(folder / 'groups.npy') if facts.get('groups') else None
+        names = load_texts(folder, 'names')
+        groups = load_texts(folder, 'groups') if facts.get('groups') else None
     except OSError as error:
         raise InputError(f'{error.filename}: {error.strerror}; expected a finished pack, written '
                          'by --mode=pack.') from error
@@ -68,7 +69,26 @@ def groups_digest(groups):
     """Hex digest of `Examples.groups`, which pack.json holds; None of None."""
     if groups is None:
         return None
-    return hashlib.sha256(groups.dtype.str.encode() + groups.tobytes()).hexdigest()
+    return hashlib.sha256(groups.data.tobytes() + groups.ends.tobytes()).hexdigest()
+
+
+def load_texts(folder, name):
+    """`Texts` that `save_texts` wrote, or the one NumPy bytes array of earlier packs."""
+    data = np.load(folder / f'{name}.npy', mmap_mode='r')
+    if data.dtype.kind == 'S':
+        return texts.of(data)
+    ends = np.load(folder / f'{name}_ends.npy')
+    if len(ends) and ends[-1] != len(data):
+        raise ValueError(f'{name}_ends.npy is not that of {name}.npy')
+    return texts.Texts(data, ends)
+
+
+def save_texts(folder, name, values):
+    """Writes `Texts` as two files, `<name>.npy` and `<name>_ends.npy`."""
+    for ending, array in (('_ends', values.ends), ('', values.data)):
+        with files.replacing(folder / f'{name}{ending}.npy') as temporary, open(
+                temporary, 'wb') as file:
+            np.save(file, array)
 
 
 class Shards:

@@ -13,6 +13,7 @@ import threading
 import numpy as np
 from absl import logging
 
+from bsce_tf.data import texts
 from bsce_tf.data.records import Records
 from bsce_tf.data.sources import csv_file, index_cache, listing, walk
 from bsce_tf.errors import InputError
@@ -96,12 +97,12 @@ def _build(root, pattern, paths, split, image_column, label_column, group_column
         codes += [-1 if label is None else ids.setdefault(label, len(ids)) for label in labels]
     if not names:
         raise InputError(f'{os.path.join(root, pattern)}: no image found; expected at least one.')
-    return listing.index(np.array(names, 'S'), codes, list(ids), os.path.join(root, pattern),
-                         np.concatenate(groups) if group_column else None)
+    return listing.index(names, codes, list(ids), os.path.join(root, pattern),
+                         texts.joined(groups) if group_column else None)
 
 
 def _labels(path, split, image_column, label_column, group_column):
-    """(class name of each row of a file, None where it has none; group of each, NumPy bytes)."""
+    """(class name of each row of a file, None where it has none; group of each, `Texts`)."""
     columns, names = csv_file.read_columns(path, split, '', label_column, group_column)
     with _opened(path) as file:
         if image_column not in names:
@@ -112,8 +113,8 @@ def _labels(path, split, image_column, label_column, group_column):
     groups = csv_file.groups_of(columns.get(group_column), rows)
     if label_column not in columns:
         return [None] * rows, groups
-    codes, texts = csv_file.labels_of(columns[label_column], label_column, path)
-    named = _named(texts, _class_names(metadata, label_column), path, label_column)
+    codes, labels = csv_file.labels_of(columns[label_column], label_column, path)
+    named = _named(labels, _class_names(metadata, label_column), path, label_column)
     return [None if code < 0 else named[code] for code in codes], groups
 
 
@@ -164,7 +165,7 @@ class Rows:
 
     Args:
       root: the data folder.
-      names: NumPy bytes array `[N]` of `<file>:<row>`.
+      names: `texts.Texts` `[N]` of `<file>:<row>`.
       column: name of the column of images.
     """
 
@@ -188,7 +189,7 @@ class Rows:
         """Images at `numbers` (int64 `[n]`), in that order, as a list of bytes."""
         places = []
         for i, number in enumerate(numbers):
-            file, _, row = bytes(self._names[number]).rpartition(b':')
+            file, _, row = self._names[number].rpartition(b':')
             places.append((file, int(row), i))
         images = [None] * len(places)
         for file, row, i in sorted(places):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bsce_tf.data import texts
 from bsce_tf.data.records import Records
 from bsce_tf.data.sources import index_cache, listing
 from bsce_tf.errors import InputError
@@ -93,8 +94,8 @@ def _index(builder, store, name, label, cache):
 
     def build():
         labels = store.labels(label)
-        numbers = np.arange(len(labels)).astype('S')
-        return listing.Index(np.strings.add(f'{name}/'.encode(), numbers), labels, classes)
+        names = [f'{name}/{number}'.encode() for number in range(len(labels))]
+        return listing.Index(texts.of(names), labels, classes)
 
     try:
         files = builder.info.splits[name].filepaths

@@ -10,7 +10,6 @@ import os
 import struct
 from typing import NamedTuple
 
-import numpy as np
 from absl import logging
 
 from bsce_tf.data.records import Records
@@ -138,7 +137,7 @@ def _build(root, origin, paths, keys):
         offsets, classes = _records(path, keys)
         names += [inside + b':%d' % offset for offset in offsets]
         codes += [-1 if name is None else ids.setdefault(name, len(ids)) for name in classes]
-    return listing.index(np.array(names, 'S'), codes, list(ids), origin)
+    return listing.index(names, codes, list(ids), origin)
 
 
 def _records(path, keys):

@@ -42,7 +42,7 @@ class TFRecords:
 
     Args:
       root: the data folder.
-      names: NumPy bytes array `[N]` of `<file>:<offset>`.
+      names: `texts.Texts` `[N]` of `<file>:<offset>`.
       key: of the images in the records.
     """
 
@@ -64,7 +64,7 @@ class TFRecords:
 
     def read(self, numbers):
         """Encoded images at `numbers` (int64 `[n]`), in that order, as a list of bytes."""
-        places = [bytes(self._names[number]).rpartition(b':') for number in numbers]
+        places = [self._names[number].rpartition(b':') for number in numbers]
         places = [(os.path.join(os.fsencode(self._root), file), int(offset), i)
                   for i, (file, _, offset) in enumerate(places)]
         images = [None] * len(places)
