@@ -28,7 +28,7 @@ class Texts:
             yield from self._part(begin, begin + _BLOCK).tolist()
 
     def __getitem__(self, index):
-        if isinstance(index, int | np.integer):
+        if not isinstance(index, slice) and np.ndim(index) == 0:
             index = range(len(self))[index]
             first = self.ends[index - 1] if index else 0
             return self.data[first:self.ends[index]].tobytes()

@@ -190,6 +190,16 @@ def test_damage_is_found_when_it_is_read(packed):
         _open(folder).records.read([12])
 
 
+def test_names_of_an_earlier_pack_are_read_and_damaged_ones_are_told(packed):
+    _, folder = packed
+    np.save(folder / 'names_ends.npy', np.arange(COUNT))
+    with pytest.raises(InputError, match='damaged pack .names_ends.npy is not that of names.npy'):
+        _open(folder)
+    (folder / 'names_ends.npy').unlink()
+    np.save(folder / 'names.npy', np.array([f'{i}.jpg' for i in range(COUNT)], 'S'))
+    assert _open(folder).name(24) == '24.jpg'
+
+
 def test_packs_with_other_classes_do_not_go_together(packed, tmp_path):
     examples, folder = packed
     other = Examples(examples.labels, ('a', 'x', 'c'), paths=examples.paths, root=examples.root)

@@ -27,6 +27,7 @@ def test_texts_are_as_the_list_that_they_were_made_of(found):
     assert len(found) == 7
     assert found.tolist() == list(found) == WORDS
     assert [found[i] for i in range(-7, 7)] == WORDS + WORDS
+    assert found[np.array(3)] == found[np.int32(3)] == WORDS[3]
     assert found[2:5].tolist() == WORDS[2:5]
     assert found[np.array([3, 3, -1, 0])].tolist() == [WORDS[i] for i in (3, 3, 6, 0)]
     assert found[np.array([True, False] * 3 + [True])].tolist() == WORDS[::2]
