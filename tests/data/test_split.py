@@ -164,6 +164,27 @@ def test_no_class_leaves_training(fraction):
         assert not {2, 3} & set(labels[validation])
 
 
+def test_the_last_group_of_a_class_stays_where_its_others_went_with_other_classes():
+    labels = np.array([1] * 8 + [1, 0, 1, 0] + [0, 0])
+    groups = np.array([0] * 8 + [1, 1, 2, 2] + [3, 4])
+    gone = 0
+    for seed in range(20):
+        train, validation = stratified_split(labels, 2, 0.5, seed, groups)
+        assert set(labels[train]) == {0, 1}
+        gone += set(groups[validation]) >= {1, 2}
+    assert gone
+
+
+def test_a_group_with_the_only_image_of_a_class_stays_in_training():
+    """Four sessions of ten images of class 0; two of them have a class of their own beside it."""
+    labels = np.array([*[0] * 10, 1, *[0] * 10, 2, *[0] * 10, 3, *[0] * 10, 3])
+    groups = np.repeat(np.arange(4), 11)
+    for seed in range(20):
+        train, validation = stratified_split(labels, 4, 0.3, seed, groups)
+        assert set(labels[train]) == {0, 1, 2, 3}
+        assert set(groups[validation]) in ({2}, {3})
+
+
 def test_groups_too_large_for_any_to_go_are_told():
     with pytest.raises(InputError, match='found 0.1, which leaves none of 40 images in 4 groups'):
         stratified_split(np.arange(40) % 10, 10, 0.1, 0, np.arange(40) // 10)
