@@ -1,6 +1,7 @@
 # make install  the program into .venv, without the demo
 # make demo   install, get Fashion-MNIST, train with CE and with BSCE, print one table
-# make test   install what the tests need, lint, run them; what was skipped is told at the end
+# make test   install what the tests need, lint, build the documentation, run the tests; what was
+#             skipped is told at the end
 # make test-next  the tests with the newest releases of everything, in .venv-next; lines that begin
 #             with "newest:" say which those are
 # make docs   the documentation in build/docs/html; warnings and broken links are errors
@@ -19,7 +20,7 @@ demo: .venv/core
 	tools/get_fashion_mnist.sh .data
 	$(BIN)/python main.py
 
-test: lint .venv-backends/done
+test: lint docs .venv-backends/done
 	$(BIN)/python -m pytest -rs
 
 # Anew each time, without constraints.txt and without the upper bounds of setup.cfg.
