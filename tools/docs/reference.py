@@ -8,15 +8,30 @@ from bsce_tf import api, class_weights, cli, fields, losses, metrics, recipes
 from bsce_tf.fields import field as kinds
 
 GOES_ON = {
-    kinds.FIXED: 'When a run goes on: must not differ.',
-    kinds.BOUNDED: 'When a run goes on: may differ within bounds, see '
-                   '[Stop and go on](../how-to/resume.md#go-on-with-other-fields).',
-    kinds.DATA: 'When a run goes on: may differ if the images and labels are the same.',
-    kinds.AUDIT: 'May differ when a run goes on, but not when an audit does.',
-    kinds.ROUNDS: 'May differ when a run goes on, but not when `clean_train` does.',
-    kinds.LATER: 'May differ when a run goes on.',
+    kinds.FIXED: 'When a run is resumed: must not differ.',
+    kinds.BOUNDED: 'When a run is resumed: may differ within bounds, see '
+                   '[Stop and resume](../how-to/resume.md#resume-with-other-fields).',
+    kinds.DATA: 'When a run is resumed: may differ if the images and labels are the same.',
+    kinds.AUDIT: 'May differ when a run is resumed, but not when an audit is.',
+    kinds.ROUNDS: 'May differ when a run is resumed, but not when `clean_train` is.',
+    kinds.LATER: 'May differ when a run is resumed.',
 }
 GROUPS = {'': 'The run as a whole'}
+GUIDES = {
+    'demo': '[Install](../install.md#the-demo)',
+    'models': '[Choose a backbone](../how-to/backbones.md)',
+    'inspect': '[Look at the data first](../how-to/your-data.md#look-at-the-data-first)',
+    'verify': '[Broken images](../how-to/your-data.md#broken-images)',
+    'pack': '[Read faster](../how-to/your-data.md#read-faster-pack)',
+    'train': '[Train on your own data](../how-to/your-data.md)',
+    'audit': '[Find wrong labels](../how-to/wrong-labels.md)',
+    'clean_train': '[Several rounds](../how-to/wrong-labels.md#several-rounds-in-one-command)',
+    'convert': '[Published weights](../how-to/backbones.md#published-weights)',
+    'evaluate': '[Several crops, several models](../how-to/ensembles.md)',
+    'predict': '[Several crops, several models](../how-to/ensembles.md)',
+    'export': '[Serve a model](../how-to/serving.md)',
+    'report': '[Look at a run](../how-to/report.md)',
+}
 
 # Of the Python interface: heading, and what stands below it.
 PYTHON = {
@@ -64,9 +79,10 @@ def modes():
         lines += [f'## {group.partition(" (")[0]}', '']
         for name, mode in members.items():
             used = ', '.join(f'[`{block}`](fields.md#{_anchor(block)})' for block in _blocks(mode))
-            command = f'bsce {name}' + (' --workdir=A,B' if group.startswith('Use') else '')
+            flags = '' if group == 'Begin' else (
+                ' --workdir=A,B' if group.startswith('Use') else ' --config=NAME --workdir=DIR')
             lines += [f'### `{name}`', '', f'{mode.help[0].upper()}{mode.help[1:]}.', '',
-                      f'- Command: `{command}`',
+                      f'- Command: `bsce {name}{flags}`', f'- Guide: {GUIDES[name]}',
                       f'- Fields: {used or "none"}', '']
     return '\n'.join(lines).strip()
 
