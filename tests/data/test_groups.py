@@ -140,7 +140,7 @@ def test_a_clean_list_takes_no_group_apart(table):
 def test_classes_in_one_group_are_named(tmp_path, caplog):
     rows = [f'{i}.jpg,{"ab"[i >= 20]},{min(i, 20)}' for i in range(26)]
     (tmp_path / 't.csv').write_text('\n'.join(['image,label,product', *rows]))
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger='absl'):
         _, validation, _ = prepare.load('csv', train=str(tmp_path / 't.csv'), cache='off',
                                         group_column='product')
     assert validation.counts.tolist() == [2, 0]
