@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
+from absl import logging
 
 from bsce_tf import config_check, fields, recipes
 from bsce_tf.data import bad_images, given, prepare, sources
@@ -176,6 +177,7 @@ def train(config, folder, data=None, callbacks=(), **changes):
     splits = None
     if data is not None:
         config.data.source = GIVEN
+        _warn_of_unused(config.data)
         splits = _given(config, data)
     policy = keras.mixed_precision.dtype_policy()
     try:
@@ -184,6 +186,16 @@ def train(config, folder, data=None, callbacks=(), **changes):
     finally:
         keras.mixed_precision.set_dtype_policy(policy)
     return Run(folder)
+
+
+def _warn_of_unused(given_fields):
+    """Logs the fields that say where a source finds data; data from Python needs none."""
+    unused = [f'config.data.{name}' for name in sources.FIELDS
+              if name not in ('cache', 'group_column', 'group_pattern')
+              and given_fields[name] != fields.TABLE[f'data.{name}'].default]
+    if unused:
+        logging.warning('%s: set, but the data come from Python, so that this has no effect.',
+                        ', '.join(unused))
 
 
 def _given(config, data):

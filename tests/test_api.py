@@ -180,3 +180,12 @@ def test_bad_calls_are_told_as_the_flags_tell_them(tmp_path):
     with pytest.raises(bsce_tf.InputError, match='no config.json'):
         bsce_tf.load(tmp_path)
     assert not (tmp_path / 'run').exists()
+
+
+def test_fields_that_data_from_python_do_not_need_are_named(caplog):
+    data = recipes.load('smoke').data
+    api._warn_of_unused(data)
+    assert not caplog.text
+    data.root, data.clean = '/shop', 'clean.csv'
+    api._warn_of_unused(data)
+    assert 'config.data.root, config.data.clean: set, but the data come from Python' in caplog.text
