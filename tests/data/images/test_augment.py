@@ -81,6 +81,7 @@ POLICIES = (Augmentation(policy='randaugment', num_layers=2, magnitude=9),
 
 @pytest.mark.parametrize('settings', POLICIES, ids=lambda a: a.policy)
 def test_policies_are_functions_of_the_seed(settings):
+    pytest.importorskip('official', reason="needs pip install 'bsce-tf[augment]'")
     """Two passes in different orders give identical images, and seeds differ."""
     apply = augment.build(settings)
 
@@ -153,5 +154,6 @@ def test_bad_fields_are_named(field, value):
 
 
 def test_unknown_policy_is_named():
+    pytest.importorskip('official', reason="needs pip install 'bsce-tf[augment]'")
     with pytest.raises(InputError, match='augment.autoaugment_policy.*reduced_imagenet'):
         augment.build(Augmentation(policy='autoaugment', autoaugment_policy='best'))
