@@ -51,7 +51,7 @@ class KeptHashes:
                 try:
                     facts = os.stat(place)
                 except OSError:
-                    continue  # whoever reads it says so
+                    continue  # the read that follows reports it
                 entry['state'] = facts.st_size, facts.st_mtime_ns
         places = np.searchsorted(self._known['name'][:, 0], found['name'][:, 0])
         places = np.minimum(places, len(self._known) - 1)
