@@ -10,7 +10,8 @@
 # make mutations  break lines on purpose and see the tests fail: an hour
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
+# --use-pep517: else older pips run the setup.py of a requirement (seqeval) without what that needs.
+PIP := $(BIN)/pip --disable-pip-version-check install --quiet --use-pep517 --constraint constraints.txt
 
 .PHONY: install demo test test-next test-large lint docs bench torture mutations clean
 
