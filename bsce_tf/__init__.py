@@ -12,7 +12,7 @@ __version__ = '0.1.0'
 
 _SUBMODULES = (
     'api', 'audit', 'catalogue', 'class_weights', 'data', 'demo', 'errors', 'evaluation', 'fields',
-    'losses', 'metrics', 'models', 'parts', 'recipes', 'report', 'serving', 'training',
+    'heads', 'losses', 'metrics', 'models', 'parts', 'recipes', 'report', 'serving', 'training',
 )
 
 

@@ -10,7 +10,7 @@ class InputError(ValueError):
 
 
 class RunError(RuntimeError):
-    """A run that cannot go on: one line that says at what point and why."""
+    """A run that cannot continue: one line that says at what point and why."""
 
     status = 1
 

@@ -41,7 +41,7 @@ class Terminated:
     def __exit__(self, kind, *_):
         self._leave.close()
         if kind is _Now:  # the signal arrived just after the end of `at_once`
-            raise self.error('stopped; the same command goes on') from None
+            raise self.error('stopped; the same command resumes') from None
 
     def __call__(self):
         return self._signal is not None

@@ -88,7 +88,7 @@ def test_ctrl_c_at_any_moment_keeps_what_is_done_and_says_how_to_go_on(whole, tm
     assert process.exitcode == 130
     told = folder.with_suffix('.txt').read_text()
     assert told.startswith(f'{folder}: told to stop')
-    assert 'the same command goes on' in told
+    assert 'the same command resumes' in told
     assert told.endswith('(Ctrl-C)')
     assert not list(folder.glob('.*'))
     saved = checkpoint.names(folder / 'checkpoints')[-1:]

@@ -76,14 +76,14 @@ def audit(config, folder):
 
     Raises:
       InputError: if the folder, the data or a field is not as expected.
-      RunError, PreemptedError: as `train.train`; the same command goes on.
+      RunError, PreemptedError: as `train.train`; the same command resumes.
     """
     check_machine(config)
     duplicates.check(config.audit.duplicate_similarity)
     folder = workdir.check(folder)
     with workdir.locked(folder), Terminated() as terminated, terminated.at_once(
             f'{folder}: told to stop; networks and probabilities that are done stay, and the same '
-            'command goes on'):
+            'command resumes'):
         return _audit(config, folder)
 
 

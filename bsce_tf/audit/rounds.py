@@ -42,7 +42,7 @@ def clean_train(config, folder):
     audit.check_machine(config)
     folder = workdir.check(folder)
     with workdir.locked(folder), Terminated() as terminated, terminated.at_once(
-            f'{folder}: told to stop; rounds that are done stay, and the same command goes on'):
+            f'{folder}: told to stop; rounds that are done stay, and the same command resumes'):
         return _rounds(config, folder)
 
 

@@ -58,7 +58,7 @@ def pack(examples, folder, shard_images=4096, progress=True):
     fields.check('data.shard_images', shard_images)
     folder = pathlib.Path(folder)
     with locks.held(folder), Terminated() as terminated, terminated.at_once(
-            f'{folder}: told to stop; shards that are done stay, and the same command goes on'):
+            f'{folder}: told to stop; shards that are done stay, and the same command resumes'):
         _pack(examples, folder, shard_images, progress)
 
 

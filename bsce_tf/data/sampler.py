@@ -1,6 +1,6 @@
 """Which example is the n-th of a run: a pure function of the seed and n.
 
-No shuffle buffer and no iterator state: a run can stop and go on at any step, on any number of
+No shuffle buffer and no iterator state: a run can stop and resume at any step, on any number of
 workers, and see the same examples.
 """
 

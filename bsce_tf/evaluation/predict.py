@@ -50,7 +50,7 @@ def predict(config, folder):
     with locks.held(output.parent, f'.{output.name}.lock', 'predict.output'), (
             Terminated()) as terminated, terminated.at_once(
                 f'{output}: told to stop; rows that are done stay in {output.name}.partial, and '
-                'the same command goes on'):
+                'the same command resumes'):
         _predict(config, folders, output)
 
 

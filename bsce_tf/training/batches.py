@@ -6,7 +6,7 @@ from bsce_tf import losses
 from bsce_tf.data import pipeline, view
 from bsce_tf.data.images import augment
 from bsce_tf.data.sampler import Sampler
-from bsce_tf.training import strategy
+from bsce_tf.training import stages, strategy
 
 _STAGE_SEEDS = 1_000_003  # a prime; every stage draws other images and crops
 
@@ -35,7 +35,7 @@ class Batches:
         self._sampler = Sampler(data.train.labels, data.train.num_classes, self._seed,
                                 config.sampler.gamma, config.sampler.cap)
         self._view = view.of(config.image, data.train.channels)
-        self.epoch_steps = config.steps or max(self._sampler.epoch_size // config.batch_size, 1)
+        self.epoch_steps = stages.epoch_steps(config, self._sampler.epoch_size)
         self.view = self._view.at((config.image.eval_scale,))
         self.validation = self._evaluated(data.validation)
         self.watched = {name: self._evaluated(examples) for name, examples in watch.items()}

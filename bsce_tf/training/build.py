@@ -78,9 +78,8 @@ def check_stages(configs, data):
     """
     counts = data.train.counts
     for config in configs:
-        cap = config.sampler.cap
-        images = int(np.minimum(counts, cap).sum() if cap else counts.sum())
-        stages.check_length(config, config.steps or max(images // config.batch_size, 1))
+        seen = drawn(counts, config.sampler.gamma, config.sampler.cap)
+        stages.check_length(config, round(seen.sum()))
     later = configs[1:]
     for config in later:
         augment.build(augment.Augmentation(**config.augment))

@@ -44,7 +44,7 @@ def save(folder, state, arrays, keep=2):
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else error
         raise RunError(f'{path}: cannot be written: {reason}; the checkpoint before it is kept, '
-                       'and the same command goes on from there.') from error
+                       'and the same command resumes from there.') from error
     kept = names(folder)[-keep:]
     for path in folder.iterdir():
         if _PATTERN.match(path.name) and path.name < kept[0]:

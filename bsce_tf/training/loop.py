@@ -96,7 +96,7 @@ class Loop:
 
     def _told_to_stop(self, place=''):
         place = place or f'step {self.state.total}, which is saved'
-        return f'{self.folder}: told to stop; the same command goes on from {place}'
+        return f'{self.folder}: told to stop; the same command resumes from {place}'
 
     def _step(self, iterator):
         state, trainer = self.state, self.trainer

@@ -104,7 +104,7 @@ def _note(folder, plan):
     files.write_json(path, history)
     told = ', '.join(f'{name} {before!r} → {now!r}'
                      for name, (before, now) in plan.changes.items())
-    print(f'{folder}: goes on with {told} (noted in {HISTORY})', flush=True)
+    print(f'{folder}: resumes with {told} (noted in {HISTORY})', flush=True)
 
 
 def _fixed_changes(changes, fixed):

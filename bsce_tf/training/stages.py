@@ -29,19 +29,29 @@ def resolve(config):
     return [_stage(config, i, dict(changes)) for i, changes in enumerate(config.stages)]
 
 
-def check_length(config, epoch_steps):
-    """Raises InputError if a stage ends before its warm-up, or before its first update.
+def epoch_steps(config, images):
+    """Steps of an epoch.
 
     Args:
       config: ConfigDict of the stage.
-      epoch_steps: steps of an epoch.
+      images: that an epoch of its sampler draws.
     """
-    steps = config.epochs * epoch_steps
+    return config.steps or max(images // config.batch_size, 1)
+
+
+def check_length(config, images):
+    """Raises InputError if a stage ends before its warm-up, or before its first update.
+
+    Args:
+      config, images: as for `epoch_steps`.
+    """
+    of_epoch = epoch_steps(config, images)
+    steps = config.epochs * of_epoch
     for name, value in (('schedule.warmup_steps', config.schedule.warmup_steps),
                         ('optimizer.accumulate', config.optimizer.accumulate)):
         if value > steps:
             raise InputError(f'config.{name}: found {value}; expected at most the {steps} steps of '
-                             f'the stage ({config.epochs} epochs of {epoch_steps}).')
+                             f'the stage ({config.epochs} epochs of {of_epoch}).')
 
 
 def _stage(config, number, changes):

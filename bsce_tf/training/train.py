@@ -130,11 +130,11 @@ def _train_stages(job):
             _train_stage(job, state, arrays)
     if job.terminated():  # the signal came after the last step
         raise job.terminated.error(f'{job.folder}: told to stop; all epochs are done and saved. '
-                                   'The same command goes on with what follows')
+                                   'The same command resumes with what follows')
 
 
 def _stopped_before_a_step(folder):
-    return (f'{folder}: told to stop before a step was done; the same command goes on from the '
+    return (f'{folder}: told to stop before a step was done; the same command resumes from the '
             'last checkpoint, or begins')
 
 
@@ -230,5 +230,5 @@ def _lost_workers(devices):
             raise
         logging.error('%s', error)
         raise RunError(f'worker {worker} of {workers}: another worker stopped answering; expected '
-                       'all of them to run. Start all with the same command, and the run goes on '
+                       'all of them to run. Start all with the same command, and the run resumes '
                        'from its last checkpoint.') from error

@@ -108,7 +108,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(cleaned, tmp_pat
         told, _ = _interrupted(folder)
     assert time.monotonic() - sent[0] < 2
     assert told == (f'{folder}: told to stop; networks and probabilities that are done stay, and '
-                    'the same command goes on (Ctrl-C)')
+                    'the same command resumes (Ctrl-C)')
     assert (folder / 'fold-0' / 'held_out' / '00000.npz').exists()
     assert not (folder / 'fold-1' / 'held_out' / '00000.npz').exists()
     with monkeypatch.context() as patch:  # before the network of a fold goes on

@@ -1,4 +1,4 @@
-"""What may change when a run goes on, and runs of earlier and later versions."""
+"""what may change when a run is resumed, and runs of earlier and later versions."""
 
 import json
 import shutil
@@ -117,7 +117,7 @@ def test_every_field_that_would_undo_steps_is_named(tmp_path):
     assert '\n' not in str(error.value)
 
 
-# What a user may wish to change of a run that goes on.
+# What a user may wish to change of a resumed run.
 FREE = {'strategy': 'one', 'replicas': 2, 'deterministic': False, 'jit_compile': True, 'epochs': 9,
         'data.root': 'x', 'data.train': 'x', 'data.cache': 'x', 'data.on_error': 'skip',
         'data.max_pixels': 0, 'checkpoint.steps': 1, 'checkpoint.minutes': 1.0,
