@@ -4,7 +4,8 @@
 #             skipped is told at the end
 # make test-next  the tests with the newest releases of everything, in .venv-next; lines that begin
 #             with "newest:" say which those are
-# make docs   the documentation in build/docs/html; warnings and broken links are errors
+# make docs   the documentation in build/docs/html, its tutorials run anew where the program changed;
+#             warnings and broken links are errors
 # make bench  install what they are measured against, run the benchmarks: under 30 minutes
 # make torture    kill the program at 100 moments and look whether anything is lost: 20 minutes
 # make mutations  break lines on purpose and see the tests fail: an hour
@@ -41,12 +42,17 @@ lint: .venv/dev
 	$(BIN)/ruff check .
 
 # Pages are filled from the program itself, in its environment; Sphinx has one of its own.
-docs: .venv/core .venv-docs/done
+docs: build/tutorials/done .venv-docs/done
 	rm -rf build/docs
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m tools.docs.site sources build/docs/source
 	.venv-docs/bin/sphinx-build -W --keep-going -q -c docs build/docs/source build/docs/html
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m tools.docs.site beside build/docs/html
 	@echo "build/docs/html/index.html"
+
+build/tutorials/done: .venv/dev .venv-backends/done $(wildcard docs/tutorials/*.py tools/docs/*.py) $(shell find bsce_tf -name '*.py')
+	tools/get_fashion_mnist.sh .data
+	$(BIN)/python -m tools.docs.tutorials
+	touch $@
 
 torture: .venv/dev
 	$(BIN)/python tools/torture.py $(if $(KILLS),--kills=$(KILLS))

@@ -40,6 +40,9 @@ ARMS = {
     'unweighted': {'loss.name': 'bsce_many', 'loss.reverse_on': 'raw'},
     # and its cross-entropy beside it:
     'alpha_1': {'loss.name': 'bsce_many', 'loss.alpha': 1.0},
+    # Balance by the sampler, wholly and half:
+    'ce_sampled': {'loss.name': 'ce', 'sampler.gamma': 1.0},
+    'alpha_1_sampled': {'loss.name': 'bsce_many', 'loss.alpha': 1.0, 'sampler.gamma': 0.5},
 }
 MAIN = ['ce', 'bsce', 'logit_adjustment', 'recommended']
 _SIZES = {'fashion': (28, (28, 30, 32), 30), 'drawings': (36, (38, 40, 42), 40),
@@ -82,6 +85,7 @@ CONDITIONS = {
 }
 PLAN = [
     (['drawings1000-30', 'fashion40'], ['ce', 'logit_adjustment', 'recommended', 'alpha_1']),
+    (['drawings1000-30', 'fashion40'], ['ce_sampled', 'alpha_1_sampled']),
     (['drawings1000-10', 'drawings1000-30'], MAIN),
     (['fashion20', 'fashion40'], MAIN),
     (['hangul2350-30'], MAIN),

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from bsce_tf import api, cli, fields, losses
-from tools.docs import gradient, links, pages, reference, site
+from tools.docs import gradient, links, notebooks, pages, paths, reference, site
 
 ROOT = pathlib.Path(__file__).parents[2]
 BEGINNINGS = ('At the end of this page', 'Each guide', 'Look up here', 'Look here', 'Find here',
@@ -17,6 +17,8 @@ BEGINNINGS = ('At the end of this page', 'Each guide', 'Look up here', 'Look her
 def whole():
     """({path: text} of all pages with what they include, paths of the files beside them)."""
     found, beside = {}, set(pages.names('.svg'))
+    beside |= {f'tutorials/{name}.ipynb' for name in notebooks.names()}
+    beside |= {f'tutorials/{path.name}' for path in paths.TUTORIALS.glob('*.png')}
     for name in pages.names():
         found[name], needed = pages.read(name)
         beside |= {f'{pages.FILES}/{pages.copy_of(path)}' for path in needed}

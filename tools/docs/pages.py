@@ -1,5 +1,7 @@
 """The pages of the documentation, whole: docs/**/*.md with what they include and what is generated.
 
+The tutorials are pages too, with their outputs where `tools.docs.tutorials` has run.
+
 Two fenced blocks are filled in here, so that no table is typed twice:
 
   {include} ../../results/table2.md    a file of the repository, without its title; of a CSV file
@@ -14,10 +16,9 @@ import os
 import pathlib
 import re
 
-from tools.docs import reference
+from tools.docs import notebooks, reference
+from tools.docs.paths import DOCS, ROOT, TUTORIALS
 
-ROOT = pathlib.Path(__file__).parents[2]
-DOCS = ROOT / 'docs'
 FILES = 'files'  # folder of the site for pictures and tables of the repository
 
 _BLOCK = re.compile(r'^```\{(include|generated)\} (\S+)\n(.*?)^```$', re.MULTILINE | re.DOTALL)
@@ -27,7 +28,21 @@ _TITLE = re.compile(r'\A# .*\n+')
 
 def names(ending='.md'):
     """Paths of the pages below docs/, sorted, as 'how-to/resume.md'; or of other files there."""
-    return sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob(f'*{ending}'))
+    found = [path.relative_to(DOCS).as_posix() for path in DOCS.rglob(f'*{ending}')]
+    if ending == '.md':
+        found += [f'tutorials/{name}.md' for name in notebooks.names()]
+    return sorted(found)
+
+
+def source(name):
+    """A page as it is written, its blocks not filled in."""
+    path = DOCS / name
+    if not path.with_suffix('.py').exists():
+        return path.read_text(encoding='utf-8')
+    finished = TUTORIALS / path.name
+    if finished.exists():
+        return finished.read_text(encoding='utf-8')
+    return notebooks.page(notebooks.read(path.stem), path.stem)[0]
 
 
 def read(name):
@@ -43,8 +58,7 @@ def read(name):
       ValueError: for a block or a link that leads nowhere.
     """
     place = DOCS / name
-    text = _BLOCK.sub(lambda found: _filled(place, *found.groups()),
-                      place.read_text(encoding='utf-8'))
+    text = _BLOCK.sub(lambda found: _filled(place, *found.groups()), source(name))
     needed = set()
 
     def moved(found):

@@ -9,7 +9,7 @@ import re
 import shutil
 import sys
 
-from tools.docs import links, pages
+from tools.docs import links, pages, paths
 
 _CONTENTS = re.compile(r'^```\{toctree\}\n.*?^```\n*', re.MULTILINE | re.DOTALL)
 _NOTE = re.compile(r'^```\{(note|tip|warning)\}\n(.*?)^```$', re.MULTILINE | re.DOTALL)
@@ -28,7 +28,9 @@ def beside(folder):
 
 
 def _fill(folder, changed):
-    copies = {name: pages.DOCS / name for name in pages.names('.svg')}
+    copies = {name: paths.DOCS / name for name in pages.names('.svg')}
+    copies |= {f'tutorials/{path.name}': path for path in paths.TUTORIALS.glob('*')
+               if path.suffix != '.md'}
     for name in pages.names():
         text, needed = pages.read(name)
         _write(folder / name, changed(text))
@@ -47,7 +49,7 @@ def plain(text):
 
 def overview():
     """llms.txt: the title and the aim of each page, in the order of the tables of contents."""
-    whole = {name: (pages.DOCS / name).read_text(encoding='utf-8') for name in pages.names()}
+    whole = {name: pages.source(name) for name in pages.names()}
     title, aim = _begin(whole['index.md'])
     lines = [f'# {title}', '', f'> {aim}', '']
     for entry in links.contents(whole['index.md']):
