@@ -44,7 +44,7 @@ given = np.where(wrong, (true + random.integers(1, 10, 3000)) % 10, true)
 write(data.train, chosen, given, 'train.csv')
 write(data.test, np.arange(1000), data.test.labels[:1000], 'test.csv')
 print(f'{wrong.sum()} of {len(given)} labels are wrong')
-print(Path('train.csv').read_text()[:80])
+print('\n'.join(Path('train.csv').read_text().split('\n')[:4]))
 
 # %%
 # %%writefile shop.py
