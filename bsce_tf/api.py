@@ -209,7 +209,8 @@ def _given(config, data):
         found = sources.grouped(found, fields.group_pattern)
     return prepare.of(found, fields.source, seed=config.seed, copies=fields.copies,
                       validation_fraction=fields.validation_fraction, imbalance=fields.imbalance,
-                      noise=fields.noise, noise_kind=fields.noise_kind)
+                      noise=fields.noise, noise_kind=fields.noise_kind,
+                      unseen_classes=fields.unseen_classes)
 
 
 def load(folder):

@@ -40,8 +40,10 @@ class Mode(NamedTuple):
 # Training uses every field that no other mode has to itself.
 _TRAINING = tuple(dict.fromkeys(
     name.partition('.')[0] + ('.' if '.' in name else '') for name in fields.TABLE
-    if name.partition('.')[0] not in ('audit', 'evaluate', 'predict', 'export', 'report')))
+    if name.partition('.')[0] not in ('audit', 'index', 'neighbours', 'evaluate', 'predict',
+                                       'export', 'report')))
 _USING = ('batch_size', 'strategy', 'replicas', 'tta.', 'adjust.')  # for a trained run
+_BY = ('index.folder', 'index.probes', 'neighbours.')  # for answers by an index
 
 
 GROUPS = {
@@ -68,15 +70,18 @@ GROUPS = {
         'convert': Mode('convert a checkpoint of timm into a file for model.weights',
                         ('bsce_tf.models.convert:run',), ('image.size', 'model.'))},
     'Use a trained run (--workdir=A, or A,B,… for several)': {
+        'index': Mode('add images to an index, or remove some: new products without training',
+                      ('bsce_tf.evaluation.neighbours.build:build',),
+                      ('batch_size', 'strategy', 'replicas', 'tta.', 'data.', 'index.')),
         'evaluate': Mode('errors on the test set, by scale and by class group',
-                         ('bsce_tf.evaluation.evaluate:evaluate',),
-                         (*_USING, 'data.', 'evaluate.')),
+                         ('bsce_tf.evaluation.neighbours.evaluate:evaluate',),
+                         (*_USING, 'data.', 'evaluate.', 'predict.by', *_BY)),
         'predict': Mode('classify images; writes a CSV file',
                         ('bsce_tf.evaluation.predict:predict',),
-                        (*_USING, 'data.', 'predict.')),
+                        (*_USING, 'data.', 'predict.', *_BY)),
         'export': Mode('a SavedModel for TensorFlow Serving',
                        ('bsce_tf.serving.export:export',),
-                       ('batch_size', 'data.', 'tta.', 'adjust.', 'export.')),
+                       ('batch_size', 'data.', 'tta.', 'adjust.', 'export.', *_BY)),
         'report': Mode('one HTML page on the runs: curves, errors, mistakes',
                        ('bsce_tf.report.report:report',), ('report.',))},
 }

@@ -10,7 +10,7 @@ ROOT = pathlib.Path(__file__).parents[1] / 'bsce_tf'
 FREE = {'fields', 'internals', 'parts', 'losses', 'metrics', 'class_weights', 'errors', 'files',
         'locks', 'progress', 'termination'}
 # Those of one level do not import each other.
-LEVELS = [('data',), ('catalogue', 'models'), ('heads',), ('training',), ('evaluation',),
+LEVELS = [('data',), ('catalogue', 'models', 'index'), ('heads',), ('training',), ('evaluation',),
           ('audit',), ('report',), ('serving',)]
 FILES = [path for path in ROOT.rglob('*.py') if path.parent != ROOT or path.stem in FREE]
 

@@ -7,10 +7,10 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from bsce_tf.audit import collect, duplicates, folds, top_probabilities
+from bsce_tf.audit import duplicates, folds, top_probabilities
 from bsce_tf.data import groups, label_map, records
 from bsce_tf.errors import InputError
-from bsce_tf.evaluation import networks
+from bsce_tf.evaluation import collect, networks
 from bsce_tf.training import strategy, train, workdir
 
 HELD_OUT, FEATURES = 'held_out', 'features'  # folders of predictions and of features

@@ -11,7 +11,7 @@ from bsce_tf.errors import InputError
 
 
 def load(source, *, validation_fraction=0.1, copies=groups.PATHS, imbalance=1.0, noise=0.0,
-         noise_kind='symmetric', clean='', seed=0, **fields):
+         noise_kind='symmetric', unseen_classes=0.0, clean='', seed=0, **fields):
     """Loads a source, makes a long tail and wrong labels if asked, and splits off validation.
 
     The tail is made first, then wrong labels among the images that are left, as benchmarks of both
@@ -28,6 +28,8 @@ def load(source, *, validation_fraction=0.1, copies=groups.PATHS, imbalance=1.0,
       imbalance: see `corrupt.long_tail`; 1 leaves the set as it is.
       noise: see `corrupt.label_noise`; 0 leaves the labels as they are.
       noise_kind: 'symmetric', 'proportional' or 'asymmetric'.
+      unseen_classes: share of the classes of which no image is in training and validation, see
+        `split.unseen`; the class ids and the test set stay as they are.
       clean: see `clean_list.places`; the list of an audit chooses among the training images at the
         end, so the validation set is that of the run that was audited.
       seed: of all of these.
@@ -43,17 +45,17 @@ def load(source, *, validation_fraction=0.1, copies=groups.PATHS, imbalance=1.0,
     before, audited = clean_list.places(clean)
     return of(sources.load(source, clean=before, **fields), source, audited=audited, seed=seed,
               validation_fraction=validation_fraction, copies=copies, imbalance=imbalance,
-              noise=noise, noise_kind=noise_kind)
+              noise=noise, noise_kind=noise_kind, unseen_classes=unseen_classes)
 
 
 def of(splits, source='', *, validation_fraction=0.1, copies=groups.PATHS, imbalance=1.0, noise=0.0,
-       noise_kind='symmetric', audited='', seed=0):
+       noise_kind='symmetric', unseen_classes=0.0, audited='', seed=0):
     """As `load`, for the `Splits` of a source.
 
     Args:
       splits: `examples.Splits`.
       source: name of the source, which decides the class pairs of asymmetric noise.
-      validation_fraction, copies, imbalance, noise, noise_kind, seed: as in `load`.
+      validation_fraction, copies, imbalance, noise, noise_kind, unseen_classes, seed: as in `load`.
       audited: the list of an audit, or ''.
     """
     train, validation, test = splits
@@ -73,7 +75,11 @@ def of(splits, source='', *, validation_fraction=0.1, copies=groups.PATHS, imbal
         train, validation = _split(train, validation_fraction, copies, seed)
     if audited:
         train = clean_list.apply(train, audited)
-    _tell_empty(train, validation)
+    if unseen_classes:
+        train, validation = _without(train, validation, split.unseen(
+            train.num_classes, unseen_classes, seed))
+    else:
+        _tell_empty(train, validation)
     return Splits(train, validation, test)
 
 
@@ -93,6 +99,21 @@ def _split(train, fraction, copies, seed):
                 'training, so that nothing is validated of these classes.',
                 train.origin, one.size, label_map.some(train.class_names[k] for k in one))
     return train.subset(kept), train.subset(held_out)
+
+
+def _without(train, validation, classes):
+    """The two sets without the images of some classes."""
+    found = []
+    for part in (train, validation):
+        kept = np.flatnonzero(~np.isin(part.labels, classes))
+        if not kept.size:
+            raise InputError(f'data.unseen_classes: leaves no image of {part.origin}; expected a '
+                             'smaller share.')
+        found.append(part.subset(kept))
+    logging.info('%s: %d of %d classes are unseen in training (data.unseen_classes), such as %s.',
+                 train.origin, len(classes), train.num_classes,
+                 label_map.some((train.class_names[k] for k in classes), 3))
+    return found
 
 
 def _tell_empty(train, validation):

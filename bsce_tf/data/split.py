@@ -58,6 +58,25 @@ def stratified_split(labels, num_classes, fraction, seed=0, groups=None):
     return np.flatnonzero(~chosen), np.flatnonzero(chosen)
 
 
+def unseen(num_classes, share, seed=0):
+    """The classes that training never sees, drawn at random: int64, rising.
+
+    Args:
+      num_classes: K.
+      share: of the classes, rounded to whole ones; at least two classes stay.
+      seed: 0 … 2³¹−1; the same seed gives the same classes.
+
+    Raises:
+      InputError: if the share is out of range, or no class or fewer than two would be left to see.
+    """
+    fields.check('data.unseen_classes', share)
+    count = round(share * num_classes)
+    if not 0 < count <= num_classes - 2:
+        raise InputError(f'data.unseen_classes: found {share}, which is {count} of {num_classes} '
+                         f'classes; expected 1 to {num_classes - 2}.')
+    return np.sort(np.random.default_rng([seed, 3]).permutation(num_classes)[:count])
+
+
 class Pairs(NamedTuple):
     """How many images each group has of each class; P pairs of both that have some.
 

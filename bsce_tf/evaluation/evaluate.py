@@ -80,12 +80,12 @@ def evaluate(config, folder, data=None):
         raise InputError(f'evaluate.output: {output} is a file; expected a folder.')
     others = [run_data.other(config, run, data) for run in runs]
     data = run_data.load(config, runs, data)
-    name, examples = _examples(runs, data)
+    name, examples = run_data.evaluated(data, runs)
     taus = adjust.taus(config, runs, devices, data)
     if config.adjust.tau == adjust.AUTO and name == 'validation':
         logging.warning('adjust.tau: chosen on the images that it is evaluated on, as there is no '
                         'test set; the errors are too low.')
-    bad = _bad_images(config, runs[0], others[0])
+    bad = bad_images(config, runs[0], others[0])
     with devices.scope():
         candidates = _candidates(runs, config.tta.scales, taus)
     views = list(dict.fromkeys(candidate.view for candidate in candidates))
@@ -101,14 +101,7 @@ def evaluate(config, folder, data=None):
     return _report_ensemble(output, runs, name, errors)
 
 
-def _examples(runs, data):
-    """(name of the split, its `Examples`)."""
-    if data.test is not None and data.test.labelled:
-        return 'test', data.test
-    return 'validation', run_data.validation(data, runs)
-
-
-def _bad_images(config, run, other):
+def bad_images(config, run, other):
     """The `BadImages` of an evaluation; other data have a list apart from the run's own."""
     (run.folder / OTHER_BAD_IMAGES).unlink(missing_ok=True)  # of an earlier evaluation
     return workdir.bad_images_of(config, run.folder,

@@ -11,6 +11,8 @@ from bsce_tf.data import bad_images, records
 from bsce_tf.data.images import check
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import adjust, inputs, partial, predictors, run_config
+from bsce_tf.evaluation.neighbours import build
+from bsce_tf.evaluation.neighbours.predictor import Neighbours
 from bsce_tf.termination import Terminated
 from bsce_tf.training import strategy, workdir
 
@@ -25,7 +27,9 @@ def predict(config, folder):
     Writes `predict.output`, one row per image, in order:
 
     * format csv: path, class_1 … class_k (names, best first), score_1 … score_k (probabilities; of
-      several runs their mean) and, for several runs, votes_1 … votes_k.
+      several runs their mean) and, for several runs, votes_1 … votes_k. With `predict.by`
+      neighbours or both, score_1 … are as `index.vote` defines them, and `predictor.Neighbours`
+      says which columns come last.
     * format aliproducts: id, predicted: file name and class name (an id in AliProducts), as a
       participant's published code writes the challenge's submission.
 
@@ -36,7 +40,8 @@ def predict(config, folder):
     headers of up to 1,000 images, evenly spread, are checked before the network is built.
 
     Args:
-      config: ConfigDict; data, predict, tta, adjust, batch_size, strategy and replicas are used.
+      config: ConfigDict; data, predict, index, neighbours, tta, adjust, batch_size, strategy and
+        replicas are used.
       folder: of the run, or a string of folders with commas between.
 
     Raises:
@@ -61,15 +66,18 @@ def _predict(config, folders, output):
     if fields.model and config.adjust.tau:
         raise InputError(f'adjust.tau: found {config.adjust.tau} with predict.model; expected 0: τ '
                          'of a SavedModel is set when it is exported.')
+    by = fields.by
+    if by != 'classifier' and (fields.model or (
+            fields.format == 'aliproducts' and config.neighbours.reject != 'off')):
+        raise InputError(f'predict.by: found {by} with ' + (
+            'predict.model; expected classifier: a SavedModel answers by itself.' if fields.model
+            else 'neighbours.reject and predict.format = aliproducts, which has no place for "not '
+            'in the catalogue"; expected neighbours.reject = off.'))
     runs = [] if fields.model else [workdir.read(path) for path in folders]
     seed = runs[0].config.seed if runs else config.seed
     examples, names = inputs.load(fields.input, data=config.data, seed=seed)
     bad = _bad_images(config, output, examples)
-    if runs:
-        predictor = predictors.Runs(runs, config.tta.scales, fields.top_k, devices,
-                                    adjust.taus(config, runs, devices))
-    else:
-        predictor = predictors.SavedModel(fields.model, fields.top_k)
+    predictor = _predictor(config, folders, runs, devices)
     columns = _aliproducts if fields.format == 'aliproducts' else _csv
     firsts, header, row = columns([os.fsdecode(name) for name in names.tolist()], predictor)
     made_of = {'input': _fingerprint(examples, names), 'contents': records.contents(examples),
@@ -78,6 +86,17 @@ def _predict(config, folders, output):
     _write(rows, firsts, row, len(header), predictor, examples, config.batch_size, bad)
     note = f', {rows.empty:,} of them bad: see {_list_of(output)}'
     print(f'{output}: {len(examples):,} images{note if rows.empty else ""}')
+
+
+def _predictor(config, folders, runs, devices):
+    """What answers, as one of `predictors` or by neighbours."""
+    fields = config.predict
+    if not runs:
+        return predictors.SavedModel(fields.model, fields.top_k)
+    taus = adjust.taus(config, runs, devices)
+    if fields.by == 'classifier':
+        return predictors.Runs(runs, config.tta.scales, fields.top_k, devices, taus)
+    return Neighbours(config, build.place_of(config, folders), runs, devices, taus)
 
 
 def _list_of(output):
@@ -125,12 +144,14 @@ def _write(rows, firsts, row, width, predictor, examples, batch_size, bad):
 def _csv(names, predictor):
     """(first cells, header, function of `Answers` and an index that gives the other cells)."""
     groups = ('class', 'score', 'votes') if predictor.voting else ('class', 'score')
-    header = ['path', *(f'{group}_{i + 1}' for group in groups for i in range(predictor.top_k))]
+    header = ['path', *(f'{group}_{i + 1}' for group in groups for i in range(predictor.top_k)),
+              *predictor.columns]
 
     def row(found, i):
         votes = found.votes[i] if predictor.voting else []
+        more = found.more[i] if predictor.columns else []
         return [*map(_text, found.classes[i]), *(f'{score:.6f}' for score in found.scores[i]),
-                *votes]
+                *votes, *more]
 
     return names, header, row
 

@@ -24,12 +24,14 @@ class Answers(NamedTuple):
       classes: str or bytes `[n, k]`, class names.
       scores: float `[n, k]`: probabilities; of an ensemble, their mean over the models.
       votes: int `[n, k]`: number of models whose top-1 class it is; None for one model.
+      more: for each image the cells of the predictor's `columns`.
     """
 
     good: np.ndarray
     classes: np.ndarray
     scores: np.ndarray
     votes: np.ndarray | None
+    more: list | None = None
 
 
 class Runs:
@@ -45,11 +47,14 @@ class Runs:
     Attributes:
       top_k: k; may be changed between calls.
       voting: whether answers have votes.
+      columns: names of what answers have besides.
       fingerprints: list of strings, one per model, which change with its files.
 
     Raises:
       InputError: if classes differ, naming the first, or weights do not fit the model.
     """
+
+    columns = ()
 
     def __init__(self, runs, scales, top_k, devices, taus=None):
         networks.check_classes(runs)
@@ -62,7 +67,7 @@ class Runs:
         self.top_k = min(top_k, len(self._names))
         self.voting = len(runs) > 1
         self.fingerprints = [
-            f'{_digest([run.folder / workdir.CONFIG, run.weights])} {network.view.scales} {tau:g}'
+            f'{digest([run.folder / workdir.CONFIG, run.weights])} {network.view.scales} {tau:g}'
             for run, network, tau in zip(runs, self._networks, taus, strict=True)]
 
     def answers(self, examples, batch_size, bad, start=0):
@@ -94,11 +99,13 @@ class SavedModel:
       top_k: classes per image; all, if the model gives fewer.
 
     Attributes:
-      top_k, voting, fingerprints: as those of `Runs`.
+      top_k, voting, columns, fingerprints: as those of `Runs`.
 
     Raises:
       InputError: if there is no such model or its signature is another one.
     """
+
+    columns = ()
 
     def __init__(self, path, top_k):
         self._path = _version(path)
@@ -116,7 +123,7 @@ class SavedModel:
         self.voting = 'votes' in outputs
         tried = self._call([tf.io.encode_png(np.zeros([8, 8, 3], np.uint8)).numpy()])
         self.top_k = min(top_k, tried['scores'].shape[1])
-        self.fingerprints = [_digest(sorted(p for p in self._path.rglob('*') if p.is_file()))]
+        self.fingerprints = [digest(sorted(p for p in self._path.rglob('*') if p.is_file()))]
 
     def answers(self, examples, batch_size, bad, start=0):
         """Yields `Answers` for every image from `start` on, in order.
@@ -187,7 +194,8 @@ def _version(path):
     return max(versions, key=lambda p: int(p.name))
 
 
-def _digest(paths):
+def digest(paths):
+    """Hex digest of the bytes of files."""
     digest = hashlib.sha256()
     for path in paths:
         with open(path, 'rb') as file:

@@ -7,11 +7,11 @@ from bsce_tf.errors import InputError
 from bsce_tf.fields import stored
 from bsce_tf.training import workdir
 
-MODES = ('evaluate', 'predict', 'export')
+MODES = ('index', 'evaluate', 'predict', 'export')
 
 # May differ from the run's own config: data, what to do with the model, and the machine.
-FREE = ('data', 'tta', 'adjust', 'batch_size', 'evaluate', 'predict', 'export', 'report',
-        'strategy', 'replicas')
+FREE = ('data', 'tta', 'adjust', 'batch_size', 'index', 'neighbours', 'evaluate', 'predict',
+        'export', 'report', 'strategy', 'replicas')
 
 
 def folders(text):

@@ -55,3 +55,10 @@ def validation(data, runs):
                             'of %s; it may have seen a part of this validation set.', run.folder,
                             runs[0].folder)
     return data.validation
+
+
+def evaluated(data, runs):
+    """(name of the split, its `Examples`): the labelled test set, or else the validation set."""
+    if data.test is not None and data.test.labelled:
+        return 'test', data.test
+    return 'validation', validation(data, runs)

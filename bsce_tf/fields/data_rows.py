@@ -98,6 +98,10 @@ ROWS = {
         'Wrong labels: symmetric (any other class, equally likely), proportional (other classes in '
         'proportion to their sizes, so that all sizes stay), asymmetric (a class that is easily '
         'confused with the right one).'),
+    'data.unseen_classes': Field(0.0, number(0, 1, open_high=True),
+        'Share of the classes of which training and validation get no image, drawn at random: to '
+        'measure how well an index (--mode=index) answers for new products. Ids and the test set '
+        'stay.'),
 
     'image.size': Field(331, integer(8),
         'C: side of the square crop that the network gets, in pixels.'),

@@ -1,7 +1,16 @@
 """Rows of the table of fields: what the modes do with a trained run."""
 
 from bsce_tf.fields.field import AUDIT, LATER, ROUNDS, Field
-from bsce_tf.fields.rules import BOOLEAN, MAYBE_SIZES, TEXT, integer, number, number_or, one_of
+from bsce_tf.fields.rules import (
+    BOOLEAN,
+    MAYBE_SIZES,
+    NAMES,
+    TEXT,
+    integer,
+    number,
+    number_or,
+    one_of,
+)
 
 ROWS = {
     'tta.scales': Field((), MAYBE_SIZES,
@@ -10,6 +19,41 @@ ROWS = {
     'adjust.tau': Field(0.0, number_or(('auto',), 0, 10),
         'Logit adjustment after training: τ·log π is subtracted from the logits, π the class '
         'shares in training. 0: off. auto: the best τ on validation.', LATER),
+    'index.folder': Field('', TEXT,
+        'Folder of the index. Empty: index in the first --workdir.', LATER),
+    'index.input': Field('', TEXT,
+        'Images to add, with labels: a folder with one folder for each class, or a table with the '
+        'columns data.image_column and data.label_column. Empty: the training images of '
+        'config.data, also those of data.unseen_classes.', LATER),
+    'index.classes': Field('all', one_of('all', 'seen'),
+        'Images of which classes to add: all, or only those that the runs were trained on '
+        '(seen).', LATER),
+    'index.remove': Field('', TEXT,
+        'Remove images instead of adding any: a table whose column data.image_column has their '
+        'paths as rows-….csv of the index has them.', LATER),
+    'index.remove_classes': Field((), NAMES,
+        'Remove all images of these classes instead of adding any.', LATER),
+    'index.kind': Field('auto', one_of('auto', 'exact', 'ivf', 'ivf_pq'),
+        'Kind of the index: exact; ivf (cells, vectors in float16); ivf_pq (cells, compressed '
+        'vectors). auto: exact up to 200,000 images, ivf up to 5 million, else ivf_pq.', LATER),
+    'index.probes': Field(32, integer(1),
+        'ivf, ivf_pq: cells that a search looks into. More finds more of the true neighbours, and '
+        'takes longer.', LATER),
+
+    'neighbours.k': Field(10, integer(1), 'Nearest images of the index that vote.', LATER),
+    'neighbours.temperature': Field(0.07, number(0, open_low=True),
+        'T: a neighbour of cosine s votes with the weight exp(s / T).', LATER),
+    'neighbours.mix': Field(0.5, number(0, 1),
+        'both: λ, share of the neighbours; that of the classifier is 1 − λ.', LATER),
+    'neighbours.reject': Field('off', number_or(('off', 'auto'), -1, 1),
+        'predict, export: answer "not in the catalogue" where the nearest image has a smaller '
+        'cosine than this. off: never. auto: the threshold that --mode=evaluate chose.', LATER),
+
+    'evaluate.depth': Field(100, integer(1),
+        'Neighbours that the mean average precision looks at, at most.', LATER),
+    'evaluate.false_accept_rate': Field(0.05, number(0, 1),
+        'Share of images of unknown products that may be accepted; the threshold of '
+        'neighbours.reject=auto is chosen for it.', LATER),
     'evaluate.output': Field('', TEXT,
         'Folder for the tables of several runs. Empty: the first --workdir.', LATER),
 
@@ -36,6 +80,9 @@ ROWS = {
     'audit.duplicate_similarity': Field(0.98, number(0, 1),
         'Smallest cosine similarity of the features of near-duplicates. 0: no search.', LATER),
 
+    'predict.by': Field('classifier', one_of('classifier', 'neighbours', 'both'),
+        'Who answers in predict and evaluate: the classifier, the nearest images of an index '
+        '(--mode=index), or both, see bsce_tf/index/vote.py.', LATER),
     'predict.input': Field('', TEXT,
         'Folder, list or image to predict. Empty: the test set.', LATER),
     'predict.model': Field('', TEXT,
@@ -46,6 +93,10 @@ ROWS = {
         "Format of that file: csv, or aliproducts (the challenge's submission).", LATER),
     'predict.top_k': Field(5, integer(1), 'Classes per image.', LATER),
 
+    'export.by': Field('classifier', one_of('classifier', 'neighbours', 'both'),
+        'neighbours, both: add the signature neighbours, which answers by the index.', LATER),
+    'export.index_type': Field('float32', one_of('float32', 'float16', 'int8'),
+        'Numbers of the vectors in the SavedModel: 4, 2 or 1 byte each.', LATER),
     'export.folder': Field('', TEXT,
         'Folder that TensorFlow Serving watches. Empty: export in the first --workdir.', LATER),
     'export.name': Field('bsce_tf', TEXT, 'Name of the model in TensorFlow Serving.', LATER),

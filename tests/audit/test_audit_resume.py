@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bsce_tf.audit import audit, collect, folds, out_of_sample, rounds
+from bsce_tf.audit import audit, folds, out_of_sample, rounds
 from bsce_tf.data import prepare, sources
 from bsce_tf.data.bad_images import BadImages
 from bsce_tf.data.examples import Examples
 from bsce_tf.errors import InputError, PreemptedError
-from bsce_tf.evaluation import networks
+from bsce_tf.evaluation import collect, networks
 from bsce_tf.models.network import Network
 from bsce_tf.report.report import report
 from bsce_tf.training import train, workdir

@@ -7,9 +7,11 @@ import numpy as np
 import tensorflow as tf
 
 from bsce_tf.audit import audit, out_of_sample, rounds, top_probabilities
-from bsce_tf.data import prepare
+from bsce_tf.data import prepare, view
 from bsce_tf.evaluation import adjust, networks
 from bsce_tf.evaluation.evaluate import evaluate
+from bsce_tf.evaluation.neighbours import build, predictor
+from bsce_tf.evaluation.neighbours import evaluate as by_neighbours
 from bsce_tf.evaluation.predict import predict
 from bsce_tf.report.report import report
 from bsce_tf.serving import export
@@ -48,6 +50,57 @@ def predictions(config, place):
         old.unlink()
     predict(config, place / 'run' / '0')
     return [(str(path), path.read_text()) for path in place.rglob('predictions.csv')]
+
+
+class Pixels:
+    """Stands for the networks of an index: three numbers an image."""
+
+    def __init__(self, runs, scales, devices, taus=None):
+        self.class_names, self.devices, self.width = runs[0].class_names, devices, 3
+        self.fingerprints, self.views = ['pixels'], [view.View(16, (20,))]
+
+    def compute(self, batch):
+        vectors = tf.reduce_mean(tf.cast(batch.crops[0][:, 0], tf.float32), (1, 2)) - 127
+        return {'vectors': tf.math.l2_normalize(vectors, 1),
+                'probabilities': tf.one_hot(tf.zeros_like(batch.labels), len(self.class_names))}
+
+    def vectors(self, batch):
+        return {'vectors': self.compute(batch)['vectors']}
+
+
+def index(config, place):
+    """The index of images, after it was made with the other fields' defaults."""
+    run, fields = place / 'run' / '0', config.index
+    default = place / 'indexes' / str(len(list((place / 'indexes').glob('*'))))
+    first = config.copy_and_resolve_references()
+    first.index.update(remove='', remove_classes=(), folder=str(default))
+    with replaced((build, 'Embedder', Pixels)):
+        made = build.build(first, run)
+        if fields.remove or fields.remove_classes or fields.folder:
+            fields.folder = fields.folder or str(default)
+            made = build.build(config, run)
+    return (str(made.folder).replace(str(default), ''), made.about['kind'], len(made),
+            made.rows.class_names, [name for _, name in made.rows.files()])
+
+
+def neighbours(config, place):
+    """Predictions and evaluation by an index of one run, also how many cells are searched."""
+    config.index.folder = str(place / 'by' / str(len(list((place / 'by').glob('*')))))
+    config.index.kind, by, run, probes = 'ivf', config.predict.by, place / 'run' / '0', []
+
+    def search(index, vectors, count, cells, without=None):
+        probes.append(cells)
+        return whole(index, vectors, count, cells, without)
+
+    whole = build.kinds.search
+    with replaced((build, 'Embedder', Pixels), (predictor, 'Embedder', Pixels),
+                  (by_neighbours, 'Embedder', Pixels), (build.kinds, 'search', search)):
+        build.build(config, run)
+        found = by_neighbours.evaluate(config, run)
+        config.predict.output = f'{config.index.folder}/p.csv'
+        predict(config, run)
+    text = pathlib.Path(config.predict.output).read_text()
+    return by, str({**found, 'index': ''}), text, set(probes)
 
 
 def exported(config, place):

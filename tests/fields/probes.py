@@ -66,6 +66,7 @@ def world(folder):
         rows = (folder / f'{name}.csv').read_text().splitlines()
         (folder / f'{name}_short.csv').write_text('\n'.join(rows[:-2]) + '\n')
     (folder / 'elsewhere').symlink_to(folder)
+    (folder / 'gone.csv').write_text('image\nimage 0\nimage 3\n')
     (folder / 'names.json').write_text('["b", "a"]')
     (folder / 'copies.csv').write_text('group,split,image,label\n' + ''.join(
         f'0,train,train/{i}.png,a\n' for i in range(0, 8, 2)))

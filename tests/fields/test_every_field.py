@@ -15,6 +15,7 @@ TABLES = {'data.source': 'csv', 'data.root': '{place}', 'data.train': 'train.csv
           'data.validation': 'val.csv', 'data.test': 'test.csv'}
 POLICY = {'augment.policy': 'randaugment'}
 PRIOR = {'loss.name': 'bsce_many'}
+BOTH = {'predict.by': 'both'}
 SHORT = {'epochs': 1, 'steps': 1}
 
 # {field: (another value, what is looked at, fields beside)}; '{place}' is the folder of `world`.
@@ -53,6 +54,8 @@ ROWS = {
     'data.imbalance': (3.0, probes.data, {}),
     'data.noise': (0.5, probes.data, {}),
     'data.noise_kind': ('proportional', probes.data, {'data.noise': 0.5, 'data.imbalance': 3.0}),
+
+    'data.unseen_classes': (0.5, probes.data, {}),
 
     'image.size': (18, probes.batch, {}),
     'image.scales': ((30,), probes.batch, {}),
@@ -153,6 +156,20 @@ ROWS = {
 
     'tta.scales': ((24, 28), mode_probes.scales, {}),
     'adjust.tau': (1.0, mode_probes.taus, {}),
+    'index.folder': ('{place}/elsewhere_index', mode_probes.index, {}),
+    'index.input': ('{place}/val.csv', mode_probes.index, {'data.root': '{place}'}),
+    'index.classes': ('seen', mode_probes.index, TABLES),
+    'index.remove': ('{place}/gone.csv', mode_probes.index, {}),
+    'index.remove_classes': (('bar 0°',), mode_probes.index, {}),
+    'index.kind': ('ivf', mode_probes.index, {}),
+    'index.probes': (3, mode_probes.neighbours, BOTH),
+    'neighbours.k': (3, mode_probes.neighbours, BOTH),
+    'neighbours.temperature': (1.0, mode_probes.neighbours, BOTH),
+    'neighbours.mix': (0.1, mode_probes.neighbours, BOTH),
+    'neighbours.reject': (0.99, mode_probes.neighbours, BOTH),
+
+    'evaluate.depth': (5, mode_probes.neighbours, BOTH),
+    'evaluate.false_accept_rate': (0.5, mode_probes.neighbours, BOTH),
     'evaluate.output': ('{place}/tables', mode_probes.tables, {}),
 
     'audit.folds': (3, mode_probes.predicted_of_folds, {}),
@@ -165,6 +182,7 @@ ROWS = {
     'audit.rounds': (2, mode_probes.cleaned, {}),
     'audit.duplicate_similarity': (0.0, mode_probes.audited, {}),
 
+    'predict.by': ('both', mode_probes.neighbours, {'predict.by': 'neighbours'}),
     'predict.input': ('{place}/val', mode_probes.predictions, {}),
     'predict.model': ('/none/such', mode_probes.predictions, {}),
     'predict.output': ('{place}/out/predictions.csv', mode_probes.predictions, {}),

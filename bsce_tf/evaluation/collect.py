@@ -13,8 +13,24 @@ _PART = 2**16  # images per file, at most
 _MADE_OF = 'made_of.json'
 
 
-def arrays(folder, made_of, examples, views, compute, devices, batch_size, bad, title):
+def arrays(*arguments):
     """What `compute` gives for all images; parts that exist are read.
+
+    Args:
+      *arguments: of `parts`.
+
+    Returns:
+      dict of NumPy arrays `[N, …]` of what `compute` gives, and `good`, bool: False for bad images.
+
+    Raises:
+      InputError: if the folder holds parts of something else.
+    """
+    found = [read(path) for path in parts(*arguments)]
+    return {name: np.concatenate([part.pop(name) for part in found]) for name in list(found[0])}
+
+
+def parts(folder, made_of, examples, views, compute, devices, batch_size, bad, title):
+    """Writes what `compute` gives for all images; parts that exist are not made again.
 
     Args:
       folder: pathlib.Path of the parts; it may be missing.
@@ -23,32 +39,37 @@ def arrays(folder, made_of, examples, views, compute, devices, batch_size, bad, 
       title: of the progress bar.
 
     Returns:
-      dict of NumPy arrays `[N, …]` of what `compute` gives, and `good`, bool: False for bad images.
+      List of pathlib.Path, for `read`, in the order of the images.
 
     Raises:
       InputError: if the folder holds parts of something else.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _check(folder / _MADE_OF, made_of)
-    parts = []
+    paths = []
     with progress.Bar(title, len(examples)) as bar:
         for first in range(0, len(examples), _PART):
             path = folder / f'{first // _PART:05d}.npz'
             end = min(first + _PART, len(examples))
+            paths.append(path)
             if path.exists():
                 bar.update(end - first)
-            else:
-                found = []
-                for batch in forward.over(examples, views, compute, devices, batch_size, bad, first,
-                                          end):
-                    found.append(batch)
-                    bar.update(len(batch['good']))
-                with files.replacing(path) as temporary:
-                    np.savez(temporary, **{name: np.concatenate([batch[name] for batch in found])
-                                           for name in found[0]})
-            with np.load(path) as file:
-                parts.append(dict(file))
-    return {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])}
+                continue
+            found = []
+            for batch in forward.over(examples, views, compute, devices, batch_size, bad, first,
+                                      end):
+                found.append(batch)
+                bar.update(len(batch['good']))
+            with files.replacing(path) as temporary:
+                np.savez(temporary, **{name: np.concatenate([batch[name] for batch in found])
+                                       for name in found[0]})
+    return paths
+
+
+def read(path):
+    """The arrays of one part, {name: array}."""
+    with np.load(path) as file:
+        return dict(file)
 
 
 def _check(path, made_of):

@@ -1,0 +1,1 @@
+"""What needs the images of an index: making it, predicting and evaluating by neighbours."""
