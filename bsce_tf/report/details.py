@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from bsce_tf.report import mistakes, scatter
+from bsce_tf.report import mistakes, neighbours, scatter
 from bsce_tf.report.markup import DASH, count, element, join, plural, rate, table
 from bsce_tf.report.predictions import Answers
 from bsce_tf.report.results import Results
@@ -51,6 +51,8 @@ def section(detail, thumbnails, pairs, errors):
     else:
         parts += [_classes(detail), *_pairs(detail, thumbnails, pairs), *_worst(detail, errors),
                   *_most_confident(detail, thumbnails, errors)]
+    if detail.results.neighbours:
+        parts.append(neighbours.section(detail.results.neighbours, detail.results.name))
     return join([*parts, *_bad_images(detail)])
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from bsce_tf.errors import InputError
 from bsce_tf.fields import stored
+from bsce_tf.report import neighbours
 from bsce_tf.training import stages, workdir
 
 ENSEMBLE = 'ensemble.json'
@@ -28,6 +29,7 @@ class Results(NamedTuple):
       bad_images: rows of bad_images.csv, [(path, reason)].
       config: {dotted name: value} of config.json.
       losses: name of the loss of each stage.
+      neighbours: the dict of neighbours.json, or None.
     """
 
     run: workdir.Run
@@ -37,6 +39,7 @@ class Results(NamedTuple):
     bad_images: list
     config: dict
     losses: list
+    neighbours: dict | None = None
 
 
 def read(folder, name):
@@ -51,7 +54,7 @@ def read(folder, name):
     return Results(run, name, read_history(run.folder / workdir.METRICS),
                    read_errors(run.folder / workdir.EVALUATION),
                    read_bad_images(run.folder / workdir.BAD_IMAGES),
-                   stored.flat(config.to_dict()), losses)
+                   stored.flat(config.to_dict()), losses, neighbours.read(run.folder))
 
 
 def read_history(path):

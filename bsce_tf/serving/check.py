@@ -6,11 +6,12 @@ import tensorflow as tf
 from bsce_tf.data.images import decode
 from bsce_tf.errors import RunError
 from bsce_tf.evaluation import ensemble
+from bsce_tf.serving import neighbours
 
 TOLERANCE = 1e-4  # of probabilities; of features: relative to the largest one, at least 1
 
 
-def compare(folder, networks, names, images, max_pixels=0):
+def compare(folder, networks, names, images, max_pixels=0, index=None):
     """Loads a SavedModel and compares its answers to images with those of the networks.
 
     All signatures: encoded images in one request, each decoded image in one, and the features.
@@ -21,9 +22,10 @@ def compare(folder, networks, names, images, max_pixels=0):
       names: class names.
       images: list of bytes, encoded images that are not bad.
       max_pixels: as in the SavedModel.
+      index: `neighbours.Neighbours` of the SavedModel, or None.
 
     Returns:
-      The largest difference of a probability.
+      (the largest difference of a probability, that of a cosine; None without an index).
 
     Raises:
       RunError: if an answer differs by more than `TOLERANCE`, naming it.
@@ -41,7 +43,8 @@ def compare(folder, networks, names, images, max_pixels=0):
     for i, image in enumerate(decoded):
         answer = _numpy(signatures['predict_images'](images=image[None]))
         largest = max(largest, _answer('predict_images', answer, probabilities[:, i:i + 1], names))
-    return largest
+    return largest, index and neighbours.compare(signatures['neighbours'], index, images, features,
+                                                 probabilities.numpy())
 
 
 def _own(networks, decoded):

@@ -7,7 +7,9 @@ import keras
 import tensorflow as tf
 
 from bsce_tf.evaluation import adjust, networks, run_config
-from bsce_tf.serving import check, fold, freeze, graph, provenance, publish, samples
+from bsce_tf.evaluation.neighbours import build
+from bsce_tf.index import stored
+from bsce_tf.serving import check, fold, freeze, graph, neighbours, provenance, publish, samples
 from bsce_tf.training import strategy, workdir
 
 
@@ -18,8 +20,8 @@ def export(config, folder):
     and outputs of the SavedModel. It computes in float32, whatever precision the runs trained with.
 
     Args:
-      config: ConfigDict; export.*, tta.scales, adjust.tau (with 'auto' also data and batch_size)
-        and data.max_pixels are used. The rest comes from the runs.
+      config: ConfigDict; export.*, index.folder, neighbours.*, tta.scales, adjust.tau (with 'auto'
+        also data and batch_size) and data.max_pixels are used. The rest comes from the runs.
       folder: of a trained run, or a string of folders with commas between: an ensemble.
 
     Returns:
@@ -27,7 +29,8 @@ def export(config, folder):
 
     Raises:
       InputError: if a folder holds no trained run, the classes of two differ, no image is found to
-        check with, or a field is not as expected.
+        check with, the index of `export.by` is missing or of other runs, or a field is not as
+        expected.
       RunError: if the SavedModel's answers differ from those of the models.
     """
     fields = config.export
@@ -40,6 +43,8 @@ def export(config, folder):
     loaded = [adjust.adjusted(networks.of_run(run, config.tta.scales, 'float32'), run, tau)
               for run, tau in zip(runs, taus, strict=True)]
     names = runs[0].class_names
+    index = neighbours.load(config, build.place_of(config, [run.folder for run in runs]), runs,
+                            loaded)
     images = samples.load(runs[0], fields.images, config.data.max_pixels)
     members, notes = _members(loaded, fields.optimise, fields.freeze)
     base = pathlib.Path(fields.folder or runs[0].folder / 'export')
@@ -49,19 +54,25 @@ def export(config, folder):
             assets = provenance.write(pathlib.Path(folder), runs, [x.view for x in loaded], {
                 'export': fields.to_dict(), 'max_pixels': config.data.max_pixels,
                 'adjust_tau': taus, 'notes': notes})
+            if index is not None:
+                found = index.answerer.index
+                assets.append(stored.paths(found.folder, found.about['generation'])[1])
             model = graph.Graph(members, names, top_k=fields.top_k, assets=assets,
-                                max_pixels=config.data.max_pixels, bad_image=fields.bad_image)
+                                max_pixels=config.data.max_pixels, bad_image=fields.bad_image,
+                                neighbours=index)
             # The SavedModel is not trained further, so custom gradients need not be saved.
             options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
             tf.saved_model.save(model, str(place), signatures=model.signatures(), options=options)
-        publish.write_warm_up(place, fields.name, images)
-        return check.compare(place, loaded, names, images, config.data.max_pixels)
+        publish.write_warm_up(place, fields.name, images, ['neighbours'] if index else [])
+        return check.compare(place, loaded, names, images, config.data.max_pixels, index)
 
-    version, difference = publish.write_version(base, fields.name, write)
+    version, (difference, of_cosines) = publish.write_version(base, fields.name, write)
     publish.write_server_files(base, fields.name)
     print(f'{version}: {len(names):,} classes, {len(runs)} model(s), '
           f'{_size(version) / 1e6:.1f} MB; {"; ".join(notes)}; answers to {len(images)} images '
-          f'differ from the models\' by {difference:.1e} at most')
+          f'differ from the models\' by {difference:.1e} at most' + (
+              f'; {len(index.answerer.index):,} images of the index in {index.kind}, cosines '
+              f'differ by {of_cosines:.1e}' if index else ''))
     return version
 
 

@@ -33,26 +33,31 @@ class Graph(tf.Module):
       bad_image: 'error': a request with a bad image fails with a message that names its index;
         'empty': only that image gets empty names, id −1, score 0, votes 0 and features 0.
       assets: paths of files to store in the SavedModel.
+      neighbours: `neighbours.Neighbours`, for the signature of that name; None: none.
     """
 
     def __init__(self, members, class_names, *, top_k=5, max_pixels=0, bad_image='error',
-                 assets=()):
+                 assets=(), neighbours=None):
         super().__init__('bsce_tf')
         self.members = members
         self.names = tf.constant(list(class_names), tf.string)
         self.top_k = min(top_k, len(class_names))
         self.max_pixels = max_pixels
         self.bad_image = bad_image
+        self.index = neighbours
         self.assets = [tf.saved_model.Asset(str(path)) for path in assets]
 
     def signatures(self):
         """{name of a signature: tf.function} for `tf.saved_model.save`."""
         encoded = tf.TensorSpec([None], tf.string, name='image_bytes')
         decoded = tf.TensorSpec([None, None, None, 3], tf.uint8, name='images')
+        methods = [('serving_default', self.predict, encoded),
+                   ('predict_images', self.predict_images, decoded),
+                   ('features', self.features, encoded)]
+        if self.index is not None:
+            methods.append(('neighbours', self.neighbours, encoded))
         return {name: tf.function(method, input_signature=[spec], autograph=False)
-                for name, method, spec in (('serving_default', self.predict, encoded),
-                                           ('predict_images', self.predict_images, decoded),
-                                           ('features', self.features, encoded))}
+                for name, method, spec in methods}
 
     def predict(self, image_bytes):
         """The answer to encoded images, string `[n]`; they may differ in size and format."""
@@ -77,6 +82,25 @@ class Graph(tf.Module):
         if len(found) == 1:
             return {'features': found[0]}
         return {f'features_{i + 1}': x for i, x in enumerate(found)}
+
+    def neighbours(self, image_bytes):
+        """The answer by the nearest images of the index, for encoded images, string `[n]`.
+
+        class_names, class_ids and scores, `[n, top_k]`, by the vote of the k neighbours or joined
+        with the classifier, see `bsce_tf.index.vote`; of the neighbours, nearest first,
+        neighbour_ids (int64, rows of the index), neighbour_names (their classes) and similarities
+        (cosines), `[n, k]`; in_catalogue, bool `[n]`, if images may be rejected. A bad image that
+        does not fail the request has empty names, ids −1, zeros, and is not in the catalogue.
+        """
+        crops, good = self._crops_of_bytes(image_bytes)
+        features = [member.features(x) for member, x in zip(self.members, crops, strict=True)]
+        probabilities = tf.stack([tf.nn.softmax(member.logits(x))
+                                  for member, x in zip(self.members, features, strict=True)])
+        found = self.index.answer(features, probabilities)
+        count, empty = tf.size(image_bytes), {tf.string: '', tf.bool: False, tf.float32: 0.0}
+        return {name: tf.where(good if len(x.shape) == 1 else good[:, None], x, tf.cast(
+            -1, x.dtype) if x.dtype.is_integer else empty[x.dtype])[:count]
+            for name, x in found.items()}
 
     def _crops_of_bytes(self, image_bytes):
         limit = f', or has more than {self.max_pixels} pixels' if self.max_pixels else ''

@@ -98,13 +98,14 @@ def versions(folder):
     return [int(path.name) for path in pathlib.Path(folder).iterdir() if path.name.isdecimal()]
 
 
-def write_warm_up(place, name, images):
+def write_warm_up(place, name, images, more=()):
     """Adds warm-up requests of each signature, which the server runs before it accepts others.
 
     Args:
       place: folder of the SavedModel.
       name: of the model.
       images: list of bytes, encoded images.
+      more: names of other signatures that take encoded images.
     """
     from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
@@ -114,7 +115,8 @@ def write_warm_up(place, name, images):
     with tf.io.TFRecordWriter(str(path)) as writer:
         for signature, key, value in (('serving_default', 'image_bytes', images[:1]),
                                       ('serving_default', 'image_bytes', images),
-                                      ('features', 'image_bytes', images[:1]),
+                                      *((signature, 'image_bytes', images[:1])
+                                        for signature in ('features', *more)),
                                       ('predict_images', 'images', decoded[None].numpy())):
             request = predict_pb2.PredictRequest()
             request.model_spec.name = name

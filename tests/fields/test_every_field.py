@@ -189,6 +189,8 @@ ROWS = {
     'predict.format': ('aliproducts', mode_probes.predictions, {}),
     'predict.top_k': (2, mode_probes.predictions, {}),
 
+    'export.by': ('neighbours', mode_probes.exported, {}),
+    'export.index_type': ('int8', mode_probes.exported, {'export.by': 'both'}),
     'export.folder': ('{place}/served', mode_probes.exported, {}),
     'export.name': ('shop', mode_probes.exported, {}),
     'export.top_k': (2, mode_probes.exported, {}),

@@ -16,7 +16,7 @@ import sys
 
 import numpy as np
 
-FLOAT, INT32, STRING = 1, 3, 7  # of TF_DataType
+FLOAT, INT32, STRING, INT64 = 1, 3, 7, 9  # of TF_DataType
 STRING_BYTES = 24  # of a TF_TString
 
 
@@ -121,8 +121,9 @@ class Session:
                                                self.tf.TF_StringGetSize(place)).decode())
             array = np.array(values, object).reshape(shape)
         else:
-            dtype = {FLOAT: np.float32, INT32: np.int32}[kind]
-            array = np.frombuffer(ctypes.string_at(start, 4 * count) if count else b'', dtype)
+            dtype = np.dtype({FLOAT: np.float32, INT32: np.int32, INT64: np.int64}[kind])
+            array = np.frombuffer(ctypes.string_at(start, dtype.itemsize * count) if count else b'',
+                                  dtype)
             array = array.reshape(shape)
         self._free(result, count if kind == STRING else 0)
         return array

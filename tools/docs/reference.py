@@ -27,6 +27,7 @@ GUIDES = {
     'audit': '[Find wrong labels](../how-to/wrong-labels.md)',
     'clean_train': '[Several rounds](../how-to/wrong-labels.md#several-rounds-in-one-command)',
     'convert': '[Published weights](../how-to/backbones.md#published-weights)',
+    'index': '[New products without training](../how-to/new-products.md)',
     'evaluate': '[Several crops, several models](../how-to/ensembles.md)',
     'predict': '[Several crops, several models](../how-to/ensembles.md)',
     'export': '[Serve a model](../how-to/serving.md)',

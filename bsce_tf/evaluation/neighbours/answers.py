@@ -33,6 +33,7 @@ class Answerer:
     Attributes:
       index: as given.
       class_names: the runs' classes, then those that only the index has; position is the class id.
+      classes: int64 `[N]`, the class id of each row of the index.
 
     Raises:
       InputError: if more neighbours are asked for than the index has images.
@@ -44,12 +45,12 @@ class Answerer:
         ids = {name: k for k, name in enumerate(known)}
         own = [ids.setdefault(name, len(ids)) for name in index.rows.class_names]
         self.class_names = tuple(ids)
-        self._classes = np.array(own, np.int64)[index.rows.labels]  # of each row
+        self.classes = np.array(own, np.int64)[index.rows.labels]
 
     @property
     def counts(self):
         """int64 `[C]`: images of each class in the index."""
-        return np.bincount(self._classes, minlength=len(self.class_names))
+        return np.bincount(self.classes, minlength=len(self.class_names))
 
     def search(self, vectors, count=None, without=None):
         """`Found` for vectors, float32 `[n, width]`.
@@ -59,9 +60,9 @@ class Answerer:
           count: neighbours of each; None: `neighbours.k`.
           without: a class id whose images are left out; None: none.
         """
-        left_out = None if without is None else np.flatnonzero(self._classes == without)
+        left_out = None if without is None else np.flatnonzero(self.classes == without)
         cosines, places = self.index.search(vectors, count or self._fields.k, left_out)
-        return Found(cosines, places, np.where(places >= 0, self._classes[places], -1))
+        return Found(cosines, places, np.where(places >= 0, self.classes[places], -1))
 
     def scores(self, found, probabilities, by):
         """float32 `[n, C]`: the share or probability of each class, see `vote`.

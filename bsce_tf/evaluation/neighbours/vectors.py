@@ -37,10 +37,8 @@ class Embedder:
         self.devices, self.class_names = devices, runs[0].class_names
         self.views = list(dict.fromkeys(network.view for network in self.networks))
         self.width = sum(network.body.output.shape[-1] for network in self.networks)
-        self.fingerprints = [
-            f'{predictors.digest([run.folder / workdir.CONFIG, run.weights])} '
-            f'{" ".join(map(str, network.view.scales))}'
-            for run, network in zip(runs, self.networks, strict=True)]
+        self.fingerprints = [fingerprint(run, network)
+                             for run, network in zip(runs, self.networks, strict=True)]
 
     def compute(self, batch):
         """{'vectors' float32 `[n, width]`, 'probabilities' float32 `[n, K]`} of a `pipeline.Batch`.
@@ -56,6 +54,12 @@ class Embedder:
     def vectors(self, batch):
         """`compute` without the probabilities."""
         return {'vectors': self.compute(batch)['vectors']}
+
+
+def fingerprint(run, network):
+    """A string that changes when the vectors of a `workdir.Run` by its `Network` do."""
+    return (f'{predictors.digest([run.folder / workdir.CONFIG, run.weights])} '
+            f'{" ".join(map(str, network.view.scales))}')
 
 
 def joined(features):
