@@ -37,6 +37,7 @@ SERVER.set_forkserver_preload([
     'bsce_tf.cli', 'configs.smoke', 'array_record.python.array_record_module', 'faiss',
     'bsce_tf.audit.audit', 'bsce_tf.catalogue.pack', 'bsce_tf.data.sources.generated',
     'bsce_tf.data.sources.folder', 'bsce_tf.evaluation.evaluate', 'bsce_tf.evaluation.predict',
+    'bsce_tf.evaluation.neighbours.build',
     'bsce_tf.serving.export', 'bsce_tf.training.train',
     'tensorflow_serving.apis.prediction_log_pb2'])
 TIMEOUT = 600  # seconds after which a run that was not killed counts as stuck
@@ -80,16 +81,19 @@ class Mode(NamedTuple):
 
 
 MODES = {
-    'train': Mode(0.20, 'train', 'stages.py'),
+    'train': Mode(0.15, 'train', 'stages.py'),
     'two workers': Mode(0.10, 'train', 'stages.py', {'strategy': 'multiworker'}, workers=2),
     'evaluate': Mode(0.10, 'evaluate', trained=True),
     'predict': Mode(0.15, 'predict', fields={
         'predict.input': '{base}/pictures', 'batch_size': 4, 'data.on_error': 'skip',
         'data.max_bad_fraction': 0.1}, trained=True),
+    'index': Mode(0.10, 'index', fields={
+        'index.input': '{base}/pictures', 'batch_size': 4, 'data.on_error': 'skip',
+        'data.max_bad_fraction': 0.1}, trained=True),
     'export': Mode(0.12, 'export', trained=True),
     'audit': Mode(0.13, 'audit', fields={
         'audit.folds': 2, 'epochs': 2, 'data.noise': 0.2, 'audit.duplicate_similarity': 0.9}),
-    'pack': Mode(0.20, 'pack', fields={
+    'pack': Mode(0.15, 'pack', fields={
         'data.source': 'folder', 'data.root': '{base}/pictures', 'data.shard_images': 8}),
 }
 
@@ -264,7 +268,8 @@ def _contents(place):
     """{name in the folder: value} of all that a run wrote.
 
     Left out are TensorBoard's event files, whose names and records tell the time, and the content
-    of a SavedModel's fingerprint.pb, which holds a random number.
+    of a SavedModel's fingerprint.pb, which holds a random number, and of an index's hashes.bin, to
+    which threads add in any order.
     """
     import h5py
     import numpy as np
@@ -283,7 +288,8 @@ def _contents(place):
             with np.load(path) as file:
                 found.update({f'{name}:{key}': file[key].tobytes() for key in file})
         else:
-            found[name] = None if path.name == 'fingerprint.pb' else path.read_bytes()
+            found[name] = (None if path.name in ('fingerprint.pb', 'hashes.bin')
+                           else path.read_bytes())
     return found
 
 

@@ -12,10 +12,10 @@ A writing makes the files of the next generation, then replaces `index.json`, th
 the generation before. So a kill at any moment leaves one whole index.
 """
 
+import hashlib
 import json
 import pathlib
 import re
-import uuid
 
 import numpy as np
 
@@ -37,8 +37,8 @@ class Index:
       folder: pathlib.Path where it is.
       about: dict of `ABOUT`: `version`; `generation`; `kind`, of `kinds.KINDS`; `images`, their
         number; `width` of a vector; `next_id`; `trained_on`, the images when cells were computed;
-        `models`, fingerprints of the runs; `made`, a random number of the first writing; `bytes` of
-        the file of vectors.
+        `models`, fingerprints of the runs; `bytes` of the file of vectors; `rows`, SHA-256 of the
+        file of rows.
       vectors: faiss index.
       rows: `rows.Rows`.
       probes: cells that a search looks into.
@@ -58,8 +58,8 @@ class Index:
 
     @property
     def fingerprint(self):
-        """A string that changes with every writing."""
-        return f'{self.about["made"]} {self.about["generation"]}'
+        """A string that changes with the images, the runs and the kind."""
+        return f'{self.about["kind"]} {self.about["rows"]} {" ".join(self.about["models"])}'
 
     def search(self, vectors, count, without=None):
         """(cosines float32 `[n, count]`, places of rows int64 `[n, count]`), nearest first.
@@ -130,6 +130,9 @@ def read(folder, models=None, class_names=None, probes=32):
         raise InputError(f'{rows}: found {len(table)} rows and {index.ntotal} vectors of '
                          f'{index.d} numbers; expected {about["images"]} of {about["width"]}, as '
                          f'{ABOUT} says. Delete the folder and make the index anew.')
+    if _digest(rows) != about['rows']:
+        raise InputError(f'{rows}: changed since --mode=index wrote it; expected its rows as they '
+                         'were. Change labels in what index.input names, and run --mode=index.')
     return Index(folder, about, index, table, probes)
 
 
@@ -148,7 +151,7 @@ def read_about(folder):
         numbers = ('version', 'generation', 'images', 'width', 'next_id', 'trained_on', 'bytes')
         if any(type(about[key]) is not int for key in numbers) or (
                 about['kind'] not in kinds.KINDS or type(about['models']) is not list
-                or type(about['made']) is not str):
+                or type(about['rows']) is not str):
             raise ValueError('a value is of another type')
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f'{path}: {error}; expected what --mode=index wrote.') from error
@@ -201,11 +204,16 @@ def write(folder, about, vectors, rows, class_names):
             label_map.save(folder / CLASSES, class_names)
     except RuntimeError as error:  # faiss's, such as of a full disk
         raise OSError(f'{place}: {" ".join(str(error).split()):.200}') from error
-    about = {'version': VERSION, 'made': uuid.uuid4().hex, **about, 'generation': generation,
-             'images': len(rows), 'bytes': place.stat().st_size}
+    about = {'version': VERSION, **about, 'generation': generation,
+             'images': len(rows), 'bytes': place.stat().st_size, 'rows': _digest(table)}
     files.write_json(folder / ABOUT, about)
     clean(folder, generation)
     return Index(folder, about, vectors, rows)
+
+
+def _digest(path):
+    with open(path, 'rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def paths(folder, generation):

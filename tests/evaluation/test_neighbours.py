@@ -295,8 +295,8 @@ def test_an_index_that_grows_changes_its_kind(index_of, runs, shop, monkeypatch)
     assert (places[:, 0] == np.arange(len(again))).mean() > 0.95  # but for images that look alike
     before = np.concatenate(list(index.blocks()))
     np.testing.assert_allclose(held[:len(before)], before, atol=2e-3)
+    Image.new('RGB', (28, 28), (0, 9, 99)).save(shop / 'new/red/6.png')
     with pytest.raises(InputError, match='index.kind: found exact; expected ivf or auto'):
-        Image.new('RGB', (28, 28), (0, 9, 99)).save(shop / 'new/red/6.png')
         build.build(changed(config, index__kind='exact'), runs[0])
 
 
@@ -331,10 +331,10 @@ def test_refusals(settings, runs, tmp_path, monkeypatch):
         build.build(changed(settings, index__input=str(tmp_path / 'none')), both(runs))
     with pytest.raises(InputError, match='found both with predict.model'):
         predict(changed(settings, predict__model='x'), both(runs))
+    place = tmp_path / 'copy'
+    shutil.copytree(settings.index.folder, place)
+    (place / 'threshold.json').unlink(missing_ok=True)
     with pytest.raises(InputError, match='neighbours.reject: auto, but'):
-        place = tmp_path / 'copy'
-        shutil.copytree(settings.index.folder, place)
-        (place / 'threshold.json').unlink(missing_ok=True)
         predict(changed(settings, index__folder=str(place), neighbours__reject='auto',
                         predict__output=str(tmp_path / 'p.csv')), both(runs))
     assert not (tmp_path / 'p.csv').exists()

@@ -159,12 +159,13 @@ def test_refusals_are_one_line(tmp_path):
         kinds.build('ivf_pq', 16, 30, None)
 
 
-@pytest.mark.parametrize('name, change, message', [
+@pytest.mark.parametrize(('name', 'change', 'message'), [
     ('index.json', lambda text: text[:20], 'expected what --mode=index wrote'),
     ('index.json', lambda text: text.replace('"images": 30', '"images": 0'), 'of no image'),
     ('index.json', lambda text: text.replace('"version": 1', '"version": 9'), 'take a newer one'),
     ('rows-1.csv', lambda text: text.replace('id,', 'number,'), 'found the columns number'),
     ('rows-1.csv', lambda text: text.replace('\n5,', '\n4,'), 'line 7: found'),
+    ('rows-1.csv', lambda text: text.replace('\n5,c', '\n5,a'), 'changed since --mode=index wrote'),
     ('rows-1.csv', lambda text: text[:text.index('\n29,') + 1], 'found 29 rows and 30 vectors')])
 def test_damaged_files_are_named(tmp_path, name, change, message):
     made(tmp_path, vectors(30))
