@@ -23,6 +23,7 @@ from bsce_tf import config_check, fields, recipes
 from bsce_tf.data import bad_images, given, prepare, sources
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import adjust, evaluate, networks, predictors, run_config
+from bsce_tf.evaluation.neighbours import evaluate as by_any
 from bsce_tf.serving import export
 from bsce_tf.training import strategy, workdir
 from bsce_tf.training import train as training
@@ -109,19 +110,21 @@ class Run:
     def evaluate(self, data=None, **changes):
         """Errors on the test set, or without one on the validation set; writes eval.json.
 
+        With `**{'predict.by': 'neighbours'}` or 'both', errors by an index, in neighbours.json.
+
         Args:
           data: for a run that was trained on data from Python: the same data, see `train`.
           **changes: fields of the config, such as `**{'tta.scales': (28, 32)}`; see
             `run_config.FREE`.
 
         Returns:
-          Dict as `errors`.
+          Dict as `errors`, or that of neighbours.json.
 
         Raises:
           InputError: if a field may not differ from the run's, or the data is not as expected.
         """
         config = self._config('evaluate', changes)
-        return evaluate.evaluate(config, self.folder, data and _given(config, data))
+        return by_any.evaluate(config, self.folder, data and _given(config, data))
 
     def export(self, **changes):
         """Writes a SavedModel for TensorFlow Serving; see `serving.export`.

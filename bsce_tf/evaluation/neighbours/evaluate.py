@@ -63,7 +63,8 @@ def evaluate(config, folder, data=None):
     index.check_count(max(measures.RECALLS), 'evaluate: recall@5')
     name, examples = run_data.evaluated(data, runs)
     bad = by_classifier.bad_images(config, runs[0], other)
-    images = look_up(config, embedder, answerer, examples, bad, 'evaluate')
+    images = look_up(config, embedder, answerer, examples, bad, 'evaluate',
+                     keep=name == 'validation')
     result = {'split': name, 'images': len(images.labels), 'index': str(index.folder),
               'index_images': len(index), 'index_kind': index.about['kind'],
               'neighbours': config.neighbours.to_dict(), 'depth': config.evaluate.depth,

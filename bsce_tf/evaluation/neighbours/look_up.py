@@ -11,8 +11,10 @@ from bsce_tf.evaluation.neighbours.vectors import check_finite
 from bsce_tf.index import measures, vote
 
 
-def look_up(config, embedder, answerer, examples, bad, title):
+def look_up(config, embedder, answerer, examples, bad, title, keep):
     """The `tables.Images` of labelled `Examples`: what the index and the classifier say of them.
+
+    `keep` tells whether it has their vectors, which take much memory.
 
     Raises:
       RunError: if no image is good.
@@ -29,8 +31,8 @@ def look_up(config, embedder, answerer, examples, bad, title):
             check_finite(batch['vectors'], good, examples, first)
             labels = ids[examples.labels[first:first + len(good)]][good]
             found = answerer.search(batch['vectors'][good], depth)
-            parts.append(_part(config, answerer, found, batch['probabilities'][good], labels,
-                               batch['vectors'][good]))
+            parts.append({**_part(config, answerer, found, batch['probabilities'][good], labels),
+                          **({'vectors': batch['vectors'][good]} if keep else {})})
             first += len(good)
             left_out += int((~good).sum())
             bar.update(len(good))
@@ -44,7 +46,7 @@ def look_up(config, embedder, answerer, examples, bad, title):
     return tables.Images(**joined, also_in_index=also, bad=left_out)
 
 
-def _part(config, answerer, found, probabilities, labels, vectors):
+def _part(config, answerer, found, probabilities, labels):
     """Arrays of a batch of good images, see `tables.Images`."""
     counts = np.append(answerer.counts, 0)  # −1: of no class
     same = (found.classes == labels[:, None]) & (labels >= 0)[:, None]
@@ -55,7 +57,7 @@ def _part(config, answerer, found, probabilities, labels, vectors):
     return {'labels': labels, 'references': references, 'precision': precision,
             'recalled': np.stack([measures.recall(same, n) for n in measures.RECALLS], 1),
             'ranks': np.stack(ranks, 1), 'cosines': found.cosines[:, 0],
-            'probability': probabilities.max(axis=1), 'vectors': vectors}
+            'probability': probabilities.max(axis=1)}
 
 
 def _rank(scores, labels):

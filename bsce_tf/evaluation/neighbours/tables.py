@@ -25,9 +25,9 @@ class Images(NamedTuple):
       ranks: int64 `[n, 3]`, rank of the label from 0, for each of `vote.BY`.
       cosines: float32 `[n]`, of the nearest image.
       probability: float32 `[n]`, of the classifier's top class.
-      vectors: float32 `[n, d]`.
       also_in_index: number of images that are in the index, too.
       bad: number of images that were left out.
+      vectors: float32 `[n, d]`, or None if they were not asked for.
     """
 
     labels: np.ndarray
@@ -37,9 +37,9 @@ class Images(NamedTuple):
     ranks: np.ndarray
     cosines: np.ndarray
     probability: np.ndarray
-    vectors: np.ndarray
     also_in_index: int
     bad: int
+    vectors: np.ndarray | None = None
 
 
 def rows(result):

@@ -36,7 +36,8 @@ def measure(config, embedder, answerer, data, images, bad, split):
       that serves.
     """
     if split != 'validation':
-        chosen_on = look_up(config, embedder, answerer, data.validation, bad, 'threshold')
+        chosen_on = look_up(config, embedder, answerer, data.validation, bad, 'threshold',
+                            keep=True)
     else:
         chosen_on = images
     if chosen_on.also_in_index:
