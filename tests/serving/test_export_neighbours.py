@@ -122,6 +122,9 @@ def test_a_wrong_answer_is_noticed():
                         ('class_names', tf.fill([5, 2], 'x'))):
         with pytest.raises(RunError, match='Nothing was exported'):
             check(**{name: value})
+    cosines, places = (x[:, 1:] for x in index.search(features, 11))  # without the nearest
+    with pytest.raises(RunError, match='order of the neighbours'):
+        check(similarities=tf.constant(cosines), neighbour_ids=tf.constant(index.rows.ids[places]))
 
 
 def _vectors(count, width=32, seed=0):
