@@ -14,7 +14,7 @@ images the queries. A second index, of the seen classes alone, measures the open
 is chosen on validation images of seen classes, and test images of unseen ones are the unknown
 products.
 
-A run is a row of results/neighbours.csv and is not made again; a run that was stopped goes on.
+A run is a row of results/neighbours.csv and is not made again; a stopped run resumes.
 --show only writes results/neighbours.md. --epochs and --steps make runs shorter, to try it.
 """
 

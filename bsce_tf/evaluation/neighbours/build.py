@@ -52,7 +52,7 @@ def build(config, folder):
     if place.exists() and not place.is_dir():
         raise InputError(f'index.folder: {place} is a file; expected a folder.')
     with locks.held(place, what='index.folder'), Terminated() as terminated, terminated.at_once(
-            f'{place}: told to stop; vectors that are done stay, and the same command goes on'):
+            f'{place}: told to stop; vectors that are done stay, and the same command resumes'):
         runs = [workdir.read(path) for path in folders]
         if config.index.remove or config.index.remove_classes:
             return _remove(config.index, place, runs)
