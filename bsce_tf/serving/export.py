@@ -6,18 +6,30 @@ import tempfile
 import keras
 import tensorflow as tf
 
+from bsce_tf import files
 from bsce_tf.evaluation import adjust, networks, run_config
 from bsce_tf.evaluation.neighbours import build
 from bsce_tf.index import stored
-from bsce_tf.serving import check, fold, freeze, graph, neighbours, provenance, publish, samples
+from bsce_tf.serving import (
+    card,
+    check,
+    fold,
+    freeze,
+    graph,
+    neighbours,
+    provenance,
+    publish,
+    samples,
+)
 from bsce_tf.training import strategy, workdir
 
 
 def export(config, folder):
     """Writes `<export.folder>/<export.name>/<version>/`, complete and checked or not at all.
 
-    Also writes models.config and batching.config for the server. `graph.Graph` documents the inputs
-    and outputs of the SavedModel. It computes in float32, whatever precision the runs trained with.
+    Also writes a model card, and models.config and batching.config for the server. `graph.Graph`
+    documents the inputs and outputs of the SavedModel. It computes in float32, whatever precision
+    the runs trained with.
 
     Args:
       config: ConfigDict; export.*, index.folder, neighbours.*, tta.scales, adjust.tau (with 'auto'
@@ -63,6 +75,8 @@ def export(config, folder):
             # The SavedModel is not trained further, so custom gradients need not be saved.
             options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
             tf.saved_model.save(model, str(place), signatures=model.signatures(), options=options)
+        files.write_text(place / card.NAME, card.text(
+            fields.name, runs, [x.view for x in loaded], bool(index) and index.limit is not None))
         publish.write_warm_up(place, fields.name, images, ['neighbours'] if index else [])
         return check.compare(place, loaded, names, images, config.data.max_pixels, index)
 
