@@ -64,7 +64,7 @@ def get_config():
     config.model.backbone = 'small_resnet'
     config.optimizer.learning_rate = 0.1
     config.schedule.name = 'cosine'
-    config.epochs = 8
+    config.epochs = 6
     return config
 
 # %% [markdown]

@@ -63,7 +63,7 @@ def get_config():
     config.loss.name = 'ce'
     config.optimizer.learning_rate = 0.1
     config.schedule.name = 'cosine'
-    config.epochs, config.steps = 6, 40
+    config.epochs, config.steps = 5, 36
     config.audit.folds = 3
     config.audit.duplicate_similarity = 0.0  # no search for near-duplicates
     return config
