@@ -8,9 +8,10 @@ import numpy as np
 from bsce_tf.training import checkpoint
 
 
-def rows_of(folder):
-    """The rows of metrics.csv."""
-    with open(folder / 'metrics.csv') as file:
+def rows_of(path):
+    """The rows of a CSV file; of a run's folder, those of its metrics.csv."""
+    path = path / 'metrics.csv' if path.is_dir() else path
+    with open(path, newline='', encoding='utf-8') as file:
         return list(csv.DictReader(file))
 
 

@@ -14,14 +14,10 @@ import tensorflow as tf
 from bsce_tf import cli, config_check, fields
 from bsce_tf.errors import InputError
 from bsce_tf.training import stages
+from tests import processes
 
 ROOT = pathlib.Path(__file__).parents[1]
 CONFIGS = ('default', 'fashion_mnist', 'smoke')
-
-
-def run(*flags, config='smoke'):
-    return subprocess.run([sys.executable, 'main.py', f'--config=configs/{config}.py', *flags],
-                          cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 
 @pytest.mark.parametrize(('flags', 'message'), [
@@ -33,7 +29,8 @@ def run(*flags, config='smoke'):
     (['--config=smoke:fast'], "smoke.py: found 'fast' after the colon; expected nothing there"),
     (['stray'], "found 'stray'")])
 def test_bad_flags_end_in_one_line(tmp_path, flags, message):
-    result = run(f'--workdir={tmp_path / "run"}', *flags)
+    result = processes.run(processes.program, f'--config={ROOT}/configs/smoke.py',
+                           f'--workdir={tmp_path / "run"}', *flags)
     assert result.returncode == 2
     assert message in result.stderr
     assert 'Traceback' not in result.stderr
@@ -41,7 +38,8 @@ def test_bad_flags_end_in_one_line(tmp_path, flags, message):
 
 
 def test_help_explains_every_mode_and_ends_well():
-    result = run('--help')
+    result = subprocess.run([sys.executable, 'main.py', '--help'], cwd=ROOT, capture_output=True,
+                            text=True, timeout=300)
     assert (result.returncode, result.stderr) == (0, '')
     lines = result.stdout.splitlines()
     for name, mode in cli.MODES.items():

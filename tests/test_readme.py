@@ -5,10 +5,10 @@ import json
 import pathlib
 import re
 import statistics
-import subprocess
-import sys
 
 import pytest
+
+from tests import processes
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = ROOT / 'README.md'
@@ -37,8 +37,7 @@ def test_the_loss_in_a_model_of_ones_own(page, number):
     assert len(found) == number
     code = BEFORE + ''.join(found).replace('epochs=30', 'epochs=3') + AFTER
     # A process of its own, as several MirroredStrategies in one mistake each other's collectives.
-    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False,
-                          cwd=ROOT)
+    done = processes.run(exec, code, {})
     assert done.returncode == 0, done.stderr
     errors, loss = json.loads(done.stdout.splitlines()[-1])
     assert len(errors) == 3

@@ -1,7 +1,6 @@
 """Two trained runs, unlike in size, scales and seed, and the generated test set as PNG files."""
 
 import csv
-import importlib
 import json
 
 import numpy as np
@@ -10,12 +9,7 @@ from PIL import Image
 
 from bsce_tf.data.sources import generated
 from bsce_tf.training.train import train
-
-
-def smoke(**fields):
-    config = importlib.import_module('configs.smoke').get_config()
-    config.update_from_flattened_dict(fields)
-    return config
+from tests.smoke import smoke
 
 
 @pytest.fixture(scope='session')

@@ -1,20 +1,16 @@
 """A round of cleaning on generated images, a third of whose labels are wrong, shared by tests."""
 
-import csv
-import importlib
-
 import pytest
 
 from bsce_tf.audit import rounds
 from bsce_tf.training import train
+from tests.smoke import smoke
 
 
 def settings(**fields):
-    config = importlib.import_module('configs.smoke').get_config()
-    config.update_from_flattened_dict({
+    return smoke(**{
         'audit.folds': 2, 'audit.top_k': 4, 'epochs': 6, 'batch_size': 12, 'data.noise': 0.3,
         'audit.duplicate_similarity': 0.0, 'audit.threshold_factor': 1000.0, **fields})
-    return config
 
 
 @pytest.fixture(scope='session')
@@ -23,11 +19,6 @@ def cleaned(tmp_path_factory):
     folder = tmp_path_factory.mktemp('cleaned') / 'rounds'
     rounds.clean_train(settings(), folder)
     return folder
-
-
-def rows_of(path):
-    with open(path, newline='', encoding='utf-8') as file:
-        return list(csv.DictReader(file))
 
 
 def no_training(monkeypatch):

@@ -14,8 +14,9 @@ from bsce_tf.evaluation import networks
 from bsce_tf.models import classifier
 from bsce_tf.report.report import report
 from bsce_tf.training import workdir
-from tests.audit.cleaned_run import no_training, rows_of, settings
+from tests.audit.cleaned_run import no_training, settings
 from tests.report.report_page import check
+from tests.run_files import rows_of
 
 
 def test_every_image_is_predicted_by_the_network_that_did_not_see_it(cleaned):

@@ -20,8 +20,9 @@ from bsce_tf.evaluation import collect, networks
 from bsce_tf.models.network import Network
 from bsce_tf.report.report import report
 from bsce_tf.training import train, workdir
-from tests.audit.cleaned_run import no_training, rows_of, settings
+from tests.audit.cleaned_run import no_training, settings
 from tests.report.report_page import check
+from tests.run_files import rows_of
 
 
 def test_a_folder_of_other_folds_is_refused(cleaned):

@@ -1,9 +1,5 @@
 import csv
-import pathlib
 import shutil
-import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -13,9 +9,10 @@ from bsce_tf.data.sources import generated
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import predictors
 from bsce_tf.evaluation.predict import predict
+from tests import processes
 from tests.evaluation import reference
+from tests.run_files import rows_of
 
-ROOT = pathlib.Path(__file__).parents[2]
 NAMES = generated.load().test.class_names
 FILES = [f'{i:02d}.png' for i in range(48)]
 
@@ -27,11 +24,6 @@ def settings(config, pictures, tmp_path):
         'predict.input': str(pictures / 'test'), 'predict.output': str(tmp_path / 'out' / 'p.csv'),
         'predict.top_k': 3, 'batch_size': 7})
     return config
-
-
-def rows_of(path):
-    with open(path, newline='', encoding='utf-8') as file:
-        return list(csv.DictReader(file))
 
 
 def both(runs):
@@ -140,19 +132,19 @@ def test_killed_from_outside_and_run_again(runs, settings, pictures, tmp_path):
     settings.update_from_flattened_dict({
         'predict.input': f'{tmp_path}/list.txt', 'predict.output': f'{tmp_path}/p.csv',
         'predict.top_k': 5, 'batch_size': 2, 'tta.scales': (24,)})
-    process = subprocess.Popen(
-        [sys.executable, 'main.py', '--mode=predict', f'--workdir={runs[0]}',
-         f'--config.predict.input={tmp_path}/list.txt', f'--config.predict.output={tmp_path}/p.csv',
-         '--config.batch_size=2', '--config.tta.scales=(24,)'],
-        cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = processes.SERVER.Process(target=processes.program, args=(
+        '--mode=predict', f'--workdir={runs[0]}', f'--config.predict.input={tmp_path}/list.txt',
+        f'--config.predict.output={tmp_path}/p.csv', '--config.batch_size=2',
+        '--config.tta.scales=(24,)'))
+    process.start()
     partial, output = tmp_path / 'p.csv.partial', tmp_path / 'p.csv'
     until = time.monotonic() + 120
     while not (partial.exists() and partial.read_bytes().count(b'\n') > 20):
-        assert process.poll() is None, process.communicate()
+        assert process.is_alive()
         assert time.monotonic() < until
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.kill()
+    process.join()
     kept = partial.read_bytes()
     assert 20 <= kept.count(b'\n') - 1 < len(names)
     assert not output.exists()

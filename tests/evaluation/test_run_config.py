@@ -1,9 +1,6 @@
 import importlib
 import json
-import pathlib
 import shutil
-import subprocess
-import sys
 import types
 
 import pytest
@@ -11,6 +8,7 @@ import pytest
 from bsce_tf import config_check
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import run_config
+from tests import processes
 
 
 def flag(given=False, **overrides):
@@ -49,7 +47,7 @@ def test_every_run_has_its_own_scales(runs, typed, tmp_path):
 @pytest.mark.parametrize('given', [False, True])
 def test_the_model_is_the_runs_own(runs, typed, given):
     both = ','.join(map(str, runs))
-    with pytest.raises(InputError, match="model.backbone: found 'resnet50'; expected 'small_res"):
+    with pytest.raises(InputError, match="model.backbone: found 'resnet50'; expected 'tests.smo"):
         run_config.resolve('evaluate', typed, both, flag(given, **{'model.backbone': 'resnet50'}))
     with pytest.raises(InputError, match=r'image.size: found 24; expected 20, as the run in .*/b'):
         run_config.resolve('evaluate', typed, both, flag(given, **{'image.size': 24}))
@@ -62,10 +60,8 @@ def test_the_model_is_the_runs_own(runs, typed, given):
 
 
 def test_from_the_command_line(runs):
-    result = subprocess.run(
-        [sys.executable, 'main.py', '--mode=evaluate', f'--workdir={runs[0]}',
-         '--config.loss.name=sce'], cwd=pathlib.Path(__file__).parents[2], capture_output=True,
-        text=True, timeout=100)
+    result = processes.run(processes.program, '--mode=evaluate', f'--workdir={runs[0]}',
+                           '--config.loss.name=sce')
     assert result.returncode == 2
     assert "error: --config.loss.name: found 'sce'; expected 'bsce'" in result.stderr
     assert 'Traceback' not in result.stderr

@@ -1,7 +1,5 @@
 """Predicting with a SavedModel of the signature that an export has."""
 
-import csv
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,7 +7,8 @@ from PIL import Image
 
 from bsce_tf.errors import InputError, RunError
 from bsce_tf.evaluation.predict import predict
-from tests.trained_runs import smoke
+from tests.run_files import rows_of
+from tests.smoke import smoke
 
 CLASSES = ['rouge', 'green', 'blau, hell']
 
@@ -63,11 +62,6 @@ def colours(tmp_path):
     config = smoke(**{'batch_size': 4, 'predict.input': str(tmp_path / 'in'),
                       'predict.output': str(tmp_path / 'p.csv')})
     return tmp_path, values, config
-
-
-def rows_of(path):
-    with open(path, newline='', encoding='utf-8') as file:
-        return list(csv.DictReader(file))
 
 
 def check(rows, values, bad=()):

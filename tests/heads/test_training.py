@@ -1,7 +1,5 @@
 """Whole runs with a head in parts or sampled, against the head as it always was."""
 
-import csv
-import importlib
 import math
 import shutil
 
@@ -14,20 +12,15 @@ from bsce_tf.errors import InputError
 from bsce_tf.evaluation.evaluate import evaluate
 from bsce_tf.training import checkpoint
 from bsce_tf.training.train import train
+from tests.run_files import rows_of
+from tests.smoke import smoke
 
 
 def config_of(**fields):
-    config = importlib.import_module('configs.smoke').get_config()
-    config.update_from_flattened_dict({
+    return smoke(**{
         'epochs': 2, 'steps': 2, 'batch_size': 24, 'schedule.name': 'constant',
         'optimizer.weight_decay': 0.1, 'optimizer.clip_norm': 0.5, 'averaging.ema': 0.9,
         'model.head': 'cosine', 'loss.name': 'bsce_many', **fields})
-    return config
-
-
-def rows_of(folder):
-    with open(folder / 'metrics.csv') as file:
-        return list(csv.DictReader(file))
 
 
 def arrays_of(folder):

@@ -1,7 +1,6 @@
 """Two small runs that the tests of the report share: one on generated images, one on files."""
 
 import csv
-import importlib
 import json
 import shutil
 
@@ -12,20 +11,15 @@ from PIL import Image
 from bsce_tf.data.sources import generated
 from bsce_tf.evaluation.evaluate import evaluate
 from bsce_tf.training import train
+from tests.smoke import smoke
 
 HOSTILE = ('<script>alert(1)</script>', '"><img src=http://x.test/a onerror=alert(2)>',
            "O'Neil & sons", 'ünï © 商品', 'a' * 120, 'not in the test set')
 
 
-def settings(**fields):
-    config = importlib.import_module('configs.smoke').get_config()
-    config.update_from_flattened_dict(fields)
-    return config
-
-
 @pytest.fixture(scope='session')
 def config():
-    return settings(**{'epochs': 2, 'batch_size': 24, 'averaging.ema': 0.5})
+    return smoke(**{'epochs': 2, 'batch_size': 24, 'averaging.ema': 0.5})
 
 
 @pytest.fixture(scope='session')
@@ -57,7 +51,7 @@ def hostile(tmp_path_factory):
                 rows.writerow([path, HOSTILE[label]])
     (folder / '<b>test<b>-03.png').write_bytes(b'no image')
     (folder / 'classes.json').write_text(json.dumps(HOSTILE), encoding='utf-8')
-    config = settings(**{
+    config = smoke(**{
         'batch_size': 8, 'data.source': 'csv', 'data.root': str(folder),
         'data.train': str(folder / 'train.csv'), 'data.test': str(folder / 'test.csv'),
         'data.classes': str(folder / 'classes.json'), 'data.validation_fraction': 0.3,

@@ -1,17 +1,13 @@
 """What the report and the program say of folders and files that are missing or damaged."""
 
-import pathlib
 import shutil
-import subprocess
-import sys
 
 import pytest
 
 from bsce_tf.errors import InputError
 from bsce_tf.report.report import report
+from tests import processes
 from tests.report.report_page import Page
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 
 def test_data_that_is_gone_is_said(hostile, tmp_path, config):
@@ -66,8 +62,7 @@ def test_folders_that_are_no_runs(stages, tmp_path, config):
 
 
 def test_the_program_says_it_in_one_line(tmp_path):
-    found = subprocess.run([sys.executable, 'main.py', '--mode=report', f'--workdir={tmp_path}'],
-                           cwd=ROOT, capture_output=True, text=True, timeout=100)
+    found = processes.run(processes.program, '--mode=report', f'--workdir={tmp_path}')
     assert found.returncode == 2
     assert f'error: --workdir: {tmp_path} has no config.json' in found.stderr
     assert 'Traceback' not in found.stderr

@@ -1,10 +1,10 @@
 """Runs a SavedModel through TensorFlow's C library: no Python of TensorFlow's, none of ours.
 
-  python c_api.py FOLDER_OF_TENSORFLOW'S_LIBRARIES < request.json > answers.json
+  python c_api.py FOLDER_OF_TENSORFLOW'S_LIBRARIES FOLDER_OF_THE_MODEL < tasks > answers
 
-It reads {"model": folder, "input": tensor, "outputs": {name: tensor}, "requests": [[base64, …], …]}
-and writes {"answers": [{"outputs": {name: nested lists}} or {"code": c, "error": text}, …],
-"rss": [bytes held after each]}.
+It reads lines of {"input": tensor, "outputs": {name: tensor}, "requests": [[base64, …], …]} and
+writes a line for each: {"answers": [{"outputs": {name: nested lists}} or {"code": c, "error": text}
+for each request], "rss": [bytes held after each]}.
 """
 
 import base64
@@ -138,8 +138,15 @@ def held():
 
 
 def main():
-    task = json.load(sys.stdin)
-    session = Session(Library(sys.argv[1]), task['model'])
+    session = Session(Library(sys.argv[1]), sys.argv[2])
+    for line in sys.stdin:
+        found = answer(session, json.loads(line))
+        assert 'tensorflow' not in sys.modules
+        assert 'bsce_tf' not in sys.modules
+        print(json.dumps(found), flush=True)
+
+
+def answer(session, task):
     answers, rss = [], []
     for request in task['requests']:
         try:
@@ -149,9 +156,7 @@ def main():
         except TensorFlowError as error:
             answers.append(dict(zip(('code', 'error'), error.args, strict=True)))
         rss.append(held())
-    assert 'tensorflow' not in sys.modules
-    assert 'bsce_tf' not in sys.modules
-    json.dump({'answers': answers, 'rss': rss}, sys.stdout)
+    return {'answers': answers, 'rss': rss}
 
 
 if __name__ == '__main__':

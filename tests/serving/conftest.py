@@ -4,7 +4,7 @@ import pytest
 
 from bsce_tf.serving import export
 from bsce_tf.training.train import train
-from tests.serving.exported import smoke
+from tests.smoke import smoke
 
 
 @pytest.fixture(scope='session')

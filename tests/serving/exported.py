@@ -1,25 +1,24 @@
-"""What the tests of this folder share: a config, pictures, and a way to ask a SavedModel."""
+"""What the tests of this folder share: pictures and a way to ask a SavedModel."""
 
 import base64
-import importlib
+import contextlib
+import functools
 import io
 import json
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
+from bsce_tf.serving import export
+
 LIBRARIES = pathlib.Path(tf.__file__).parent
-
-
-def smoke(**fields):
-    config = importlib.import_module('configs.smoke').get_config()
-    config.update_from_flattened_dict(fields)
-    return config
 
 
 def encoded(image, kind='PNG', **options):
@@ -46,19 +45,48 @@ def pictures():
 def ask_c_api(folder, requests, signature='serving_default'):
     """Answers to requests (lists of bytes) by TensorFlow's C library in a process of its own.
 
+    The process stays for later requests to the same model: the first answer takes 5 s.
+
     Returns:
       ([dict of arrays by output, or an error's text], [bytes of memory held after each]).
     """
     saved = saved_model_pb2.SavedModel.FromString((folder / 'saved_model.pb').read_bytes())
     signature = saved.meta_graphs[0].signature_def[signature]
-    task = {'model': str(folder), 'input': signature.inputs['image_bytes'].name,
+    task = {'input': signature.inputs['image_bytes'].name,
             'outputs': {name: info.name for name, info in signature.outputs.items()},
             'requests': [[base64.b64encode(x).decode() for x in r] for r in requests]}
-    script = pathlib.Path(__file__).with_name('c_api.py')
-    result = subprocess.run([sys.executable, script, LIBRARIES], input=json.dumps(task), text=True,
-                            capture_output=True, timeout=600)
-    assert result.returncode == 0, f'status {result.returncode}: {result.stderr[-2000:]}'
-    found = json.loads(result.stdout)
+    process, said = _process(folder)
+    print(json.dumps(task), file=process.stdin, flush=True)
+    line = process.stdout.readline()
+    if not line:
+        _process.cache_clear()
+        process.wait()
+        said.seek(0)
+        raise AssertionError(f'status {process.returncode}: {said.read()[-2000:]}')
+    found = json.loads(line)
     answers = [a['error'] if 'error' in a else {n: np.array(x) for n, x in a['outputs'].items()}
                for a in found['answers']]
     return answers, found['rss']
+
+
+@functools.lru_cache(maxsize=2)
+def _process(folder):
+    """It ends when its standard input is closed: with the tests, or when two others have begun."""
+    script = pathlib.Path(__file__).with_name('c_api.py')
+    said = tempfile.TemporaryFile('w+')  # noqa: SIM115 - closed with the process; a pipe may fill
+    return subprocess.Popen([sys.executable, script, LIBRARIES, folder], text=True, stderr=said,
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE), said
+
+
+@functools.cache
+def signatures(folder):
+    """Those of an export of `conftest`, loaded once."""
+    return tf.saved_model.load(str(folder)).signatures
+
+
+@contextlib.contextmanager
+def unchecked():
+    """Exports are not compared with their models, where the test does that; it takes 10 s."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export.check, 'compare', lambda *_: 0.0)
+        yield
