@@ -15,7 +15,7 @@ is chosen on validation images of seen classes, and test images of unseen ones a
 products.
 
 A run is a row of results/neighbours.csv and is not made again; a stopped run resumes.
---show only writes results/neighbours.md. --epochs and --steps make runs shorter, to try it.
+--show only writes results/neighbours.md. --run_epochs and --run_steps make runs shorter, to try it.
 """
 
 import json
@@ -34,8 +34,8 @@ from configs import fashion_mnist
 from experiments import drawings, intervals, large_k, processes, rows, study
 from experiments.provenance import provenance
 
-EPOCHS = flags.DEFINE_integer('epochs', 0, 'Epochs of a run; 0: those of the condition.', 0)
-STEPS = flags.DEFINE_integer('steps', 0, 'Steps of an epoch; 0: those of the condition.', 0)
+EPOCHS = flags.DEFINE_integer('run_epochs', 0, 'Epochs of a run; 0: those of the condition.', 0)
+STEPS = flags.DEFINE_integer('run_steps', 0, 'Steps of an epoch; 0: those of the condition.', 0)
 
 NAME, KEY, SHARE = 'neighbours', ('condition', 'arm', 'seed'), 0.5
 SEEDS = ['0', '1', '2']

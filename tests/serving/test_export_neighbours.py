@@ -8,7 +8,8 @@ from bsce_tf.errors import InputError, RunError
 from bsce_tf.evaluation.neighbours import build
 from bsce_tf.index import stored
 from bsce_tf.serving import export, neighbours
-from tests.serving.exported import ask_c_api, pictures, smoke
+from tests.serving.exported import ask_c_api, pictures
+from tests.smoke import smoke
 
 
 @pytest.fixture(scope='module')
