@@ -14,11 +14,13 @@ from bsce_tf import api, recipes
 from bsce_tf.data import given
 from bsce_tf.data.sources import generated
 
+SMALL = {'model.backbone': 'tests.smoke:NETWORK'}
+
 
 @pytest.fixture(scope='module')
 def run(tmp_path_factory):
     """A run whose scales differ from its crop, so that test time averages features."""
-    return bsce_tf.train('smoke', tmp_path_factory.mktemp('api') / 'run', epochs=2,
+    return bsce_tf.train('smoke', tmp_path_factory.mktemp('api') / 'run', epochs=2, **SMALL,
                          **{'loss.name': 'sce', 'model.head': 'tau', 'model.pooling': 'gem'})
 
 
@@ -93,13 +95,13 @@ def test_given_data_is_trained_on_and_asked_for_again(tmp_path):
     train = generated.load().train
     names = [train.class_names[label] for label in train.labels]
     data = {'train': (train.images, names), 'test': (train.images[:30], names[:30])}
-    run = bsce_tf.train('smoke', tmp_path / 'run', data=data)
+    run = bsce_tf.train('smoke', tmp_path / 'run', data=data, **SMALL)
     assert sorted(run.class_names) == sorted(train.class_names)
     assert run.evaluate(data=data) == run.errors
     with pytest.raises(bsce_tf.InputError, match='data from Python'):
         run.evaluate()
     with pytest.raises(bsce_tf.InputError, match='other training data'):
-        bsce_tf.train('smoke', tmp_path / 'run', data=(train.images, names[::-1]))
+        bsce_tf.train('smoke', tmp_path / 'run', data=(train.images, names[::-1]), **SMALL)
 
 
 def test_groups_of_files_that_are_given(tmp_path):
@@ -148,13 +150,13 @@ class Noting(keras.callbacks.Callback):
 
 def test_callbacks_are_called_as_fit_calls_them_and_may_end_a_stage(tmp_path):
     noting = Noting()
-    run = bsce_tf.train('smoke', tmp_path / 'run', callbacks=[noting], epochs=5)
+    run = bsce_tf.train('smoke', tmp_path / 'run', callbacks=[noting], epochs=5, **SMALL)
     errors = [row['val_mean_top1_error'] for row in run.history]
     batches = [('batch', 0, True), ('batch', 1, True)]
     assert noting.told == [
         ('begin', 5, 2), ('epoch', 0), *batches, ('end', 0, errors[0]),
         ('epoch', 1), *batches, ('end', 1, errors[1]), ('done', run.model().count_params())]
-    again = bsce_tf.train('smoke', tmp_path / 'run', epochs=5)  # it had ended
+    again = bsce_tf.train('smoke', tmp_path / 'run', epochs=5, **SMALL)  # it had ended
     assert len(again.history) == 2
 
 

@@ -28,9 +28,10 @@ def shop(tmp_path):
 
 
 def config_of(shop, **fields):
+    # One epoch of several passes: each validation makes its pipeline anew, which takes a second.
     return smoke(**{
         'data.source': 'folder', 'data.root': str(shop), 'data.cache': 'off', 'batch_size': 12,
-        'data.validation_fraction': 0.2, 'epochs': 6, 'model.backbone': 'small_resnet', **fields})
+        'data.validation_fraction': 0.2, 'steps': 12, 'model.backbone': 'small_resnet', **fields})
 
 
 def test_a_folder_of_jpegs(shop, tmp_path):
@@ -63,7 +64,7 @@ def test_mixed_images_and_colours_train_with_class_weights(shop, tmp_path):
 
 
 def test_a_run_does_not_go_on_with_images_that_were_replaced(shop, tmp_path):
-    config = config_of(shop, epochs=1)
+    config = config_of(shop, steps=1)
     train(config, tmp_path / 'run')
     other = shop / 'bags' / '0.jpg'
     Image.new('RGB', (40, 50)).save(other)
@@ -83,7 +84,7 @@ def test_a_class_that_only_validation_has_counts_as_errors(shop, tmp_path, caplo
             Image.fromarray(picture).save(folder / f'{i}.png')
     config = config_of(tmp_path, **{
         'data.train': 'shop', 'data.validation': 'held', 'loss.name': 'bsce',
-        'sampler.gamma': 0.5, 'epochs': 4})
+        'sampler.gamma': 0.5})
     with caplog.at_level('WARNING'):
         train(config, tmp_path / 'run')
     assert "no training image of 1 classes ('ties')" in caplog.text

@@ -19,7 +19,7 @@ LABELS = RNG.integers(0, CLASSES, 8).astype('int32')
 def trainer_of(batch_size=8, jit=False, name='sgd', accumulate=1, alpha=0.4, ema=0,
                scale_loss=False, **options):
     keras.utils.set_random_seed(1)
-    model = classifier.build('small_resnet', CLASSES, image_size=24)
+    model = classifier.build('tests.smoke:NETWORK', CLASSES, image_size=24)
     classifier.synchronise_batch_norm(model)
     settings = optimizers.Settings(name, learning_rate=0.1, **options)
     optimizer = optimizers.make(model, settings, scale_loss)
