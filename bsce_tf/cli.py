@@ -13,7 +13,7 @@ from typing import NamedTuple
 from absl import flags
 from ml_collections import config_flags
 
-from bsce_tf import decoder_messages, fields, files, recipes
+from bsce_tf import decoder_messages, fields, files, imports, recipes
 from bsce_tf.errors import InputError, RunError, alike
 from bsce_tf.fields import rules
 
@@ -121,8 +121,9 @@ def main(arguments):
             return 0
         workdir = values.workdir
         print(f'{values.mode}: loading TensorFlow', file=sys.stderr, flush=True)
-        from bsce_tf import config_check  # loads TensorFlow, so only after the flags are checked
-        from bsce_tf.evaluation import run_config
+        with imports.without_garbage_collection():
+            from bsce_tf import config_check  # loads TensorFlow: only after the flags are checked
+            from bsce_tf.evaluation import run_config
         logging.getLogger('tensorflow').addFilter(_is_news)
         config = recipes.with_current_names(values.config)
         config = run_config.resolve(values.mode, config, workdir, values['config'])
@@ -253,7 +254,8 @@ def _check_config(arguments):
     for argument in arguments:
         if argument.startswith('--config.'):
             name, _, value = argument.removeprefix('--config.').partition('=')
-            from bsce_tf import config_check
+            with imports.without_garbage_collection():
+                from bsce_tf import config_check
             config_check.check_override(name, value)
     for before, argument in zip([''] + arguments, arguments, strict=False):
         if argument.startswith('--config='):

@@ -1,5 +1,6 @@
 """Set-up of all tests: quiet TensorFlow, two logical CPU devices, no network."""
 
+import gc
 import os
 import unittest.mock
 
@@ -18,9 +19,17 @@ SLOW = ('training', 'evaluation', 'audit', 'report', 'serving', 'experiments')
 def pytest_sessionstart(session):
     """Divides the CPU into two devices, before TensorFlow first runs."""
     if not session.config.pluginmanager.hasplugin('dsession'):  # of xdist, which runs no test
+        gc.disable()
         from bsce_tf.training import strategy
 
         strategy.create('mirrored', 2)
+
+
+def pytest_collection_finish():
+    """Lets Python search for garbage, but not in what is imported: a trace takes a sixth less."""
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items):

@@ -1,5 +1,6 @@
 """The program as a user runs it, in its own process; and the checks of configs, in this one."""
 
+import gc
 import importlib
 import logging
 import pathlib
@@ -11,7 +12,7 @@ import types
 import pytest
 import tensorflow as tf
 
-from bsce_tf import cli, config_check, fields
+from bsce_tf import cli, config_check, fields, imports
 from bsce_tf.errors import InputError
 from bsce_tf.training import stages
 from tests import processes
@@ -172,6 +173,18 @@ def test_a_field_that_no_default_has_is_named():
     del config.loss.gama, config.loss.alpha
     with pytest.raises(InputError, match='config.loss.alpha: missing'):
         config_check.check(config)
+
+
+@pytest.mark.parametrize('first', [True, False])
+def test_the_first_import_of_tensorflow_is_not_searched_for_garbage(monkeypatch, first):
+    frozen = []
+    monkeypatch.setattr(gc, 'freeze', lambda: frozen.append(gc.isenabled()))
+    if first:
+        monkeypatch.delitem(sys.modules, 'tensorflow')
+    with imports.without_garbage_collection():
+        assert gc.isenabled() != first
+    assert gc.isenabled()
+    assert frozen == [False] * first
 
 
 @pytest.mark.parametrize('quiet', [True, False])
