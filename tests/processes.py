@@ -14,9 +14,7 @@ import tempfile
 from bsce_tf import cli
 
 SERVER = multiprocessing.get_context('forkserver')
-SERVER.set_forkserver_preload([
-    'bsce_tf.cli', 'bsce_tf.config_check', 'bsce_tf.training.train',
-    'bsce_tf.evaluation.evaluate', 'bsce_tf.data.sources.generated'])
+SERVER.set_forkserver_preload(['tests.preloaded'])
 _TIMEOUT = 300  # seconds
 
 
