@@ -40,8 +40,8 @@ class Mode(NamedTuple):
 # Training uses every field that no other mode has to itself.
 _TRAINING = tuple(dict.fromkeys(
     name.partition('.')[0] + ('.' if '.' in name else '') for name in fields.TABLE
-    if name.partition('.')[0] not in ('audit', 'index', 'neighbours', 'evaluate', 'predict',
-                                       'export', 'report')))
+    if name.partition('.')[0] not in ('audit', 'review', 'index', 'neighbours', 'evaluate',
+                                       'predict', 'export', 'report')))
 _USING = ('batch_size', 'strategy', 'replicas', 'tta.', 'adjust.')  # for a trained run
 _BY = ('index.folder', 'index.probes', 'neighbours.')  # for answers by an index
 
@@ -65,6 +65,8 @@ GROUPS = {
                       _TRAINING),
         'audit': Mode('find wrong labels and near-duplicates among the training images',
                       ('bsce_tf.audit.audit:audit',), (*_TRAINING, 'audit.')),
+        'review': Mode('look at the labels that an audit lists, in a browser, and correct them',
+                       ('bsce_tf.review.review:review',), ('review.',)),
         'clean_train': Mode('audit, then train on the images that it keeps; audit.rounds times',
                             ('bsce_tf.audit.rounds:clean_train',), (*_TRAINING, 'audit.')),
         'convert': Mode('convert a checkpoint of timm into a file for model.weights',

@@ -11,7 +11,7 @@ FREE = {'fields', 'internals', 'parts', 'losses', 'metrics', 'class_weights', 'e
         'locks', 'progress', 'termination'}
 # Those of one level do not import each other.
 LEVELS = [('data',), ('catalogue', 'models', 'index'), ('heads',), ('training',), ('evaluation',),
-          ('audit',), ('report',), ('serving',)]
+          ('audit',), ('report',), ('review', 'serving')]
 FILES = [path for path in ROOT.rglob('*.py') if path.parent != ROOT or path.stem in FREE]
 
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from bsce_tf import fields, files, metrics
 from bsce_tf.audit import cleaning, confident, duplicates, out_of_sample, quality
-from bsce_tf.data import clean_list, prepare, records
-from bsce_tf.data.examples import Examples
+from bsce_tf.data import clean_list, decisions, prepare, records
+from bsce_tf.data.examples import Examples, Splits
 from bsce_tf.errors import InputError
 from bsce_tf.termination import Terminated
 from bsce_tf.training import resume, workdir
@@ -34,7 +34,9 @@ class Result(NamedTuple):
       interval: (lower, upper) end of the share of wrong labels, with 95 % sampling error: what
         errors of the networks cannot explain; what confident learning counts as wrong.
       uncertain: see `confident.Guess`.
-      quality: the `quality.Quality` of the out-of-sample predictions.
+      quality: the `quality.Quality` of the out-of-sample predictions; P(wrong) is 0 where a
+        person decided.
+      reviewed: bool `[N]`, whether a person decided on the label (`audit.reviewed`).
     """
 
     train: Examples
@@ -47,6 +49,21 @@ class Result(NamedTuple):
     interval: tuple
     uncertain: int
     quality: quality.Quality
+    reviewed: np.ndarray
+
+
+class Audited(NamedTuple):
+    """The data of an audit.
+
+    Attributes:
+      splits: `examples.Splits`, as a run sees them; the training labels are those to audit.
+      given: int32 `[N]`, labels of the training images before any earlier audit or review.
+      reviewed: bool `[N]`, whether a person decided on the label.
+    """
+
+    splits: Splits
+    given: np.ndarray
+    reviewed: np.ndarray
 
 
 def audit(config, folder):
@@ -91,12 +108,12 @@ def _audit(config, folder):
     """`audit` in a folder that this process holds."""
     plan = resume.plan(folder, config, fixed=fields.OF_AUDIT)
     config = plan.config
-    data, given = load(config)
+    data, given, reviewed = load(config)
     workdir.check_data(folder, data)
     resume.claim(folder, plan)
     workdir.describe(folder, data)
     predict = out_of_sample.by_model if config.audit.model else out_of_sample.by_folds
-    result = find(data.train, *predict(config, folder, data), config.audit)
+    result = find(data.train, *predict(config, folder, data), config.audit, reviewed)
     _write(folder, result, given, config.audit)
     if config.audit.duplicate_similarity:
         _write_duplicates(config, folder, data.train)
@@ -111,27 +128,41 @@ def check_machine(config):
 
 
 def load(config):
-    """(`examples.Splits`, int32 `[N]`) of `config.data`.
+    """The `Audited` data of `config`: as a run sees them, after `audit.reviewed`.
 
-    The splits are as a run sees them. The array has the labels of the training images before any
-    earlier audit whose list is in `data.clean`.
+    A removed image is not among them. One that was kept or got a label has the label of the
+    decision, also where a list in `data.clean` leaves it out.
     """
     clean, audited = clean_list.places(config.data.clean)
     data = prepare.load(**{**config.data, 'clean': clean}, seed=config.seed)
-    if not audited:
-        return data, data.train.labels
-    indices, labels = clean_list.select(data.train, audited)
-    return data._replace(train=data.train.subset(indices, labels)), data.train.labels[indices]
+    train, before = data.train, data.train.labels
+    indices, labels = np.arange(len(train)), before
+    reviewed = np.zeros(len(train), bool)
+    if audited:
+        indices, labels = clean_list.select(train, audited)
+        reviewed = reviewed[indices]
+    if config.audit.reviewed:
+        indices, labels, reviewed = decisions.applied(train, indices, labels,
+                                                      config.audit.reviewed)
+    if audited or config.audit.reviewed:
+        train = train.subset(indices, labels)
+    return Audited(data._replace(train=train), before[indices], reviewed)
 
 
-def find(train, sparse, networks, fields):
-    """The `Result` of the two values of `out_of_sample`; `fields` is `config.audit`."""
+def find(train, sparse, networks, fields, reviewed=None):
+    """The `Result` of the two values of `out_of_sample`; `fields` is `config.audit`.
+
+    Labels on which a person decided (`reviewed`, bool `[N]`) are right: they are not listed and
+    stay as they are.
+    """
     labels, size = train.labels, train.num_classes
+    reviewed = np.zeros(len(train), bool) if reviewed is None else reviewed
     measured = quality.measure(labels, sparse, networks, size)
+    measured = measured._replace(wrong=np.where(reviewed, 0.0, measured.wrong))
     limits = confident.thresholds(labels, sparse.given, size)
     guess = confident.guess(labels, sparse, limits)
     scores = confident.scores(labels, sparse, limits, fields.score)
-    listed = confident.issues(labels, sparse, guess.classes) & (not measured.weak)
+    listed = confident.issues(labels, sparse, guess.classes) & ~reviewed & (not measured.weak)
     suggested = confident.suggestions(labels, sparse)
     sure = sparse.predicted & (guess.classes == suggested)
     # A network that hardly knows a class doubts its right labels too. So an image may only leave if
@@ -144,7 +175,7 @@ def find(train, sparse, networks, fields):
     rates = _rates(train, measured)
     return Result(train, scores, listed, suggested, sure, decision, rates,
                   _interval(train.counts, rates, measured, confident.noise_rates(joint, size)),
-                  guess.uncertain, measured)
+                  guess.uncertain, measured, reviewed)
 
 
 def _rates(train, measured):
@@ -177,7 +208,7 @@ def summary(result, fields):
         'noise': None if weak else float((result.rates * counts).sum() / counts.sum()),
         'noise_interval': None if weak else list(map(float, result.interval)),
         **{name: int(mark.sum()) for name, mark in marks.items()},
-        'uncertain': result.uncertain,
+        'uncertain': result.uncertain, 'reviewed': int(result.reviewed.sum()),
         **{name: fields[name] for name in ('score', 'rule', 'threshold_factor',
                                            'min_images_per_class')},
         'groups': cleaning.group_sums(labels, metrics.class_groups(counts), len(names), marks),

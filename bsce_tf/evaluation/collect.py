@@ -72,15 +72,26 @@ def read(path):
         return dict(file)
 
 
+def about(folder):
+    """The dict `made_of` of the parts in a folder.
+
+    Raises:
+      OSError: if there is none.
+      InputError: if it is damaged.
+    """
+    path = folder / _MADE_OF
+    try:
+        return json.loads(path.read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise InputError(f'{path}: {error}; expected JSON. Delete {path.parent} to begin '
+                         'anew.') from error
+
+
 def _check(path, made_of):
     if not path.exists():
         files.write_json(path, made_of)
         return
-    try:
-        found = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise InputError(f'{path}: {error}; expected JSON. Delete {path.parent} to begin '
-                         'anew.') from error
+    found = about(path.parent)
     differing = records.differing(found, made_of)
     if differing:
         raise InputError(f'{path}: {", ".join(differing)} differed when it was begun; expected the '

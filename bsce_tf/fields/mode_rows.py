@@ -1,6 +1,6 @@
 """Rows of the table of fields: what the modes do with a trained run."""
 
-from bsce_tf.fields.field import AUDIT, LATER, ROUNDS, Field
+from bsce_tf.fields.field import AUDIT, DATA, LATER, ROUNDS, Field
 from bsce_tf.fields.rules import (
     BOOLEAN,
     MAYBE_SIZES,
@@ -79,6 +79,23 @@ ROWS = {
     'audit.rounds': Field(1, integer(1), 'clean_train: rounds of audit and training.', LATER),
     'audit.duplicate_similarity': Field(0.98, number(0, 1),
         'Smallest cosine similarity of the features of near-duplicates. 0: no search.', LATER),
+
+    'audit.reviewed': Field('', TEXT,
+        "decisions.jsonl of the --mode=review of an earlier audit, or several files, 'A,B', of "
+        'which the later counts. Their labels are taken as right: removed images are left out, '
+        'the others have the label of the decision, and none is listed again. Empty: none.', DATA),
+
+    'review.order': Field('gain', one_of('gain', 'share', 'audit'),
+        'Order of the wrong labels: by the expected gain for the mean top-1 error (gain), by '
+        "P(wrong) / images of the given class (share), or by the audit's score (audit); see "
+        'bsce_tf/review/order.py.', LATER),
+    'review.others': Field('given', one_of('given', 'cleaned'),
+        'reviewed.csv has the images on which nobody decided as they were audited (given), or as '
+        'cleaned.csv has them, some left out or relabelled (cleaned).', LATER),
+    'review.port': Field(8765, integer(0, 65535),
+        'Port of the page, on this machine alone. 0: any that is free.', LATER),
+    'review.reviewer': Field('', TEXT,
+        'Name to write beside each decision. Empty: the login name.', LATER),
 
     'predict.by': Field('classifier', one_of('classifier', 'neighbours', 'both'),
         'Who answers in predict and evaluate: the classifier, the nearest images of an index '

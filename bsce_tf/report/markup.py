@@ -24,7 +24,12 @@ def escape(value):
     """`Markup` of any value; `Markup` itself is returned unchanged."""
     if isinstance(value, Markup):
         return value
-    return Markup(html.escape(_UNPRINTABLE.sub('\N{REPLACEMENT CHARACTER}', str(value))))
+    return Markup(html.escape(printable(value)))
+
+
+def printable(value):
+    """Text of a value, with a sign in place of what cannot be shown or turns its direction."""
+    return _UNPRINTABLE.sub('\N{REPLACEMENT CHARACTER}', str(value))
 
 
 def element(name, *children, **attributes):

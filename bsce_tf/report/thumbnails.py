@@ -1,4 +1,4 @@
-"""Thumbnails of images as data: URIs."""
+"""Images as the program decodes them, encoded for a browser; thumbnails as data: URIs."""
 
 import base64
 
@@ -31,7 +31,8 @@ class Thumbnails:
         if key not in self._made:
             try:
                 with tf.device('/CPU:0'):
-                    self._made[key] = examples, _uri(self._pixels(examples, index)), None
+                    self._made[key] = examples, _uri(pixels(examples, index,
+                                                            self._max_pixels)), None
             except InputError as error:
                 self._made[key] = examples, None, str(error)
             except tf.errors.OpError as error:
@@ -45,22 +46,39 @@ class Thumbnails:
             return element('span', 'cannot be read', class_='unreadable', title=reason)
         return element('img', src=uri, alt=alt)
 
-    def _pixels(self, examples, index):
-        if examples.images is not None:
-            return tf.constant(examples.images[index])
-        data = records.of(examples).read([index])[0]
-        return decode.decode(tf.constant(data), self._max_pixels)
+
+def pixels(examples, index, max_pixels=0):
+    """uint8 tensor `[height, width, channels]` of one image, upright, see `decode.decode`.
+
+    Raises:
+      InputError: if the image cannot be read.
+      tf.errors.OpError: if it cannot be decoded, or has more than `max_pixels`.
+    """
+    if examples.images is not None:
+        return tf.constant(examples.images[index])
+    data = records.of(examples).read([index])[0]
+    return decode.decode(tf.constant(data), max_pixels)
 
 
-def _uri(image):
+def encoded(image, side, quality=_QUALITY):
+    """(bytes, 'png' or 'jpeg') of an image, shrunk if it is larger.
+
+    Args:
+      image: uint8 tensor `[height, width, channels]`.
+      side: of the longer side in pixels, at most.
+      quality: of a JPEG; up to 64 pixels it is a PNG.
+    """
     height, width = image.shape[:2]
     longer = max(height, width)
-    if longer > SIDE:
-        size = [max(round(side * SIDE / longer), 1) for side in (height, width)]
+    if longer > side:
+        size = [max(round(length * side / longer), 1) for length in (height, width)]
         image = tf.image.resize(image, size, method='area')
         image = tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)
     if longer <= _SMALL:
-        kind, data = 'png', tf.io.encode_png(image)
-    else:
-        kind, data = 'jpeg', tf.io.encode_jpeg(image, quality=_QUALITY, optimize_size=True)
-    return f'data:image/{kind};base64,{base64.b64encode(data.numpy()).decode()}'
+        return tf.io.encode_png(image).numpy(), 'png'
+    return tf.io.encode_jpeg(image, quality=quality, optimize_size=True).numpy(), 'jpeg'
+
+
+def _uri(image):
+    data, kind = encoded(image, SIDE)
+    return f'data:image/{kind};base64,{base64.b64encode(data).decode()}'

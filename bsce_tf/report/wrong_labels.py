@@ -68,7 +68,7 @@ def read(folder, name):
                          ) from error
     train = scores = note = None
     try:
-        train = audit.load(config)[0].train
+        train = audit.load(config).splits.train
         if records.differing(about, {'fingerprint': records.fingerprint(train),
                                      'contents': records.contents(train)}):
             raise InputError('the training images or labels are others than those of the audit')

@@ -1,0 +1,96 @@
+"""review(config, workdir): a page on which a person corrects the labels that an audit lists."""
+
+import contextlib
+import errno
+import getpass
+import pathlib
+import secrets
+import socket
+import time
+
+from bsce_tf.errors import InputError
+from bsce_tf.review import catalogue, result, store
+from bsce_tf.termination import Terminated
+from bsce_tf.training import workdir
+
+HOST = '127.0.0.1'
+_POLL = 0.2  # seconds between two looks for a signal
+
+
+def review(config, folder):
+    """Serves the page until Ctrl-C, on this machine alone, and writes what was decided.
+
+    Writes into the folder of the audit:
+
+    * decisions.jsonl: every decision, see `bsce_tf.data.decisions`; on disk before the next image
+      is shown. Another call goes on with it.
+    * reviewed.csv: the clean list that follows from it, for `data.clean`; within seconds, and at
+      the begin and at the end.
+
+    Args:
+      config: ConfigDict; only `config.review` is used. The data are those of the audit.
+      folder: of an audit.
+
+    Raises:
+      InputError: if the folder holds no audit, its data or its decisions are of other images, the
+        port is in use or Flask is missing.
+      RunError: if another process holds the folder.
+    """
+    with Terminated() as terminated, serving(config, folder) as address:
+        print(f'{address}\nThe page is open to this machine alone. Ctrl-C ends; every decision is '
+              'saved at once.', flush=True)
+        while not terminated():
+            time.sleep(_POLL)
+
+
+@contextlib.contextmanager
+def serving(config, folder):
+    """Context manager: serves the page in threads and yields its address; see `review`."""
+    try:
+        from bsce_tf.review import app, server
+    except ImportError as error:
+        raise InputError(f'review: needs Flask ({error}); expected '
+                         "`pip install 'bsce-tf[review]'`.") from error
+    folder, fields = pathlib.Path(folder), config.review
+    catalogue.check(folder)
+    reviewer = fields.reviewer or _login()
+    with workdir.locked(folder), _bound(fields.port) as listening:
+        found = catalogue.read(folder, fields.order)
+        decided = store.Store(folder / store.NAME, found, reviewer)
+        clean = result.Result(found, decided, fields.others)
+        clean.write()
+        token = secrets.token_urlsafe(16)
+        with result.Writer(clean, decided) as writer, server.running(
+                app.make(found, decided, token, writer), listening):
+            yield f'http://{HOST}:{listening.getsockname()[1]}/?token={token}'
+        _tell(folder, decided, clean)
+
+
+def _tell(folder, decided, clean):
+    kept = clean.write()
+    number = int((decided.status == store.DECIDED).sum())
+    print(f'{folder / store.NAME}: decisions on {number:,} images. {clean.path}: {kept:,} images '
+          f'of {len(decided.status):,} for --config.data.clean={clean.path}.')
+
+
+def _login():
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError) as error:
+        raise InputError("review.reviewer: found '', and this machine tells no login name; "
+                         'expected a name.') from error
+
+
+def _bound(port):
+    """A socket that listens on the port, on this machine alone."""
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((HOST, port))
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
+        why = 'in use' if error.errno == errno.EADDRINUSE else error.strerror
+        raise InputError(f'review.port: {port} is {why}; expected a free port, or 0 for any.'
+                         ) from error
+    return listening
