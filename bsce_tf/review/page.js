@@ -142,6 +142,8 @@ function showItem(item) {
     image.classList.toggle('tiny', Math.max(item.width, item.height) < 100);
     $('whole').href = address(item.index, 'whole');
   }
+  $('labels').textContent = item.suggested
+    ? `${item.given.name} → ${item.suggested.name}?` : `${item.given.name}?`;
   $('name').textContent = item.name;
   $('facts').textContent = [
     item.width ? `${item.width} × ${item.height} pixels` : '',

@@ -1,22 +1,26 @@
 """Probes, as in `probes`, for fields of the modes after training, such as export and audit."""
 
+import contextlib
 import json
 import pathlib
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from bsce_tf.audit import audit, out_of_sample, rounds, top_probabilities
-from bsce_tf.data import prepare, view
+from bsce_tf.data import decisions, prepare, view
 from bsce_tf.evaluation import adjust, networks
 from bsce_tf.evaluation.evaluate import evaluate
 from bsce_tf.evaluation.neighbours import build, predictor
 from bsce_tf.evaluation.neighbours import evaluate as by_neighbours
 from bsce_tf.evaluation.predict import predict
 from bsce_tf.report.report import report
+from bsce_tf.review import app, review, server
 from bsce_tf.serving import export
 from bsce_tf.training import resume, strategy, workdir
 from tests.fields.probes import replaced
+from tests.review import audited as audited_run
 
 
 def selected(config, place):
@@ -198,6 +202,36 @@ def audited(config, place):
                   (audit, '_write_duplicates', by('duplicates'))):
         audit.audit(config, folder)
     return called
+
+
+def loaded(config, place):
+    """The labels that an audit begins with, and which of them a person decided."""
+    train = prepare.load('generated').train
+    key = decisions.keys(train)
+    (place / 'decisions.jsonl').write_bytes(b''.join(map(decisions.line, (
+        decisions.HEADER, decisions.Decision(*key(3), decisions.digest(train, 3), 'another',
+                                             train.class_names[5], 'Ada', '')))))
+    data = audit.load(config)
+    return data.splits.train.labels.tolist(), data.reviewed.tolist()
+
+
+def reviewed(config, place):
+    """What a review shows, writes and listens on, without its server."""
+    images, folder, found = place / 'reviewed', place / 'review', []
+    if not folder.exists():
+        audited_run.write_images(images)
+        with pytest.MonkeyPatch.context() as patch:
+            audited_run.write(audited_run.settings(images), folder, patch)
+
+    def make(catalogue, store, token, writer):
+        found.extend((catalogue.lists['issues'].tolist(), store._reviewer))
+
+    bound = review._bound
+    with (replaced((review, '_bound', lambda port: found.append(port) or bound(0)),
+                   (app, 'make', make), (server, 'running', lambda *_: contextlib.nullcontext())),
+          review.serving(config, folder)):
+        pass
+    return found, (folder / 'reviewed.csv').read_text(encoding='utf-8')
 
 
 def cleaned(config, place):

@@ -182,6 +182,13 @@ ROWS = {
     'audit.rounds': (2, mode_probes.cleaned, {}),
     'audit.duplicate_similarity': (0.0, mode_probes.audited, {}),
 
+    'audit.reviewed': ('{place}/decisions.jsonl', mode_probes.loaded, {}),
+
+    'review.order': ('audit', mode_probes.reviewed, {}),
+    'review.others': ('cleaned', mode_probes.reviewed, {}),
+    'review.port': (0, mode_probes.reviewed, {}),
+    'review.reviewer': ('Ada', mode_probes.reviewed, {}),
+
     'predict.by': ('both', mode_probes.neighbours, {'predict.by': 'neighbours'}),
     'predict.input': ('{place}/val', mode_probes.predictions, {}),
     'predict.model': ('/none/such', mode_probes.predictions, {}),

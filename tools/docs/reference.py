@@ -25,6 +25,7 @@ GUIDES = {
     'pack': '[Read faster](../how-to/your-data.md#read-faster-pack)',
     'train': '[Train on your own data](../how-to/your-data.md)',
     'audit': '[Find wrong labels](../how-to/wrong-labels.md)',
+    'review': '[Correct labels by hand](../how-to/review.md)',
     'clean_train': '[Several rounds](../how-to/wrong-labels.md#several-rounds-in-one-command)',
     'convert': '[Published weights](../how-to/backbones.md#published-weights)',
     'index': '[New products without training](../how-to/new-products.md)',
