@@ -13,6 +13,7 @@ from bsce_tf.errors import InputError
 from bsce_tf.evaluation import networks
 from bsce_tf.models import classifier
 from bsce_tf.report.report import report
+from bsce_tf.review import best
 from bsce_tf.training import workdir
 from tests.audit.cleaned_run import no_training, settings
 from tests.report.report_page import check
@@ -37,6 +38,21 @@ def test_every_image_is_predicted_by_the_network_that_did_not_see_it(cleaned):
         odds = np.exp(logits)
         own = (odds / odds.sum(axis=1, keepdims=True))[np.arange(len(held_out)), labels[held_out]]
         np.testing.assert_allclose(scores[held_out], own, atol=2e-3)
+
+
+def test_a_review_shows_the_classes_that_the_networks_predicted(cleaned):
+    folder = cleaned / 'round-1' / 'audit'
+    train = prepare.load('generated', noise=0.3).train
+    classes, probabilities = best.read(workdir.config_of(folder), folder, train)
+    assert classes.shape == (144, 4)  # audit.top_k
+    with np.load(folder / audit.SCORES) as file:
+        scores = file['score']  # the probability of the given label
+    rows, places = np.nonzero(classes == train.labels[:, None])
+    assert len(rows) > 100
+    np.testing.assert_allclose(probabilities[rows, places], scores[rows], rtol=1e-6)
+    assert (np.diff(probabilities) <= 0).all()
+    others = prepare.load('generated').train  # other labels, so other folds
+    assert (best.read(workdir.config_of(folder), folder, others)[0] == -1).all()
 
 
 def test_the_files_tell_the_same(cleaned):

@@ -40,9 +40,9 @@ def test_a_folder_of_other_images_is_refused_and_stays(cleaned, tmp_path, monkey
     load = audit.load
 
     def without_the_last(config):
-        data, given = load(config)
+        data, given, reviewed = load(config)
         part = data.train.subset(np.arange(len(data.train) - 1))
-        return data._replace(train=part), given[:-1]
+        return audit.Audited(data._replace(train=part), given[:-1], reviewed[:-1])
 
     monkeypatch.setattr(audit, 'load', without_the_last)
     with pytest.raises(InputError, match='data.json: begun with other training data: 144 images of '
