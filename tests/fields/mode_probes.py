@@ -122,7 +122,8 @@ def exported(config, place):
 
     def write_version(base, name, write):
         found.append((str(base), name))
-        return place, write(place / 'nowhere')
+        (place / 'written').mkdir(exist_ok=True)
+        return place, write(place / 'written')
 
     def compare(where, networks, names, images, max_pixels, neighbours):
         found.append([hash(image) for image in images])
