@@ -133,22 +133,22 @@ def _endless(files):
     return tf.data.Dataset.from_tensor_slices(files).repeat()
 
 
-def make(folder, images):
+def make(folder, images, side=SIDE):
     """JPEGs of 8 classes, in a folder each: texture at four sizes, every other one as a round
     product on white."""
     rng = np.random.default_rng(0)
-    y, x = np.mgrid[:SIDE, :SIDE] - SIDE / 2
-    product = (np.hypot(x, y) < 0.42 * SIDE)[..., None]
+    y, x = np.mgrid[:side, :side] - side / 2
+    product = (np.hypot(x, y) < 0.42 * side)[..., None]
     layers = ((5, 60), (25, 25), (100, 12), (400, 8))  # cells a side, strength
     names = []
     for i in range(images):
-        picture = np.full((SIDE, SIDE, 3), 128, np.float32)
+        picture = np.full((side, side, 3), 128, np.float32)
         for cells, strength in layers:
             noise = rng.normal(0, strength, (cells, cells, 1)) * 0.6 + rng.normal(
                 0, strength, (cells, cells, 3)) * 0.4
             for channel in range(3):
                 layer = Image.fromarray(noise[..., channel].astype(np.float32))
-                picture[..., channel] += np.asarray(layer.resize((SIDE, SIDE), Image.BICUBIC))
+                picture[..., channel] += np.asarray(layer.resize((side, side), Image.BICUBIC))
         if i % 2:
             picture = np.where(product, picture, 255)
         buffer = io.BytesIO()

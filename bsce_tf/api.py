@@ -194,7 +194,7 @@ def train(config, folder, data=None, callbacks=(), **changes):
 def _warn_of_unused(given_fields):
     """Logs the fields that say where a source finds data; data from Python needs none."""
     unused = [f'config.data.{name}' for name in sources.FIELDS
-              if name not in ('cache', 'group_column', 'group_pattern')
+              if name not in ('cache', 'group_column', 'group_pattern', 'readers')
               and given_fields[name] != fields.TABLE[f'data.{name}'].default]
     if unused:
         logging.warning('%s: set, but the data come from Python, so that this has no effect.',
@@ -207,7 +207,7 @@ def _given(config, data):
     if fields.group_column:
         raise InputError(f"data.group_column: found '{fields.group_column}', but data from Python "
                          'have no columns; expected none, or data.group_pattern.')
-    found = given.splits(data)
+    found = sources.read_by(given.splits(data), fields.readers)
     if fields.group_pattern:
         found = sources.grouped(found, fields.group_pattern)
     return prepare.of(found, fields.source, seed=config.seed, copies=fields.copies,

@@ -12,7 +12,8 @@ from bsce_tf.data import records
 from bsce_tf.errors import InputError
 from bsce_tf.progress import Bar
 
-_CHUNK = 64  # images that a thread hashes at a time
+_CHUNK = 32  # images that a thread hashes at a time
+_LOOK, _FEW = 50, 0.1  # images that are looked at, and share of new ones that counts as few
 
 
 def digests(examples, title='', progress=True, kept=None):
@@ -38,7 +39,8 @@ def digests(examples, title='', progress=True, kept=None):
         known = None
         if kept is not None and reader is not None and reader.has_facts:
             known = stack.enter_context(kept_hashes.KeptHashes(kept, examples))
-        pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(2 * os.cpu_count()))
+        pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(
+            _threads(examples, reader, known)))
         bar = stack.enter_context(Bar(f'hash {title}', len(examples), shown=progress))
 
         def hash_chunk(first):
@@ -48,6 +50,19 @@ def digests(examples, title='', progress=True, kept=None):
             unreadable += failed
             bar.update(min(_CHUNK, len(examples) - first))
     return hashes, unreadable
+
+
+def _threads(examples, reader, known):
+    """How many images to read and hash at a time."""
+    few = 2 * os.cpu_count()
+    if reader is None:
+        return few
+    if known is not None:  # measuring the storage would take longer than the few reads that remain
+        spread = np.linspace(0, len(examples) - 1, _LOOK).astype(int)
+        new = [not known.entries(i, i + 1)['hash'].any() for i in spread.tolist()]
+        if np.mean(new) < _FEW:
+            return few
+    return examples.storage.readers
 
 
 def _hash_chunk(examples, reader, known, hashes, first):

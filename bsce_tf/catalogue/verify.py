@@ -20,7 +20,7 @@ import numpy as np
 from absl import logging
 
 from bsce_tf import files
-from bsce_tf.data import clean_list, records, sources
+from bsce_tf.data import clean_list, reading, records, sources
 from bsce_tf.errors import InputError
 from bsce_tf.progress import Bar
 
@@ -45,7 +45,8 @@ def run(config, workdir):
         reader = records.of(examples)
         limit = config.data.max_pixels
         journals.append(_journal(workdir, split, examples, limit))
-        verdicts, warnings, endings = verify(reader, limit, journals[-1], f'verify {split}')
+        verdicts, warnings, endings = verify(reader, limit, journals[-1], f'verify {split}',
+                                             readers=examples.storage.readers)
         if config.data.warned == 'bad':
             verdicts |= {i: f'decoder warned: {text}' for i, text in warnings.items()}
             warnings = {}
@@ -74,7 +75,7 @@ def run(config, workdir):
           f'--config.data.clean={workdir}')
 
 
-def verify(reader, max_pixels, journal, title='verify', processes=None, progress=True):
+def verify(reader, max_pixels, journal, title='verify', processes=None, progress=True, readers=1):
     """Judges the images of one reader.
 
     Args:
@@ -84,6 +85,7 @@ def verify(reader, max_pixels, journal, title='verify', processes=None, progress
       title: label of the progress bar.
       processes: worker processes; None: one for each core.
       progress: whether to show the progress bar.
+      readers: images that are read at a time, by all processes together.
 
     Returns:
       Dict of index → reason of the bad images; dict of index → warning of the good images whose
@@ -95,7 +97,8 @@ def verify(reader, max_pixels, journal, title='verify', processes=None, progress
                               if not done[i]]))
     with (open(journal, 'a', encoding='utf-8') as log,
           Bar(title, len(reader), done=int(done.sum()), shown=progress) as bar):
-        for numbers, found in _judge_all(reader, chunks, max_pixels, processes or os.cpu_count()):
+        for numbers, found in _judge_all(reader, chunks, max_pixels, processes or os.cpu_count(),
+                                         readers):
             judged = list(zip(numbers, found, strict=True))
             entry = {'first': numbers[0], 'last': numbers[-1],
                      'bad': {i: reason for i, (reason, _, _) in judged if reason},
@@ -111,11 +114,11 @@ def verify(reader, max_pixels, journal, title='verify', processes=None, progress
     return bad, warned, endings
 
 
-def _judge_all(reader, chunks, max_pixels, processes):
+def _judge_all(reader, chunks, max_pixels, processes, readers):
     """Yields (numbers, verdicts) of every chunk of an iterator, as they are ready."""
     suspects = []
     while True:
-        with _pool(reader, max_pixels, processes) as pool:
+        with _pool(reader, max_pixels, processes, -(-readers // processes)) as pool:
             pool.submit(_judge, []).result()  # no image causes a failure to start
             tasks = {}
             broken = False
@@ -155,19 +158,19 @@ def _judge_apart(reader, chunk, max_pixels):
                 yield [numbers.pop(0)], found
 
 
-def _pool(reader, max_pixels, processes):
+def _pool(reader, max_pixels, processes, readers=1):
     # A fork of this process would hang in TensorFlow's threads; a fork of a server that has only
     # imported it does not, and costs no second import.
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(['bsce_tf.data.images.check'])
     return concurrent.futures.ProcessPoolExecutor(
-        processes, context, initializer=_start, initargs=(reader, max_pixels))
+        processes, context, initializer=_start, initargs=(reader, max_pixels, readers))
 
 
 _worker = {}
 
 
-def _start(reader, max_pixels):
+def _start(reader, max_pixels, readers):
     """Prepares a worker process."""
     os.environ['CUDA_VISIBLE_DEVICES'] = ''  # decoding needs no GPU
     os.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'
@@ -175,25 +178,24 @@ def _start(reader, max_pixels):
     stderr = tempfile.TemporaryFile()  # noqa: SIM115 as long as the process lives
     os.dup2(stderr.fileno(), 2)
     from bsce_tf.data.images import check
-    _worker.update(reader=reader, max_pixels=max_pixels, judge=check.judge, stderr=stderr)
+    _worker.update(reader=reader, max_pixels=max_pixels, readers=readers, judge=check.judge,
+                   stderr=stderr)
 
 
 def _judge(numbers):
     """(reason or None, decoder's warning or '', format if the ending differs or '') per image."""
-    return [_judge_one(number) for number in numbers]
+    images = reading.each(_worker['reader'], numbers, _worker['readers'])
+    return [_judge_one(number, image) for number, image in zip(numbers, images, strict=True)]
 
 
-def _judge_one(number):
-    reader = _worker['reader']
-    try:
-        image = reader.read([number])[0]
-    except InputError as error:
-        cause = error.__cause__  # the path is in another column
-        return cause.strerror if isinstance(cause, OSError) else str(error), '', ''
+def _judge_one(number, image):
+    if isinstance(image, InputError):
+        cause = image.__cause__  # the path is in another column
+        return cause.strerror if isinstance(cause, OSError) else str(image), '', ''
     _take_stderr()  # drop what others than the decoder wrote
     reason, kind = _worker['judge'](image, _worker['max_pixels'])
     warning = _take_stderr()
-    differs = not reason and _ending_differs(bytes(reader.names[number]), kind)
+    differs = not reason and _ending_differs(bytes(_worker['reader'].names[number]), kind)
     return reason, warning, kind if differs else ''
 
 

@@ -1,11 +1,12 @@
 """`Examples`, a set of images with labels, as every source returns it."""
 
 import dataclasses
+import functools
 from typing import NamedTuple
 
 import numpy as np
 
-from bsce_tf.data import texts
+from bsce_tf.data import reading, records, texts
 from bsce_tf.errors import InputError
 
 
@@ -29,6 +30,7 @@ class Examples:
       groups: `texts.Texts` `[N]` (a NumPy bytes array becomes one), UTF-8: the group of each image,
         such as the product that is on it; images of one group stay on one side of a split. Empty: a
         group of its own; None: all are.
+      readers: how many images to read at a time (`data.readers`); 0: as many as `storage` finds.
 
     Raises:
       InputError: if there is no image, if lengths differ or if a label is outside 0 … K−1.
@@ -43,6 +45,7 @@ class Examples:
     origin: str = 'data'
     numbers: np.ndarray | None = None
     groups: texts.Texts | None = None
+    readers: int = 0
 
     def __post_init__(self):
         object.__setattr__(self, 'labels', np.asarray(self.labels, np.int32))
@@ -86,6 +89,11 @@ class Examples:
     def channels(self):
         """Channels of the images; 3 for files and records, which are decoded to RGB."""
         return 3 if self.images is None else self.images.shape[-1]
+
+    @functools.cached_property
+    def storage(self):
+        """`reading.Storage` of images in files or records, measured when it is first asked for."""
+        return reading.measure(records.of(self), self.readers)
 
     @property
     def labelled(self):

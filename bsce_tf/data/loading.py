@@ -5,9 +5,10 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from bsce_tf.errors import InputError
+from bsce_tf.data import reading, records
 
 MOST = 64  # largest number of images that share the cost of catching errors
+_CHUNK_BYTES = 32 * 2**20  # encoded images of a chunk
 
 
 def with_fallback(make, fallback, parts, shapes):
@@ -47,37 +48,41 @@ def with_fallback(make, fallback, parts, shapes):
                  for part, shape in zip(made, shapes, strict=True)), good
 
 
-def reader(examples):
-    """Function (index, encoded image if `read_records` added it) → encoded image."""
-    if examples.records is not None:
-        return lambda index, data: data
-    paths = examples.paths
-    whole = tf.constant(paths.data.tobytes())  # one string: a million would take 24 bytes more each
-    ends, lengths = tf.constant(paths.ends), tf.constant(paths.lengths)
+def read(numbers, examples, size):
+    """Adds encoded images to batches that end with indices; one that cannot be read is b''.
 
-    def read(index):
-        path = tf.strings.substr(whole, ends[index] - lengths[index], lengths[index])
-        return tf.io.read_file(tf.strings.join([examples.root, '/', path]))
+    `Examples.storage` says how many are read at a time. They are read in threads of their own,
+    ahead of the decoding and in order. Images in memory need no reading.
 
-    return read
+    Args:
+      numbers: dataset of tuples of batches; the last of each is of indices, int64 `[n]`.
+      examples: the `Examples` that they are of.
+      size: n; the last batch may be smaller.
 
-
-def read_records(numbers, examples):
-    """Adds encoded images to batches that end with indices, one read per batch; not for files."""
-    if examples.records is None:
+    Returns:
+      Dataset of the same tuples, each with the images, string `[n]`, at its end.
+    """
+    if examples.images is not None:
         return numbers
-
-    def read(indices):
-        try:
-            return np.array(examples.records.read(indices), object)
-        except InputError:  # a bad one becomes b'' and is examined when it fails to decode
-            return np.array([_read_one(examples, index) for index in indices], object)
+    reader, readers = records.of(examples), examples.storage.readers
 
     def load(*parts):
-        data = tf.numpy_function(read, [parts[-1]], tf.string)
+        data = tf.numpy_function(
+            lambda indices: np.array(reading.at_once(reader, indices, readers), object),
+            [parts[-1]], tf.string)
         return *parts, tf.ensure_shape(data, parts[-1].shape)
 
-    return numbers.map(load, num_parallel_calls=2, deterministic=True)
+    calls = -(-readers // size) + 1  # so that there is work for all readers when one call ends
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = cores() + calls  # as the calls only wait
+    return numbers.map(load, num_parallel_calls=calls, deterministic=True).with_options(options)
+
+
+def most(examples):
+    """How many encoded images may share a chunk, so that large ones do not fill the memory."""
+    if examples.images is not None or not examples.storage.size:
+        return MOST
+    return max(_CHUNK_BYTES // examples.storage.size, 1)
 
 
 def chunk(size, most=MOST):
@@ -87,8 +92,12 @@ def chunk(size, most=MOST):
 
 def parallel(dataset, function):
     """`dataset.map`, on all cores that this process may use, and in order."""
-    return dataset.map(function, num_parallel_calls=len(os.sched_getaffinity(0)),
-                       deterministic=True)
+    return dataset.map(function, num_parallel_calls=cores(), deterministic=True)
+
+
+def cores():
+    """Number of cores that this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def batches(chunks, size, chunk, drop_remainder=True):
@@ -109,10 +118,3 @@ def finished(batches):
     policy = tf.data.experimental.AutoShardPolicy.OFF  # workers make their own slices
     options.experimental_distribute.auto_shard_policy = policy
     return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
-
-
-def _read_one(examples, index):
-    try:
-        return examples.records.read([index])[0]
-    except InputError:
-        return b''

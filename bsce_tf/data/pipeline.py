@@ -84,8 +84,8 @@ def training(examples, sampler, view, *, batch_size, augmentation=None, seed=0, 
 
     steps = tf.data.Dataset.range(start, tf.int64.max)
     numbers = steps.map(positions_of).map(lambda p: (p, sampler(p))).unbatch()
-    chunk = loading.chunk(share)
-    numbers = loading.read_records(numbers.batch(chunk, drop_remainder=True), examples)
+    chunk = loading.chunk(share, loading.most(examples))
+    numbers = loading.read(numbers.batch(chunk, drop_remainder=True), examples, chunk)
     chunks = loading.parallel(numbers, labelled)
     if not augmentation.mixes:
         return loading.batches(chunks.map(lambda _, *parts: parts), share, chunk)
@@ -133,10 +133,11 @@ def evaluation(examples, views, batch_size, bad=None, *, start=0, end=None, shar
         places = tf.data.Dataset.range(whole).map(
             lambda step: start + step * batch_size + worker * share + tf.range(
                 share, dtype=tf.int64)).unbatch()
-    chunk = loading.chunk(share, max(_CHUNK_BYTES // sum(math.prod(v.shape) for v in views), 1))
+    crops_of = max(_CHUNK_BYTES // sum(math.prod(view.shape) for view in views), 1)
+    chunk = loading.chunk(share, min(crops_of, loading.most(examples)))
     numbers = places.batch(chunk, drop_remainder=full).map(
         lambda i: (tf.cast(i < end, tf.float32), tf.minimum(i, end - 1)))
-    chunks = loading.parallel(loading.read_records(numbers, examples), made)
+    chunks = loading.parallel(loading.read(numbers, examples, chunk), made)
     return loading.batches(chunks, share, chunk, drop_remainder=full).apply(
         tf.data.experimental.assert_cardinality(whole))  # TensorFlow cannot count after unbatch
 
@@ -158,7 +159,7 @@ def _check_augmentation(augmentation, examples, share):
 
 
 def _training_images(examples, view, change, bad):
-    """Function (seeds, positions, indices, encoded images if read already) → uint8 images."""
+    """Function (seeds, positions, indices, encoded images if there are) → uint8 images."""
     if examples.images is not None:
         images = tf.constant(examples.images)
 
@@ -170,7 +171,6 @@ def _training_images(examples, view, change, bad):
 
         return lambda *parts: tf.map_fn(lambda part: crop_decoded(*part), parts,
                                         fn_output_signature=tf.uint8)
-    read = loading.reader(examples)
 
     @tf.function(autograph=False)  # traced once for both uses
     def crop(encoded, seed, position):
@@ -179,10 +179,10 @@ def _training_images(examples, view, change, bad):
                                    view.size, view.antialias, bad.max_pixels)
         return change(crops.to_uint8(image), seeds)
 
-    def own(seed, position, index, *data):
-        return [crop(read(index, *data), seed, position)]
+    def own(seed, position, index, data):
+        return [crop(data, seed, position)]
 
-    def other(seed, position, index, *data):
+    def other(seed, position, index, data):
         encoded = tf.numpy_function(lambda i, p: bad.replacement(examples, i, p),
                                     [index, position], tf.string)
         return [crop(tf.ensure_shape(encoded, []), seed, position)]
@@ -192,20 +192,19 @@ def _training_images(examples, view, change, bad):
 
 
 def _centres(examples, views, bad):
-    """Function (indices, encoded images if read already) → (tuple of crops, bool `[n]`: good)."""
+    """Function (indices, encoded images if there are) → (tuple of crops, bool `[n]`: good)."""
     if examples.images is not None:
         images = tf.constant(examples.images)
         return lambda indices: (
             tf.map_fn(lambda index: tuple(view.centre(images[index]) for view in views), indices,
                       fn_output_signature=(tf.uint8,) * len(views)),
             tf.ones(tf.shape(indices), bool))
-    read = loading.reader(examples)
 
-    def decoded(index, *data):
-        image = decode.decode_in_pipeline(read(index, *data), bad.max_pixels)
+    def decoded(index, data):
+        image = decode.decode_in_pipeline(data, bad.max_pixels)
         return [view.centre(image) for view in views]
 
-    def black(index, *data):
+    def black(index, data):
         good = tf.numpy_function(lambda i: bad.leave_out(examples, i), [index], tf.bool)
         with tf.control_dependencies([tf.debugging.Assert(~good, ['failed once; try again'])]):
             return [tf.zeros(view.shape, tf.uint8) for view in views]

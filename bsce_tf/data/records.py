@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import hashlib
+import io
 import os
 import stat
 
@@ -21,7 +22,8 @@ class Records:
     Args:
       store: object with a thread-safe `read(numbers)`, int64 `[n]` → list of n bytes. It may have
         `facts(numbers)` → an array that changes when the images do and is quick to get; see
-        `contents`.
+        `contents`. It may have `in_order`, True where one call for many images is much quicker than
+        many calls at once.
       names: `texts.Texts` or NumPy bytes array `[N]`, UTF-8: a name for each image, for messages.
       numbers: int `[N]`, the number of each image in the store; None: 0 … N−1.
     """
@@ -41,6 +43,11 @@ class Records:
           InputError: if an image cannot be read.
         """
         return self._store.read(self._numbers[np.asarray(indices, np.int64)])
+
+    @property
+    def in_order(self):
+        """Whether images should be read one after another, see `store`."""
+        return getattr(self._store, 'in_order', False)
 
     @property
     def has_facts(self):
@@ -102,10 +109,15 @@ class Files:
 def read_file(path):
     """Bytes of the file at `path` (bytes); an `InputError` names one that cannot be read."""
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # reading a pipe would wait for ever
-            raise OSError(None, 'not a file')
-        with open(path, 'rb') as file:
-            return file.read()
+        # Without O_NONBLOCK, opening a pipe would wait for ever. One call fewer than with a `stat`
+        # before it, and each is a round trip on network storage.
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                raise OSError(None, 'not a file')
+            return io.FileIO(file, closefd=False).readall()
+        finally:
+            os.close(file)
     except OSError as error:
         # 'replace': messages go into logs and tables, which are text
         raise InputError(f'{path.decode("utf-8", "replace")}: {error.strerror}; expected an image '

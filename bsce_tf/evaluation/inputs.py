@@ -38,14 +38,15 @@ def load(source, *, data, seed=0):
             raise InputError('predict.input: empty, and config.data has no test set; expected a '
                              'folder, a list or an image.')
         return test, records.names(test)
+    readers = data['readers']
     if os.path.isdir(source):
-        return _examples(_walk(source), source, source)
+        return _examples(_walk(source), source, source, readers)
     if not os.path.exists(source):
         raise InputError(f'predict.input: {source} does not exist; expected a folder, a list or an '
                          'image.')
     ending = pathlib.PurePath(source).suffix.lower()
     if ending in walk.ENDINGS:
-        return _examples([os.fsencode(source)], '', source)
+        return _examples([os.fsencode(source)], '', source, readers)
     if ending in _TEXTS:
         paths = _lines(source)
     elif tables.kind(source):
@@ -56,10 +57,10 @@ def load(source, *, data, seed=0):
                          f'or a list ({" ".join(_TEXTS)}).')
     if not len(paths):
         raise InputError(f'{source}: no image found; expected at least one path.')
-    return _examples(paths, data['root'] or os.path.dirname(source), source)
+    return _examples(paths, data['root'] or os.path.dirname(source), source, readers)
 
 
-def _examples(paths, root, origin):
+def _examples(paths, root, origin, readers):
     """Examples without labels; if one path is absolute, all are made absolute."""
     names = paths = texts.of(paths)
     if any(path.startswith(b'/') for path in paths):
@@ -67,7 +68,7 @@ def _examples(paths, root, origin):
         paths = texts.of([os.path.join(start, path) for path in paths])
         root = '/'
     return Examples(np.full(len(paths), -1), (), paths=paths, root=str(root or '.'),
-                    origin=str(origin)), names
+                    origin=str(origin), readers=readers), names
 
 
 def _walk(top):

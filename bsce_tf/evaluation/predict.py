@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 
 from bsce_tf import locks, progress
-from bsce_tf.data import bad_images, records
+from bsce_tf.data import bad_images, reading, records
 from bsce_tf.data.images import check
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import adjust, inputs, partial, predictors, run_config
@@ -113,13 +113,10 @@ def _bad_images(config, output, examples):
     bad = bad_images.BadImages(config.data.on_error, config.data.max_bad_fraction,
                                config.data.max_pixels, listed, config.seed, _FEW)
     if examples.images is None:
-        reader = records.of(examples)
-        for i in np.unique(np.linspace(0, len(examples) - 1, _LOOK).astype(int)):
-            try:
-                good = check.has_header(reader.read([i])[0])
-            except InputError:
-                good = False
-            if not good:
+        looked_at = np.unique(np.linspace(0, len(examples) - 1, _LOOK).astype(int))
+        images = reading.each(records.of(examples), looked_at, examples.storage.readers)
+        for i, image in zip(looked_at, images, strict=True):
+            if isinstance(image, InputError) or not check.has_header(image):
                 bad.leave_out(examples, i)  # decodes it, so that the reason is the usual one
     return bad
 

@@ -137,7 +137,7 @@ class SavedModel:
         encoded = dataclasses.replace(examples, images=None, paths=None, root='',
                                       records=_records(examples))
         numbers = tf.data.Dataset.range(start, len(examples)).batch(batch_size).map(lambda i: (i,))
-        for indices, data in loading.finished(loading.read_records(numbers, encoded)):
+        for indices, data in loading.finished(loading.read(numbers, encoded, batch_size)):
             yield self._answers(encoded, indices.numpy(), data.numpy(), bad)
 
     def _answers(self, examples, indices, data, bad):

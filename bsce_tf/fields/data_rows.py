@@ -75,6 +75,10 @@ ROWS = {
     'data.cache': Field('', TEXT,
         "Folder for the indexes of long lists. Empty: in ~/.cache/bsce_tf. 'off': no index is "
         'kept.', LATER),
+    'data.readers': Field(0, integer(0),
+        'Images that are read at a time from files or packs; results do not depend on it. 0: as '
+        'many as are needed for 3,200 images/s by the time of a few reads at the start, 8 to 256.',
+        LATER),
     'data.shard_images': Field(4096, integer(1), 'pack: images per shard.', LATER),
     'data.max_pixels': Field(100_000_000, integer(0),
         'Images with more pixels count as bad and are not decoded. 0: no limit.', BOUNDED),

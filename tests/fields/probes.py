@@ -100,6 +100,10 @@ def cache(config, place):
     return sorted(path.name for path in pathlib.Path(place / 'cache').glob('*'))
 
 
+def readers(config, place):
+    return prepare.load(**config.data, seed=config.seed).train.storage.readers
+
+
 def packs(config, place):
     pack.run(config, place / str(config.data.shard_images))
     return sorted(path.name for path in (place / str(config.data.shard_images)).rglob('shard*'))

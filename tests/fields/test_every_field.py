@@ -45,6 +45,7 @@ ROWS = {
     'data.classes': ('{place}/names.json', probes.data, TABLES),
     'data.clean': ('{place}/clean.csv', probes.data, TABLES),
     'data.cache': ('{place}/cache', probes.cache, TABLES),
+    'data.readers': (5, probes.readers, TABLES),
     'data.shard_images': (5, probes.packs, TABLES),
     'data.max_pixels': (7, probes.bad, {}),
     'data.on_error': ('skip', probes.bad, {}),

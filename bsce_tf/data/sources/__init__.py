@@ -29,7 +29,7 @@ SOURCES = {
 # Fields of `config.data` for sources. Each source takes some of them. Of the others only `cache`
 # may be set, since it does not change what is read.
 FIELDS = ('root', 'train', 'validation', 'test', 'classes', 'cache', 'dataset', 'image_column',
-          'label_column', 'group_column', 'group_pattern', 'clean')
+          'label_column', 'group_column', 'group_pattern', 'clean', 'readers')
 
 
 def fields(data):
@@ -37,7 +37,7 @@ def fields(data):
     return {name: data[name] for name in FIELDS if name in data}
 
 
-def load(name, *, group_pattern='', clean='', **fields):
+def load(name, *, group_pattern='', clean='', readers=0, **fields):
     """Loads a source by its name.
 
     Args:
@@ -46,6 +46,7 @@ def load(name, *, group_pattern='', clean='', **fields):
         replaces groups of the source. Empty for none.
       clean: clean lists that choose images, see `clean_list.places`; empty for none. The list of
         an audit is applied here to the labels as they are; `prepare.load` applies it later.
+      readers: see `Examples.readers`.
       **fields: those of `FIELDS` that were set. Each source's `load` gets those that it has as
         parameters, and documents them.
 
@@ -82,7 +83,12 @@ def load(name, *, group_pattern='', clean='', **fields):
     if clean:
         for place in filter(None, clean_list.places(clean)):
             splits = Splits(**clean_list.apply_all(splits._asdict(), place))
-    return splits
+    return read_by(splits, readers)
+
+
+def read_by(splits, readers):
+    """`Splits` whose images are read so many at a time, see `Examples.readers`."""
+    return Splits(*(part and dataclasses.replace(part, readers=readers) for part in splits))
 
 
 def grouped(splits, pattern):

@@ -169,6 +169,8 @@ class Rows:
       column: name of the column of images.
     """
 
+    in_order = True  # a row group is read whole, and few are kept
+
     def __init__(self, root, names, column):
         self._root, self._names, self._column = root, names, column
         self._begin()
