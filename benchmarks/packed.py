@@ -1,4 +1,4 @@
-"""How fast packed images are read, against the same images as files.
+"""How fast packed images are read, and how much faster training batches are made of shrunk ones.
 
   python -m benchmarks.packed
 
@@ -6,8 +6,12 @@ Writes random JPEG-sized files and packs them; then reads all of them in the sam
 through tf.data, in batches, in turn from the files (`tf.io.read_file` in a parallel map: the peer)
 and from the pack. Nothing is decoded. Both are in the system's file cache, the best case for files:
 on network storage every file costs a round trip of its own, which a shard pays once.
+
+Then JPEGs of 800 × 800 pixels are packed unchanged (the peer) and with `pack.side` = 480. The
+training pipeline makes 331 × 331 crops of both at the paper's scales, in batches of 64.
 """
 
+import functools
 import os
 import pathlib
 import tempfile
@@ -18,10 +22,16 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from benchmarks import measure  # noqa: E402
-from bsce_tf.catalogue import pack
-from bsce_tf.data import sources  # noqa: E402
+from benchmarks import input_pipeline, measure  # noqa: E402
+from benchmarks.input_pipeline import BATCH  # noqa: E402
+from bsce_tf.catalogue import pack  # noqa: E402
+from bsce_tf.data import pipeline, sources  # noqa: E402
 from bsce_tf.data.examples import Examples  # noqa: E402
+from bsce_tf.data.images import augment  # noqa: E402
+from bsce_tf.data.sampler import Sampler  # noqa: E402
+from bsce_tf.data.view import View  # noqa: E402
+
+SIDE = 480
 
 
 def rows(options):
@@ -40,6 +50,31 @@ def rows(options):
     yield measure.row(f'{options.images} images of {options.kilobytes} kB in random order, packed',
                       'the same as files, in the file cache', found['packed'], found['files'],
                       unit='s/image')
+    yield from shrunk(options)
+
+
+def shrunk(options):
+    """The row on `pack.side`."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = pathlib.Path(folder)
+        (place / 'files').mkdir()
+        input_pipeline.make(place / 'files', options.jpegs)
+        files = sources.load('folder', root=str(place / 'files'), cache='off').train
+        datasets, sizes = {}, {}
+        for side in (0, SIDE):
+            told = pack.pack(files, place / str(side) / 'train', progress=False, side=side)
+            sizes[side] = told['bytes'] / told['packed'] / 1000
+            packed = sources.load('packed', root=str(place / str(side))).train
+            datasets[side] = pipeline.training(
+                packed, Sampler(packed.labels, packed.num_classes),
+                View(input_pipeline.SIZE, input_pipeline.SCALES, 'multi_scale'), batch_size=BATCH,
+                augmentation=augment.Augmentation(flip=True))
+        found = measure.alternate(
+            {side: functools.partial(input_pipeline.cost, dataset, options.batches)
+             for side, dataset in datasets.items()}, options.repeats)
+    yield measure.row(f'training crops of {input_pipeline.SIDE} px JPEGs, packed with pack.side = '
+                      f'{SIDE}', 'the same packed unchanged', found[SIDE], found[0], '≥ 2',
+                      's/image', f'{sizes[SIDE]:.0f} kB instead of {sizes[0]:.0f} kB an image')
 
 
 def make(folder, images, kilobytes):
@@ -81,6 +116,8 @@ def read(dataset):
 
 
 if __name__ == '__main__':
-    measure.run(__doc__, rows, repeats=(9, 5, 'turns of each way'),
+    measure.run(__doc__, rows, jpegs=(192, 64, '800 px JPEGs that are generated'),
+                batches=(8, 1, 'batches of a turn of the training pipeline'),
+                repeats=(9, 5, 'turns of each way'),
                 images=(4000, 200, 'files that are generated'),
                 kilobytes=(60, 60, 'mean size of an image'), batch=(64, 64, 'images'))

@@ -41,7 +41,7 @@ class Mode(NamedTuple):
 _TRAINING = tuple(dict.fromkeys(
     name.partition('.')[0] + ('.' if '.' in name else '') for name in fields.TABLE
     if name.partition('.')[0] not in ('audit', 'review', 'index', 'neighbours', 'evaluate',
-                                       'predict', 'export', 'report')))
+                                       'predict', 'export', 'report', 'pack')))
 _USING = ('batch_size', 'strategy', 'replicas', 'tta.', 'adjust.')  # for a trained run
 _BY = ('index.folder', 'index.probes', 'neighbours.')  # for answers by an index
 
@@ -58,7 +58,7 @@ GROUPS = {
         'verify': Mode('decode every image and list those that cannot be used',
                        ('bsce_tf.catalogue.verify:run',), ('data.',)),
         'pack': Mode('write the images into a few large files that load fast',
-                     ('bsce_tf.catalogue.pack:run',), ('data.',))},
+                     ('bsce_tf.catalogue.pack:run',), ('data.', 'pack.'))},
     'Train': {
         'train': Mode('train a run in --workdir, or resume it, and evaluate',
                       ('bsce_tf.training.train:train', 'bsce_tf.evaluation.evaluate:evaluate'),

@@ -1,30 +1,32 @@
 """Packs any source into a few large ArrayRecord files, for storage where small files are slow.
 
 A pack is a folder:
-  shard-00000-of-00012.array_record   encoded images, unchanged
-  shard-00000-of-00012.npy            (label, size, CRC-32) of each image
+  shard-00000-of-00012.array_record   encoded images, unchanged or shrunk
+  shard-00000-of-00012.npy            (index in the source, label, size, CRC-32) of each image
   labels.npy names.npy checksums.npy  the same of all shards together
   groups.npy                          of each image, where the source has groups
   class_names.json
+  bad_images.csv                      images that were left out, where there are any
   pack.json                           written last: a folder without it is not finished
 """
 
+import functools
 import json
 import pathlib
-import zlib
 
 import numpy as np
 from absl import logging
 
 from bsce_tf import fields, files, locks
-from bsce_tf.data import label_map, records, sources
+from bsce_tf.catalogue import shards, shrink
+from bsce_tf.data import bad_images, label_map, loading, reading, records, sources
 from bsce_tf.data.sources import packed
 from bsce_tf.errors import InputError
 from bsce_tf.progress import Bar
 from bsce_tf.termination import Terminated
 
-_BATCH = 64  # images read at once
-_FACTS = np.dtype([('label', '<i4'), ('size', '<i8'), ('checksum', '<u4')])
+BAD_IMAGES = 'bad_images.csv'
+_QUALITY = fields.TABLE['pack.quality'].default
 
 
 def run(config, workdir):
@@ -34,22 +36,40 @@ def run(config, workdir):
     """
     folder = pathlib.Path(workdir) / 'packed'
     splits = sources.load(config.data.source, **sources.fields(config.data))
+    if config.pack.quality != _QUALITY and not config.pack.side:
+        logging.warning('config.pack.quality: found %d, which has no effect; it needs pack.side.',
+                        config.pack.quality)
     for split, examples in splits._asdict().items():
-        if examples is not None:
-            pack(examples, folder / split, config.data.shard_images)
+        if examples is None:
+            continue
+        place = folder / split
+        bad = bad_images.BadImages(config.data.on_error, config.data.max_bad_fraction,
+                                   config.data.max_pixels, place / BAD_IMAGES)
+        told = pack(examples, place, config.data.shard_images, side=config.pack.side,
+                    quality=config.pack.quality, bad=bad)
+        out = len(examples) - told['packed']
+        print(f'{place}: {told["packed"]:,} images, {told["bytes"] / 1e6:,.1f} MB'
+              + f'; {out:,} bad ones were left out, see {BAD_IMAGES}' * bool(out))
 
 
-def pack(examples, folder, shard_images=4096, progress=True):
+def pack(examples, folder, shard_images=4096, progress=True, *, side=0, quality=_QUALITY, bad=None):
     """Writes one split, or continues where an earlier call was killed.
 
-    A shard gets its final name only after it was read back: number, labels and bytes of its images
-    equal those of the source. Existing shards of the same data are kept.
+    Images are read `Examples.storage.readers` at a time and written in the order of the set. A
+    shard gets its final name only after it was read back: number and bytes of its images equal
+    those that were written. Existing shards of the same data are kept.
 
     Args:
       examples: an `Examples` with paths or records.
       folder: where to write; made if it is missing.
-      shard_images: images in a shard, at least 1.
+      shard_images: images of the set for each shard, at least 1.
       progress: whether to show the progress bar.
+      side, quality: see `shrink.shrunk`; side 0: all bytes unchanged.
+      bad: a `BadImages`; None: the first image that cannot be read, or shrunk, stops the packing.
+        Where it skips, the image is not in the pack.
+
+    Returns:
+      The content of pack.json: `packed` (images in the pack) and `bytes` are in it.
 
     Raises:
       InputError: if the folder holds a pack of other data (see `records.contents` for what is
@@ -59,30 +79,58 @@ def pack(examples, folder, shard_images=4096, progress=True):
     folder = pathlib.Path(folder)
     with locks.held(folder), Terminated() as terminated, terminated.at_once(
             f'{folder}: told to stop; shards that are done stay, and the same command resumes'):
-        _pack(examples, folder, shard_images, progress)
+        return _pack(examples, folder, shard_images, progress, side, quality,
+                     bad or bad_images.BadImages())
 
 
-def _pack(examples, folder, shard_images, progress):
+def _pack(examples, folder, shard_images, progress, side, quality, bad):
     """`pack` in a folder that this process holds."""
-    reader = records.of(examples)
     plan = {'format': 1, 'images': len(examples), 'shard_images': shard_images,
             'fingerprint': records.fingerprint(examples), 'contents': records.contents(examples),
-            'groups': packed.groups_digest(examples.groups)}
+            'groups': packed.groups_digest(examples.groups),
+            'shrunk': [side, quality] if side else None}
+    parts = shards.planned(folder, len(examples), shard_images)
     finished = _begin(folder, plan)
     if finished:
-        if finished.get('groups') != plan['groups']:
-            _write_groups(folder, examples)
-            files.write_json(folder / 'pack.json', finished | {'groups': plan['groups']})
-        logging.info('%s: already packed.', folder)
-        return
-    names = packed.shard_names(len(examples), shard_images)
-    parts = []
+        return _with_groups(folder, examples, parts, finished)
+    found = [shards.facts_of(part, examples.labels) for part in parts]
+    bad.found_before(examples, sum(
+        part.end - part.first - len(facts) for part, facts in zip(parts, found, strict=True)
+        if facts is not None))
+    change = functools.partial(shrink.shrunk, side=side, quality=quality,
+                               max_pixels=bad.max_pixels) if side else lambda image: image
     with Bar(f'pack {folder.name}', len(examples), shown=progress) as bar:
-        for number, name in enumerate(names):
-            first = number * shard_images
-            chosen = np.arange(first, min(first + shard_images, len(examples)))
-            parts.append(_shard(folder / name, reader, examples.labels, chosen, bar))
-    _finish(folder, examples, plan, np.concatenate(parts))
+        for number, part in enumerate(parts):
+            if found[number] is None:
+                images = _counted(_images(examples, part, change, bool(side)), bar)
+                found[number] = shards.write(part, examples.labels, images, functools.partial(
+                    _again, examples, change, bad))
+            else:
+                bar.update(part.end - part.first)
+    return _finish(folder, examples, plan, found)
+
+
+def _images(examples, part, change, changes):
+    """Yields the images of a shard in order, read and changed ahead; InputErrors for bad ones."""
+    images = reading.each(records.of(examples), range(part.first, part.end),
+                          examples.storage.readers)
+    return reading.in_order(change, images, loading.cores()) if changes else images
+
+
+def _counted(images, bar):
+    for image in images:
+        yield image
+        bar.update()
+
+
+def _again(examples, change, bad, index, error):
+    """The bytes of an image that failed with an error, if it can be read now; None to skip it."""
+    if not bad.leave_out(examples, index):
+        return None
+    image = change(records.of(examples).read([index])[0])
+    if isinstance(image, InputError):
+        raise InputError(f'{examples.origin}: {examples.name(index)}: {image}') from error
+    return image
 
 
 def _begin(folder, plan):
@@ -116,72 +164,46 @@ def _plan(path):
     return found
 
 
-def _shard(path, reader, labels, chosen, bar):
-    """Writes one shard, unless it exists. Returns its facts, `[n]` of `_FACTS`."""
-    side = path.with_suffix('.npy')
-    if path.exists() and side.exists():
-        try:
-            facts = np.load(side)
-        except (EOFError, ValueError) as error:
-            raise InputError(f'{side}: damaged ({error}); expected an empty folder to pack '
-                             'into.') from error
-        if len(facts) == len(chosen) and (facts['label'] == labels[chosen]).all():
-            bar.update(len(chosen))
-            return facts
-        raise InputError(f'{side}: does not belong to this data; expected an empty folder.')
-    facts = np.zeros(len(chosen), _FACTS)
-    facts['label'] = labels[chosen]
-    with files.replacing(path) as temporary:
-        writer = packed.array_record_module().ArrayRecordWriter(str(temporary),
-                                                         'group_size:1,uncompressed')
-        try:
-            for first in range(0, len(chosen), _BATCH):
-                images = reader.read(chosen[first:first + _BATCH])
-                for i, image in enumerate(images, first):
-                    facts['size'][i], facts['checksum'][i] = len(image), zlib.crc32(image)
-                    writer.write(image)
-                bar.update(len(images))
-        finally:
-            writer.close()
-        _check(path, temporary, facts)
-        with files.replacing(side) as beside:  # first: a shard with its name has its facts
-            np.save(beside, facts)
-    return facts
+def _with_groups(folder, examples, parts, finished):
+    """pack.json of a finished pack, after its groups were written anew if they are others."""
+    found = [shards.facts_of(part, examples.labels) for part in parts]
+    for part, facts in zip(parts, found, strict=True):
+        if facts is None:
+            raise InputError(f'{part.path}: it, or its .npy, is missing in a finished pack; '
+                             'expected an empty folder to pack into.')
+    groups = (None if examples.groups is None
+              else examples.groups[np.concatenate(found)['index']])
+    digest = packed.groups_digest(groups)
+    if finished.get('groups') != digest:
+        _write_groups(folder, groups)
+        finished = finished | {'groups': digest}
+        files.write_json(folder / 'pack.json', finished)
+    logging.info('%s: already packed.', folder)
+    return {'packed': finished['images'], **finished}
 
 
-def _check(path, written, facts):
-    """Reads a shard back and compares it with what was written."""
-    shard = packed.array_record_module().ArrayRecordReader(str(written))
-    if shard.num_records() != len(facts):
-        raise InputError(f'{path}: {shard.num_records()} images read back; expected {len(facts)}. '
-                         'Is the disk full?')
-    for first in range(0, len(facts), _BATCH):
-        numbers = list(range(first, min(first + _BATCH, len(facts))))
-        for i, image in zip(numbers, shard.read(numbers), strict=True):
-            if len(image) != facts['size'][i] or zlib.crc32(image) != facts['checksum'][i]:
-                raise InputError(f'{path}: image {i} differs from its source when read back; '
-                                 'expected the same bytes. Is the disk sound?')
-    shard.close()
-
-
-def _write_groups(folder, examples):
-    if examples.groups is None:
+def _write_groups(folder, groups):
+    if groups is None:
         for name in ('groups.npy', 'groups_ends.npy'):
             (folder / name).unlink(missing_ok=True)
     else:
-        packed.save_texts(folder, 'groups', examples.groups)
+        packed.save_texts(folder, 'groups', groups)
 
 
-def _finish(folder, examples, plan, facts):
-    if len(facts) != len(examples) or (facts['label'] != examples.labels).any():
-        raise InputError(f'{folder}: labels of the shards differ from those of '
-                         f'{examples.origin}; expected an empty folder to start with.')
-    arrays = {'labels': examples.labels, 'checksums': facts['checksum']}
-    for name, values in arrays.items():
+def _finish(folder, examples, plan, found):
+    """Writes what belongs to all shards; returns the content of pack.json."""
+    facts = np.concatenate(found)
+    if not len(facts):
+        raise InputError(f'{folder}: no image of {examples.origin} could be packed; expected at '
+                         'least one.')
+    groups = None if examples.groups is None else examples.groups[facts['index']]
+    for name, values in (('labels', facts['label']), ('checksums', facts['checksum'])):
         with files.replacing(folder / f'{name}.npy') as temporary:
             np.save(temporary, values)
-    packed.save_texts(folder, 'names', records.names(examples))
-    _write_groups(folder, examples)
+    packed.save_texts(folder, 'names', records.names(examples)[facts['index']])
+    _write_groups(folder, groups)
     label_map.save(folder / 'class_names.json', examples.class_names)
-    files.write_json(folder / 'pack.json', plan | {'bytes': int(facts['size'].sum())})
-
+    told = plan | {'groups': packed.groups_digest(groups), 'packed': len(facts),
+                   'shards': list(map(len, found)), 'bytes': int(facts['size'].sum())}
+    files.write_json(folder / 'pack.json', told)
+    return told

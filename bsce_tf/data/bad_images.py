@@ -73,6 +73,11 @@ class BadImages:
         """How many bad images of `examples` were found so far."""
         return self._counts[id(examples)]
 
+    def found_before(self, examples, count):
+        """Counts bad images of `examples` that an earlier start has found and left out."""
+        self._counts[id(examples)] += count
+        self._sets[id(examples)] = examples
+
     @contextlib.contextmanager
     def raising(self):
         """Turns TensorFlow's error into the `error` that caused it: put it around `fit`."""

@@ -86,7 +86,7 @@ def at_once(reader, indices, readers):
 
 
 def each(reader, indices, readers):
-    """Yields every image at `indices`, in that order: bytes, or the InputError of one that fails.
+    """Every image at `indices`, in that order: bytes, or the InputError of one that fails.
 
     Images are read ahead: `readers` of them at a time, and no more are kept.
 
@@ -94,12 +94,26 @@ def each(reader, indices, readers):
       reader: a `records.Records`.
       indices: iterable of int.
       readers: reads at a time.
+
+    Returns:
+      A generator.
+    """
+    return in_order(functools.partial(_one, reader), indices, readers)
+
+
+def in_order(function, values, threads):
+    """Yields `function(value)` of each value, in their order; so many are made ahead at a time.
+
+    Args:
+      function: is called in threads; it must not wait for another call of `in_order`.
+      values: iterable.
+      threads: number of calls at a time, and of results that are kept.
     """
     waiting = collections.deque()
     try:
-        for index in indices:
-            waiting.append(pool(readers).submit(_one, reader, index))
-            if len(waiting) >= readers:
+        for value in values:
+            waiting.append(pool(threads).submit(function, value))
+            if len(waiting) >= threads:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

@@ -13,6 +13,10 @@ from bsce_tf.fields.rules import (
 )
 
 ROWS = {
+    'pack.side': Field(0, integer(0),
+        'pack: longest shorter side of a packed image, in pixels. A larger image is shrunk and '
+        'written as JPEG, upright and on white. 0: all images stay byte for byte.', LATER),
+    'pack.quality': Field(90, integer(1, 100), 'pack.side: quality of the JPEGs.', LATER),
     'tta.scales': Field((), MAYBE_SIZES,
         'Test time: sizes S, in pixels, whose central crops the features are averaged over. (): '
         'image.scales.', AUDIT),

@@ -1,20 +1,25 @@
 import concurrent.futures
+import io
 import json
 import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 
-import ml_collections
 import numpy as np
+import PIL.Image
 import pytest
 
-from bsce_tf.catalogue import pack
-from bsce_tf.data import prepare, sources
+from bsce_tf import recipes
+from bsce_tf.catalogue import pack, shards
+from bsce_tf.data import prepare, reading, records, sources
+from bsce_tf.data.bad_images import BadImages
 from bsce_tf.data.examples import Examples
 from bsce_tf.data.sources import packed as packed_source
 from bsce_tf.errors import InputError
+from tests.data.pictures import encoded, picture
 
 COUNT = 25
 
@@ -32,6 +37,13 @@ def _examples(root, count=COUNT):
 
 def _pack(examples, folder, shard_images=10):
     pack.pack(examples, folder, shard_images, progress=False)
+
+
+def _config(root, pack_side=0, **data):
+    config = recipes.defaults()
+    config.data.update({'source': 'folder', 'root': str(root), 'cache': 'off', **data})
+    config.pack.side = pack_side
+    return config
 
 
 def _open(folder):
@@ -78,8 +90,7 @@ def test_mode_pack_writes_every_split(tmp_path):
     for name in ('train/a/1.jpg', 'train/b/2.jpg', 'val/b/3.jpg'):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(name.encode())
-    data = {'source': 'folder', 'root': str(tmp_path), 'shard_images': 1}
-    pack.run(ml_collections.ConfigDict({'data': data}), tmp_path / 'run')
+    pack.run(_config(tmp_path, shard_images=1), tmp_path / 'run')
     splits = sources.load('packed', root=str(tmp_path / 'run' / 'packed'))
     assert splits.train.records.read([0, 1]) == [b'train/a/1.jpg', b'train/b/2.jpg']
     assert splits.validation.labels.tolist() == [1]
@@ -94,12 +105,12 @@ def test_a_killed_packing_goes_on_where_it_was(tmp_path):
     folder = tmp_path / 'pack'
     waited_for = str(tmp_path / 'images' / '23.jpg')
     script = ('import numpy as np, pathlib, time, types, zlib\n'
-              'from bsce_tf.catalogue import pack\n'
+              'from bsce_tf.catalogue import pack, shards\n'
               'from bsce_tf.data.examples import Examples\n'
               f'image = pathlib.Path({waited_for!r}).read_bytes()\n'
               'def checksum(data):\n'
               '    return time.sleep(600) if data == image else zlib.crc32(data)\n'
-              'pack.zlib = types.SimpleNamespace(crc32=checksum)\n'
+              'shards.zlib = types.SimpleNamespace(crc32=checksum)\n'
               f'paths = np.array([f"{{i}}.jpg" for i in range({COUNT})], "S")\n'
               f'examples = Examples(np.arange({COUNT}) % 3, ("a", "b", "c"), paths=paths, '
               f'root={str(tmp_path / "images")!r})\n'
@@ -210,7 +221,7 @@ def test_packs_with_other_classes_do_not_go_together(packed, tmp_path):
 
 def test_a_pack_with_wrong_counts_is_refused(packed):
     facts = json.loads((packed[1] / 'pack.json').read_text())
-    (packed[1] / 'pack.json').write_text(json.dumps(facts | {'images': 26}))
+    (packed[1] / 'pack.json').write_text(json.dumps(facts | {'packed': 26}))
     with pytest.raises(InputError, match='25 labels and 25 names; expected 26'):
         _open(packed[1])
     for text in ('{"images": 25}', '[25]', '{'):
@@ -235,22 +246,22 @@ def test_a_pack_brings_the_groups_of_its_source_and_splits_as_it(tmp_path, caplo
             path = tmp_path / 'data' / 'ab'[product % 2] / f'{product}_{view}.jpg'
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(_bytes(2 * product + view))
-    fields = {'source': 'folder', 'root': str(tmp_path / 'data'), 'train': '', 'shard_images': 16}
+    root = tmp_path / 'data'
 
     def run(**more):
-        pack.run(ml_collections.ConfigDict({'data': {**fields, **more}}), tmp_path / 'run')
+        pack.run(_config(root, shard_images=16, **more), tmp_path / 'run')
 
     def sides(**more):
         return [part.name(i) for part in prepare.load(**more)[:2] for i in range(len(part))]
 
     place = {'source': 'packed', 'root': str(tmp_path / 'run' / 'packed')}
     run()
-    assert sides(**place) == sides(source='folder', root=fields['root'])
+    assert sides(**place) == sides(source='folder', root=str(root))
     shard, = sorted((tmp_path / 'run').rglob('shard-00000*.array_record'))
     before = shard.stat().st_mtime_ns
     run(group_pattern=r'/(\d+)_')
     assert shard.stat().st_mtime_ns == before
-    expected = sides(source='folder', root=fields['root'], group_pattern=r'/(\d+)_')
+    expected = sides(source='folder', root=str(root), group_pattern=r'/(\d+)_')
     assert sides(**place) == expected
     assert sides(**place, group_pattern=r'(\d)_') != expected
     groups = tmp_path / 'run' / 'packed' / 'train' / 'groups.npy'
@@ -260,4 +271,112 @@ def test_a_pack_brings_the_groups_of_its_source_and_splits_as_it(tmp_path, caplo
         sides(**place)
     run()
     assert not groups.exists()
-    assert sides(**place) == sides(source='folder', root=fields['root'])
+    assert sides(**place) == sides(source='folder', root=str(root))
+
+
+def _skipping(folder, fraction=0.5):
+    folder.mkdir(exist_ok=True)
+    return BadImages('skip', fraction, report=folder / pack.BAD_IMAGES)
+
+
+def test_bad_images_are_left_out_and_listed(tmp_path):
+    """Of the first shard two images, of the second all, of the last one none."""
+    (tmp_path / 'images').mkdir()
+    whole = _examples(tmp_path / 'images')
+    whole = Examples(whole.labels, whole.class_names, paths=whole.paths, root=whole.root,
+                     groups=np.array([b'g%d' % (i // 2) for i in range(COUNT)]))
+    gone = [0, 7, *range(10, 20)]
+    for i in gone:
+        (tmp_path / 'images' / f'{i}.jpg').unlink()
+    folder = tmp_path / 'pack'
+    told = pack.pack(whole, folder, 10, progress=False, bad=_skipping(folder))
+    kept = np.setdiff1d(np.arange(COUNT), gone)
+    found = _open(folder)
+    assert told['packed'] == len(found) == len(kept)
+    assert found.labels.tolist() == whole.labels[kept].tolist()
+    assert [found.name(i) for i in range(len(kept))] == [f'{i}.jpg' for i in kept]
+    assert found.groups[:].tolist() == whole.groups[kept].tolist()
+    assert found.records.read(np.arange(len(kept))[::-1]) == [_bytes(i) for i in kept[::-1]]
+    rows = (folder / pack.BAD_IMAGES).read_text().splitlines()
+    assert [row.split(',')[0] for row in rows] == ['path', *(f'{i}.jpg' for i in gone)]
+    assert 'No such file' in rows[1]
+    assert pack.pack(whole, folder, 10, progress=False, bad=_skipping(folder)) == told
+
+
+def test_bad_images_of_an_earlier_start_count_too(tmp_path, monkeypatch):
+    (tmp_path / 'images').mkdir()
+    examples = _examples(tmp_path / 'images')
+    for i in (0, 1, 2, 24):
+        (tmp_path / 'images' / f'{i}.jpg').unlink()
+    folder = tmp_path / 'pack'
+    real = shards.write
+
+    def dying(shard, *rest):
+        if shard.first:
+            raise RuntimeError('killed')
+        return real(shard, *rest)
+    monkeypatch.setattr(shards, 'write', dying)
+    with pytest.raises(RuntimeError, match='killed'):
+        pack.pack(examples, folder, 10, progress=False, bad=_skipping(folder, 3 / COUNT))
+    monkeypatch.undo()
+    with pytest.raises(InputError, match='found 4 bad images of 25; expected at most'):
+        pack.pack(examples, folder, 10, progress=False, bad=_skipping(folder, 3 / COUNT))
+    told = pack.pack(examples, folder, 10, progress=False, bad=_skipping(folder, 4 / COUNT))
+    assert told['packed'] == 21
+
+
+def test_a_set_of_bad_images_alone_is_refused(tmp_path):
+    examples = _examples(tmp_path)
+    for path in tmp_path.glob('*.jpg'):
+        path.unlink()
+    with pytest.raises(InputError, match='no image of data could be packed'):
+        pack.pack(examples, tmp_path / 'pack', progress=False, bad=_skipping(tmp_path / 'pack', 1))
+
+
+def test_images_are_read_many_at_a_time_and_written_in_order(tmp_path, monkeypatch):
+    class Store:
+        def __init__(self):
+            self.under_way, self.changed = set(), threading.Condition()
+
+        def read(self, numbers):
+            with self.changed:
+                self.under_way.update(numbers.tolist())
+                self.changed.notify_all()
+                assert self.changed.wait_for(lambda: len(self.under_way) >= 20, timeout=20)
+            time.sleep(0.001 * (7 * int(numbers[0]) % 5))
+            return [_bytes(int(number)) for number in numbers]
+
+    names = np.array([b'%d' % i for i in range(COUNT)])
+    examples = Examples(np.arange(COUNT) % 3, 'abc', records=records.Records(Store(), names))
+    examples.__dict__['storage'] = reading.Storage(20, 1000)
+    monkeypatch.setattr(records, 'contents', lambda examples: '')  # it has other readers
+    _pack(examples, tmp_path / 'pack', COUNT)
+    assert _open(tmp_path / 'pack').records.read(range(COUNT)) == [_bytes(i) for i in range(COUNT)]
+
+
+def test_mode_pack_shrinks_and_tells_what_it_left_out(tmp_path, capsys, caplog):
+    for name, size in (('a/large.jpg', 90), ('a/small.jpg', 20), ('b/c.jpg', 30)):
+        (tmp_path / 'data' / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / 'data' / name).write_bytes(encoded(picture(size, 2 * size)))
+    small = (tmp_path / 'data' / 'a' / 'small.jpg').read_bytes()
+    (tmp_path / 'data' / 'b' / 'page.jpg').write_bytes(b'<html>')
+    with pytest.raises(InputError, match='page.jpg: not an image but an HTML page'):
+        pack.run(_config(tmp_path / 'data', 24), tmp_path / 'stopped')
+    config = _config(tmp_path / 'data', 24, on_error='skip', max_bad_fraction=0.3)
+    pack.run(config, tmp_path / 'run')
+    found = _open(tmp_path / 'run' / 'packed' / 'train')
+    images = found.records.read(range(3))
+    assert [PIL.Image.open(io.BytesIO(image)).size for image in images] == [
+        (48, 24), (40, 20), (48, 24)]
+    assert images[1] == small
+    assert 'train: 3 images' in capsys.readouterr().out
+    assert 'HTML page' in (tmp_path / 'run' / 'packed' / 'train' / pack.BAD_IMAGES).read_text()
+    config.pack.side = 0
+    with pytest.raises(InputError, match=r'other data or with other shards \(shrunk differ\)'):
+        pack.run(config, tmp_path / 'run')
+    config.pack.quality = 50
+    pack.run(config, tmp_path / 'whole')
+    assert 'pack.quality: found 50, which has no effect' in caplog.text
+    whole = _open(tmp_path / 'whole' / 'packed' / 'train')
+    assert len(whole) == 4  # training, not packing, finds what does not decode
+    assert whole.records.read([1]) == [small]

@@ -109,6 +109,12 @@ def packs(config, place):
     return sorted(path.name for path in (place / str(config.data.shard_images)).rglob('shard*'))
 
 
+def packed_bytes(config, place):
+    folder = place / f'{config.pack.side}-{config.pack.quality}'
+    pack.run(config, folder)
+    return sorted(path.read_bytes() for path in folder.rglob('checksums.npy'))
+
+
 def verdicts(config, place):
     """What verify lists as bad of a good and a damaged JPEG, at which the decoder warns."""
     root = place / 'pictures'

@@ -58,6 +58,9 @@ ROWS = {
 
     'data.unseen_classes': (0.5, probes.data, {}),
 
+    'pack.side': (20, probes.packed_bytes, TABLES),
+    'pack.quality': (20, probes.packed_bytes, {**TABLES, 'pack.side': 24}),
+
     'image.size': (18, probes.batch, {}),
     'image.scales': ((30,), probes.batch, {}),
     'image.crop': ('random_resized', probes.batch, {}),

@@ -46,7 +46,9 @@ def _open(folder):
     about = folder / 'pack.json'
     try:
         facts = json.loads(about.read_text(encoding='utf-8'))
-        images, shard_images = int(facts['images']), int(facts['shard_images'])
+        planned, shard_images = int(facts['images']), int(facts['shard_images'])
+        images = int(facts.get('packed', planned))  # without those that were left out
+        counts = facts.get('shards') or _even(images, shard_images)
         labels = np.load(folder / 'labels.npy')
         names = load_texts(folder, 'names')
         groups = load_texts(folder, 'groups') if facts.get('groups') else None
@@ -60,7 +62,11 @@ def _open(folder):
                          f'{images} of each. Pack the data again.')
     if groups_digest(groups) != facts.get('groups'):
         raise InputError(f'{folder}: groups.npy is not that of pack.json. Pack the data again.')
-    store = Shards(folder, images, shard_images)
+    names_of = shard_names(planned, shard_images)
+    if len(names_of) != len(counts) or sum(counts) != images:
+        raise InputError(f'{folder}: damaged pack ({len(counts)} shards of {sum(counts)} images); '
+                         'pack the data again.')
+    store = Shards([folder / name for name in names_of], counts)
     return Examples(labels, label_map.load(folder / 'class_names.json'),
                     records=Records(store, names), origin=str(folder), groups=groups)
 
@@ -92,33 +98,31 @@ def save_texts(folder, name, values):
 
 
 class Shards:
-    """A store of images in ArrayRecord shards, each but the last with the same number of images.
+    """A store of images in ArrayRecord shards.
 
     Shards are opened when they are read, so it can be sent to other processes; see `handles` for
     how many stay open.
 
     Args:
-      folder: of the pack.
-      images: N, number of images.
-      shard_images: images in a shard.
+      paths: list of pathlib.Path, of the shards in order.
+      counts: list of the number of images in each.
     """
 
-    def __init__(self, folder, images, shard_images):
-        self._paths = [pathlib.Path(folder) / name
-                       for name in shard_names(images, shard_images)]
-        self._images = images
-        self._shard_images = shard_images
+    def __init__(self, paths, counts):
+        self._paths = paths
+        self._ends = np.cumsum(counts)
         self._module = array_record_module()
 
     def __getstate__(self):
-        return {key: self.__dict__[key] for key in ('_paths', '_images', '_shard_images')}
+        return {key: self.__dict__[key] for key in ('_paths', '_ends')}
 
     def __setstate__(self, state):
         self.__dict__.update(state, _module=array_record_module())
 
     def read(self, numbers):
         """Images at `numbers` (int64 `[n]`), in that order, as a list of bytes."""
-        shards, places = np.divmod(numbers, self._shard_images)
+        shards = np.searchsorted(self._ends, numbers, side='right')
+        places = numbers - np.where(shards > 0, self._ends[shards - 1], 0)
         images = [None] * len(numbers)
         for shard in np.unique(shards):
             wanted = np.flatnonzero(shards == shard)
@@ -158,12 +162,17 @@ class Shards:
             raise InputError(f'{path}: no such file; expected a shard. Pack the data again.')
         # Reading ahead only slows random access down.
         reader = self._module.ArrayRecordReader(str(path), 'readahead_buffer_size:0')
-        expected = min(self._shard_images, self._images - shard * self._shard_images)
+        expected = int(self._ends[shard] - (self._ends[shard - 1] if shard else 0))
         if reader.num_records() != expected:
             os.close(os.open(path, os.O_RDONLY))  # a file that it cannot open is empty for it
             raise InputError(f'{path}: {reader.num_records()} images; expected {expected}. Pack '
                              'the data again.')
         return reader
+
+
+def _even(images, shard_images):
+    """Images of each shard of an earlier version, which left none out."""
+    return [min(shard_images, images - first) for first in range(0, images, shard_images)]
 
 
 def shard_names(images, shard_images):
