@@ -213,7 +213,7 @@ def _given(config, data):
     return prepare.of(found, fields.source, seed=config.seed, copies=fields.copies,
                       validation_fraction=fields.validation_fraction, imbalance=fields.imbalance,
                       noise=fields.noise, noise_kind=fields.noise_kind,
-                      unseen_classes=fields.unseen_classes)
+                      unseen_classes=fields.unseen_classes, trusted=fields.trusted)
 
 
 def load(folder):

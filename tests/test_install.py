@@ -48,7 +48,8 @@ def test_wheel_and_sdist_hold_the_whole_program(files):
     with zipfile.ZipFile(files[0]) as wheel:
         names = set(wheel.namelist())
     assert modules | {f'bsce_tf/configs/{name}' for name in configs} <= names
-    assert {'bsce_tf/models/sizes.json', 'bsce_tf/py.typed'} <= names
+    assert {'bsce_tf/models/sizes.json', 'bsce_tf/py.typed', *(
+        f'bsce_tf/review/page.{kind}' for kind in ('html', 'css', 'js'))} <= names
     with tarfile.open(files[1]) as sdist:
         names = {name.partition('/')[2] for name in sdist.getnames()}
     assert modules | {f'configs/{name}' for name in configs} <= names

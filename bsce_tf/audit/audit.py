@@ -134,7 +134,7 @@ def load(config):
     decision, also where a list in `data.clean` leaves it out.
     """
     clean, audited = clean_list.places(config.data.clean)
-    data = prepare.load(**{**config.data, 'clean': clean}, seed=config.seed)
+    data = prepare.load(**{**config.data, 'clean': clean, 'trusted': ''}, seed=config.seed)
     train, before = data.train, data.train.labels
     indices, labels = np.arange(len(train)), before
     reviewed = np.zeros(len(train), bool)
@@ -144,7 +144,12 @@ def load(config):
     if config.audit.reviewed:
         indices, labels, reviewed = decisions.applied(train, indices, labels,
                                                       config.audit.reviewed)
-    if audited or config.audit.reviewed:
+    if config.data.trusted:
+        validation, left = prepare.apart(train, indices, config.data.trusted,
+                                         config.data.copies)
+        data = data._replace(validation=validation)
+        indices, labels, reviewed = indices[left], labels[left], reviewed[left]
+    if audited or config.audit.reviewed or config.data.trusted:
         train = train.subset(indices, labels)
     return Audited(data._replace(train=train), before[indices], reviewed)
 

@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 from absl import logging
 
-from bsce_tf.data import clean_list, corrupt, groups, label_map, sources, split
+from bsce_tf.data import clean_list, corrupt, decisions, groups, label_map, sources, split
 from bsce_tf.data.examples import Splits
 from bsce_tf.errors import InputError
 
 
 def load(source, *, validation_fraction=0.1, copies=groups.PATHS, imbalance=1.0, noise=0.0,
-         noise_kind='symmetric', unseen_classes=0.0, clean='', seed=0, **fields):
+         noise_kind='symmetric', unseen_classes=0.0, clean='', trusted='', seed=0, **fields):
     """Loads a source, makes a long tail and wrong labels if asked, and splits off validation.
 
     The tail is made first, then wrong labels among the images that are left, as benchmarks of both
@@ -32,6 +32,10 @@ def load(source, *, validation_fraction=0.1, copies=groups.PATHS, imbalance=1.0,
         `split.unseen`; the class ids and the test set stay as they are.
       clean: see `clean_list.places`; the list of an audit chooses among the training images at the
         end, so the validation set is that of the run that was audited.
+      trusted: decisions of a review, see `decisions.of`, or ''. The images that they keep or
+        relabel leave the training set and are the validation set, with the labels of the
+        decisions; removed ones are in neither. The validation set there would be without it is
+        not used.
       seed: of all of these.
       **fields: of the source.
 
@@ -43,13 +47,14 @@ def load(source, *, validation_fraction=0.1, copies=groups.PATHS, imbalance=1.0,
         says of its own input.
     """
     before, audited = clean_list.places(clean)
-    return of(sources.load(source, clean=before, **fields), source, audited=audited, seed=seed,
-              validation_fraction=validation_fraction, copies=copies, imbalance=imbalance,
-              noise=noise, noise_kind=noise_kind, unseen_classes=unseen_classes)
+    return of(sources.load(source, clean=before, **fields), source, audited=audited,
+              trusted=trusted, seed=seed, validation_fraction=validation_fraction, copies=copies,
+              imbalance=imbalance, noise=noise, noise_kind=noise_kind,
+              unseen_classes=unseen_classes)
 
 
 def of(splits, source='', *, validation_fraction=0.1, copies=groups.PATHS, imbalance=1.0, noise=0.0,
-       noise_kind='symmetric', unseen_classes=0.0, audited='', seed=0):
+       noise_kind='symmetric', unseen_classes=0.0, audited='', trusted='', seed=0):
     """As `load`, for the `Splits` of a source.
 
     Args:
@@ -57,6 +62,7 @@ def of(splits, source='', *, validation_fraction=0.1, copies=groups.PATHS, imbal
       source: name of the source, which decides the class pairs of asymmetric noise.
       validation_fraction, copies, imbalance, noise, noise_kind, unseen_classes, seed: as in `load`.
       audited: the list of an audit, or ''.
+      trusted: as in `load`.
     """
     train, validation, test = splits
     if not train.labelled:
@@ -73,14 +79,54 @@ def of(splits, source='', *, validation_fraction=0.1, copies=groups.PATHS, imbal
                              for part in (train, validation))
     if validation is None:
         train, validation = _split(train, validation_fraction, copies, seed)
+    before = train
     if audited:
-        train = clean_list.apply(train, audited)
+        indices, labels = clean_list.select(train, audited)
+        train = train.subset(indices, labels)
+    if trusted:
+        validation, left = apart(before, indices if audited else np.arange(len(before)), trusted,
+                                 copies)
+        train = train.subset(left)
     if unseen_classes:
         train, validation = _without(train, validation, split.unseen(
             train.num_classes, unseen_classes, seed))
     else:
         _tell_empty(train, validation)
     return Splits(train, validation, test)
+
+
+def apart(examples, indices, trusted, copies=groups.PATHS):
+    """(`Examples` for validation, int64 `[m]` places in `indices` that are left for training).
+
+    Images of a group with a validation image, and copies of it, are not left for training.
+
+    Args:
+      examples: an `Examples` with the labels from before any audit.
+      indices: int `[n]`, the images that are chosen for training.
+      trusted, copies: see `load`.
+
+    Raises:
+      InputError: if no image is left on one of both sides; and what `decisions.of` raises.
+    """
+    found = decisions.of(examples, trusted)
+    kept = np.flatnonzero(found.labels >= 0)
+    out = np.isin(indices, found.indices)
+    together = groups.together(examples, copies)
+    if together is not None:
+        beside = np.isin(together[indices], together[found.indices[kept]]) & ~out
+        if beside.any():
+            logging.warning('%s: %d images are of a group with images of data.trusted, or copies '
+                            'of them; they are not trained on.', examples.origin, beside.sum())
+        out |= beside
+    left = np.flatnonzero(~out)
+    for number, where in ((len(kept), 'validation'), (len(left), 'training')):
+        if not number:
+            raise InputError(f'data.trusted: {trusted} leaves no image for {where}; expected '
+                             'decisions that keep or relabel some images, but not all.')
+    validation = examples.subset(found.indices[kept], found.labels[kept])
+    logging.info('%s: validation by %d images of %d classes, whose labels a person decided '
+                 '(data.trusted).', examples.origin, len(kept), (validation.counts > 0).sum())
+    return validation, left
 
 
 def _split(train, fraction, copies, seed):

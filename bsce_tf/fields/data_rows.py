@@ -72,6 +72,10 @@ ROWS = {
         'Clean lists, which choose images and give their labels: the folder of --mode=verify, or '
         "one of its lists; the cleaned.csv of --mode=audit; or one of each, 'A,B'. Empty: "
         'none.', DATA),
+    'data.trusted': Field('', TEXT,
+        "decisions.jsonl of a --mode=review, or several files, 'A,B': the images that a person "
+        'kept or relabelled are the validation set, with these labels, and are not trained on. '
+        'Empty: validation as above.', DATA),
     'data.cache': Field('', TEXT,
         "Folder for the indexes of long lists. Empty: in ~/.cache/bsce_tf. 'off': no index is "
         'kept.', LATER),

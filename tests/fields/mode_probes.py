@@ -213,7 +213,8 @@ def loaded(config, place):
         decisions.HEADER, decisions.Decision(*key(3), decisions.digest(train, 3), 'another',
                                              train.class_names[5], 'Ada', '')))))
     data = audit.load(config)
-    return data.splits.train.labels.tolist(), data.reviewed.tolist()
+    return (data.splits.train.labels.tolist(), data.reviewed.tolist(),
+            data.splits.validation.labels.tolist())
 
 
 def reviewed(config, place):

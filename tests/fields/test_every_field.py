@@ -44,6 +44,7 @@ ROWS = {
     'data.copies': ('{place}/copies.csv', probes.data, {**TABLES, 'data.validation': ''}),
     'data.classes': ('{place}/names.json', probes.data, TABLES),
     'data.clean': ('{place}/clean.csv', probes.data, TABLES),
+    'data.trusted': ('{place}/decisions.jsonl', mode_probes.loaded, {}),
     'data.cache': ('{place}/cache', probes.cache, TABLES),
     'data.readers': (5, probes.readers, TABLES),
     'data.shard_images': (5, probes.packs, TABLES),
