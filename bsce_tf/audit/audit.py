@@ -7,8 +7,9 @@ import numpy as np
 
 from bsce_tf import fields, files, metrics
 from bsce_tf.audit import cleaning, confident, duplicates, out_of_sample, quality
-from bsce_tf.data import clean_list, decisions, prepare, records
+from bsce_tf.data import clean_list, decisions, prepare
 from bsce_tf.data.examples import Examples, Splits
+from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError
 from bsce_tf.termination import Terminated
 from bsce_tf.training import resume, workdir

@@ -10,7 +10,8 @@ features after a ReLU are never negative, so otherwise all images would look ali
 import numpy as np
 import tensorflow as tf
 
-from bsce_tf.data import clean_list, records
+from bsce_tf.data import clean_list
+from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError
 
 NAME = 'near_duplicates.csv'

@@ -8,7 +8,8 @@ import tensorflow as tf
 from absl import logging
 
 from bsce_tf.audit import duplicates, folds, top_probabilities
-from bsce_tf.data import groups, label_map, records
+from bsce_tf.data import groups, label_map
+from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import collect, networks
 from bsce_tf.training import strategy, train, workdir

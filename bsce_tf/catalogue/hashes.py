@@ -8,7 +8,7 @@ import os
 import numpy as np
 
 from bsce_tf.catalogue import kept_hashes
-from bsce_tf.data import records
+from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError
 from bsce_tf.progress import Bar
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from bsce_tf import class_weights, files
 from bsce_tf.catalogue import group_report, hashes, histogram, recipe
-from bsce_tf.data import clean_list, groups, label_map, records, sources
+from bsce_tf.data import clean_list, groups, label_map, sources
+from bsce_tf.data.reading import records
 
 _SHOWN = 10  # names that the report shows of each kind of problem
 _CAP = 10.0  # suggested largest class weight; the mean weight over images is 1

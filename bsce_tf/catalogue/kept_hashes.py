@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 
-from bsce_tf.data import records
+from bsce_tf.data.reading import records
 
 _ENTRY = np.dtype([('name', '<u8', 2), ('state', '<i8', 2), ('hash', '<u8', 2)])
 

@@ -19,7 +19,8 @@ from absl import logging
 
 from bsce_tf import fields, files, locks
 from bsce_tf.catalogue import shards, shrink
-from bsce_tf.data import bad_images, label_map, loading, reading, records, sources
+from bsce_tf.data import bad_images, label_map, loading, sources
+from bsce_tf.data.reading import parallel, records
 from bsce_tf.data.sources import packed
 from bsce_tf.errors import InputError
 from bsce_tf.progress import Bar
@@ -112,9 +113,9 @@ def _pack(examples, folder, shard_images, progress, side, quality, bad):
 
 def _images(examples, part, change, changes):
     """Yields the images of a shard in order, read and changed ahead; InputErrors for bad ones."""
-    images = reading.each(records.of(examples), range(part.first, part.end),
+    images = parallel.each(records.of(examples), range(part.first, part.end),
                           examples.storage.readers)
-    return reading.in_order(change, images, loading.cores()) if changes else images
+    return parallel.in_order(change, images, loading.cores()) if changes else images
 
 
 def _counted(images, bar):

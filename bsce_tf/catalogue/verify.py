@@ -20,7 +20,8 @@ import numpy as np
 from absl import logging
 
 from bsce_tf import files
-from bsce_tf.data import clean_list, reading, records, sources
+from bsce_tf.data import clean_list, sources
+from bsce_tf.data.reading import parallel, records
 from bsce_tf.errors import InputError
 from bsce_tf.progress import Bar
 
@@ -184,7 +185,7 @@ def _start(reader, max_pixels, readers):
 
 def _judge(numbers):
     """(reason or None, decoder's warning or '', format if the ending differs or '') per image."""
-    images = reading.each(_worker['reader'], numbers, _worker['readers'])
+    images = parallel.each(_worker['reader'], numbers, _worker['readers'])
     return [_judge_one(number, image) for number, image in zip(numbers, images, strict=True)]
 
 

@@ -14,8 +14,8 @@ import tensorflow as tf
 from absl import logging
 
 from bsce_tf import fields, files
-from bsce_tf.data import records
 from bsce_tf.data.images import check
+from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError, RunError
 
 ACTIONS = fields.choices('data.on_error')

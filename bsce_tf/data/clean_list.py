@@ -17,7 +17,8 @@ import pathlib
 import numpy as np
 
 from bsce_tf import files
-from bsce_tf.data import label_map, records, texts
+from bsce_tf.data import label_map, texts
+from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError
 
 COLUMNS = ('image', 'label')

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from absl import logging
 
-from bsce_tf.data import records, texts
+from bsce_tf.data import texts
+from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError
 
 HEADER = {'format': 'bsce-tf decisions', 'version': 1}

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bsce_tf.data import reading, records, texts
+from bsce_tf.data import texts
+from bsce_tf.data.reading import parallel, records
 from bsce_tf.errors import InputError
 
 
@@ -92,8 +93,8 @@ class Examples:
 
     @functools.cached_property
     def storage(self):
-        """`reading.Storage` of images in files or records, measured when it is first asked for."""
-        return reading.measure(records.of(self), self.readers)
+        """`parallel.Storage` of images in files or records, measured when it is first asked for."""
+        return parallel.measure(records.of(self), self.readers)
 
     @property
     def labelled(self):

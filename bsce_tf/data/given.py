@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from bsce_tf.data import label_map
 from bsce_tf.data.examples import Examples, Splits
-from bsce_tf.data.records import Records, read_file
+from bsce_tf.data.reading.records import Records, read_file
 from bsce_tf.errors import InputError
 
 SPLITS = ('train', 'validation', 'test')

@@ -11,7 +11,8 @@ import re
 import numpy as np
 from absl import logging
 
-from bsce_tf.data import clean_list, records, texts
+from bsce_tf.data import clean_list, texts
+from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError
 
 PATHS = 'paths'  # value of data.copies

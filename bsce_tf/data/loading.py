@@ -5,7 +5,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from bsce_tf.data import reading, records
+from bsce_tf.data.reading import parallel, records
 
 MOST = 64  # largest number of images that share the cost of catching errors
 _CHUNK_BYTES = 32 * 2**20  # encoded images of a chunk
@@ -68,7 +68,7 @@ def read(numbers, examples, size):
 
     def load(*parts):
         data = tf.numpy_function(
-            lambda indices: np.array(reading.at_once(reader, indices, readers), object),
+            lambda indices: np.array(parallel.at_once(reader, indices, readers), object),
             [parts[-1]], tf.string)
         return *parts, tf.ensure_shape(data, parts[-1].shape)
 
@@ -90,7 +90,7 @@ def chunk(size, most=MOST):
     return max(n for n in range(1, min(most, MOST) + 1) if size % n == 0)
 
 
-def parallel(dataset, function):
+def on_cores(dataset, function):
     """`dataset.map`, on all cores that this process may use, and in order."""
     return dataset.map(function, num_parallel_calls=cores(), deterministic=True)
 

@@ -86,12 +86,12 @@ def training(examples, sampler, view, *, batch_size, augmentation=None, seed=0, 
     numbers = steps.map(positions_of).map(lambda p: (p, sampler(p))).unbatch()
     chunk = loading.chunk(share, loading.most(examples))
     numbers = loading.read(numbers.batch(chunk, drop_remainder=True), examples, chunk)
-    chunks = loading.parallel(numbers, labelled)
+    chunks = loading.on_cores(numbers, labelled)
     if not augmentation.mixes:
         return loading.batches(chunks.map(lambda _, *parts: parts), share, chunk)
-    pairs = loading.parallel(chunks.unbatch().batch(2), mixed).unbatch()
+    pairs = loading.on_cores(chunks.unbatch().batch(2), mixed).unbatch()
     batches = pairs.batch(share, drop_remainder=True)
-    return loading.finished(loading.parallel(batches, lambda images, labels, part: (
+    return loading.finished(loading.on_cores(batches, lambda images, labels, part: (
         images, mixing.soft_labels(labels, part, examples.num_classes))))
 
 
@@ -137,7 +137,7 @@ def evaluation(examples, views, batch_size, bad=None, *, start=0, end=None, shar
     chunk = loading.chunk(share, min(crops_of, loading.most(examples)))
     numbers = places.batch(chunk, drop_remainder=full).map(
         lambda i: (tf.cast(i < end, tf.float32), tf.minimum(i, end - 1)))
-    chunks = loading.parallel(loading.read(numbers, examples, chunk), made)
+    chunks = loading.on_cores(loading.read(numbers, examples, chunk), made)
     return loading.batches(chunks, share, chunk, drop_remainder=full).apply(
         tf.data.experimental.assert_cardinality(whole))  # TensorFlow cannot count after unbatch
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from bsce_tf import files, progress
-from bsce_tf.data import records
+from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import forward
 

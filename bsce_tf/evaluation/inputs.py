@@ -6,9 +6,11 @@ import pathlib
 
 import numpy as np
 
-from bsce_tf.data import prepare, records, texts
+from bsce_tf.data import prepare, texts
 from bsce_tf.data.examples import Examples
-from bsce_tf.data.sources import csv_file, tables, walk
+from bsce_tf.data.listing import tables, walk
+from bsce_tf.data.reading import records
+from bsce_tf.data.sources import csv_file
 from bsce_tf.errors import InputError
 
 _TEXTS = ('.txt', '.lst', '.list')

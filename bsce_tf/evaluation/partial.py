@@ -7,7 +7,7 @@ import os
 import pathlib
 
 from bsce_tf import files
-from bsce_tf.data import records
+from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError
 
 _ENCODING = {'encoding': 'utf-8', 'errors': 'surrogateescape'}  # file names may be any bytes

@@ -7,8 +7,9 @@ import pathlib
 import numpy as np
 
 from bsce_tf import locks, progress
-from bsce_tf.data import bad_images, reading, records
+from bsce_tf.data import bad_images
 from bsce_tf.data.images import check
+from bsce_tf.data.reading import parallel, records
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import adjust, inputs, partial, predictors, run_config
 from bsce_tf.evaluation.neighbours import build
@@ -114,7 +115,7 @@ def _bad_images(config, output, examples):
                                config.data.max_pixels, listed, config.seed, _FEW)
     if examples.images is None:
         looked_at = np.unique(np.linspace(0, len(examples) - 1, _LOOK).astype(int))
-        images = reading.each(records.of(examples), looked_at, examples.storage.readers)
+        images = parallel.each(records.of(examples), looked_at, examples.storage.readers)
         for i, image in zip(looked_at, images, strict=True):
             if isinstance(image, InputError) or not check.has_header(image):
                 bad.leave_out(examples, i)  # decodes it, so that the reason is the usual one

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from bsce_tf.data import given, loading, records
+from bsce_tf.data import given, loading
+from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError, RunError
 from bsce_tf.evaluation import adjust, ensemble, forward, networks
 from bsce_tf.training import workdir

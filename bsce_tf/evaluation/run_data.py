@@ -3,7 +3,8 @@
 from absl import logging
 
 from bsce_tf import fields
-from bsce_tf.data import label_map, prepare, records
+from bsce_tf.data import label_map, prepare
+from bsce_tf.data.reading import records
 from bsce_tf.fields import field
 from bsce_tf.training import workdir
 

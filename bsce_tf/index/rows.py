@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bsce_tf.data import clean_list, records, texts
+from bsce_tf.data import clean_list, texts
+from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError
 
 COLUMNS = ('id', 'label', 'path', 'origin', 'content')

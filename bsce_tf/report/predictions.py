@@ -10,8 +10,9 @@ import tensorflow as tf
 from absl import logging
 
 from bsce_tf import files, progress
-from bsce_tf.data import bad_images, label_map, prepare, records
+from bsce_tf.data import bad_images, label_map, prepare
 from bsce_tf.data.examples import Examples
+from bsce_tf.data.reading import records
 from bsce_tf.evaluation import adjust, forward, networks
 from bsce_tf.training import workdir
 

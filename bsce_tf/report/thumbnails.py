@@ -4,8 +4,8 @@ import base64
 
 import tensorflow as tf
 
-from bsce_tf.data import records
 from bsce_tf.data.images import decode
+from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError
 from bsce_tf.report.markup import element
 

@@ -9,8 +9,8 @@ import numpy as np
 from absl import logging
 
 from bsce_tf.audit import audit
-from bsce_tf.data import records
 from bsce_tf.data.examples import Examples
+from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError
 from bsce_tf.report.markup import bar_cell, count, element, join, rate, table
 from bsce_tf.training import workdir

@@ -3,7 +3,8 @@
 import numpy as np
 
 from bsce_tf.audit import folds, out_of_sample
-from bsce_tf.data import groups, records
+from bsce_tf.data import groups
+from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import collect
 from bsce_tf.training import workdir

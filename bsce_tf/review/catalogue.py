@@ -6,8 +6,9 @@ import numpy as np
 from absl import logging
 
 from bsce_tf.audit import audit, duplicates
-from bsce_tf.data import clean_list, decisions, records
+from bsce_tf.data import clean_list, decisions
 from bsce_tf.data.examples import Examples
+from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError
 from bsce_tf.review import best, order
 from bsce_tf.training import workdir

@@ -5,9 +5,10 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from bsce_tf.data import prepare, records
+from bsce_tf.data import prepare
 from bsce_tf.data.images import check
-from bsce_tf.data.sources import walk
+from bsce_tf.data.listing import walk
+from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError
 
 COUNT = 6

@@ -9,7 +9,8 @@ import numpy as np
 from ml_collections import config_dict
 
 from bsce_tf import files, locks
-from bsce_tf.data import bad_images, label_map, records
+from bsce_tf.data import bad_images, label_map
+from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError
 from bsce_tf.fields import stored
 from bsce_tf.training import stages

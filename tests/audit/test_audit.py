@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 from bsce_tf.audit import audit, folds, out_of_sample
-from bsce_tf.data import prepare, records
+from bsce_tf.data import prepare
+from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import networks
 from bsce_tf.models import classifier

@@ -9,8 +9,9 @@ import pytest
 
 from bsce_tf import config_check, recipes
 from bsce_tf.catalogue import hashes, histogram, inspect, recipe
-from bsce_tf.data import prepare, records
+from bsce_tf.data import prepare
 from bsce_tf.data.examples import Examples
+from bsce_tf.data.reading import records
 from bsce_tf.training import build
 
 

@@ -14,9 +14,10 @@ import pytest
 
 from bsce_tf import recipes
 from bsce_tf.catalogue import pack, shards
-from bsce_tf.data import prepare, reading, records, sources
+from bsce_tf.data import prepare, sources
 from bsce_tf.data.bad_images import BadImages
 from bsce_tf.data.examples import Examples
+from bsce_tf.data.reading import parallel, records
 from bsce_tf.data.sources import packed as packed_source
 from bsce_tf.errors import InputError
 from tests.data.pictures import encoded, picture
@@ -348,7 +349,7 @@ def test_images_are_read_many_at_a_time_and_written_in_order(tmp_path, monkeypat
 
     names = np.array([b'%d' % i for i in range(COUNT)])
     examples = Examples(np.arange(COUNT) % 3, 'abc', records=records.Records(Store(), names))
-    examples.__dict__['storage'] = reading.Storage(20, 1000)
+    examples.__dict__['storage'] = parallel.Storage(20, 1000)
     monkeypatch.setattr(records, 'contents', lambda examples: '')  # it has other readers
     _pack(examples, tmp_path / 'pack', COUNT)
     assert _open(tmp_path / 'pack').records.read(range(COUNT)) == [_bytes(i) for i in range(COUNT)]

@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 from bsce_tf.catalogue import pack, verify
-from bsce_tf.data import records, sources
+from bsce_tf.data import sources
+from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError
+from tests.smoke import smoke
 
 
 def _jpeg(seed=0, size=16, kind='JPEG'):
@@ -102,9 +104,8 @@ def test_records_are_verified_too(tmp_path):
     (tmp_path / 'a').mkdir()
     for i in range(5):
         (tmp_path / 'a' / f'{i}.jpg').write_bytes(_jpeg(i)[:-30 if i == 3 else None])
-    pack.run(ml_collections.ConfigDict({'data': {
-        'source': 'folder', 'root': str(tmp_path),
-        'shard_images': 2}}), tmp_path)
+    pack.run(smoke(**{'data.source': 'folder', 'data.root': str(tmp_path),
+                      'data.shard_images': 2}), tmp_path)
     packed = str(tmp_path / 'packed')
     verify.run(_config(packed, source='packed', train=''), tmp_path)
     assert [row['path'] for row in _rows(tmp_path / 'bad_images.csv')] == ['a/3.jpg']

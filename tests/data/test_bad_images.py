@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bsce_tf.data import pipeline, records
+from bsce_tf.data import pipeline
 from bsce_tf.data.bad_images import BadImages
 from bsce_tf.data.examples import Examples
+from bsce_tf.data.reading import records
 from bsce_tf.data.sampler import Sampler
 from bsce_tf.data.view import View
 from bsce_tf.errors import InputError, RunError

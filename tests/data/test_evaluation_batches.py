@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bsce_tf.data import records
 from bsce_tf.data.examples import Examples
 from bsce_tf.data.images.crops import centre_crops
 from bsce_tf.data.pipeline import evaluation
+from bsce_tf.data.reading import records
 from bsce_tf.data.sources import generated
 from bsce_tf.data.view import View
 from tests.data.pictures import encoded, picture

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bsce_tf.data import loading, pipeline, records
+from bsce_tf.data import loading, pipeline
 from bsce_tf.data.examples import Examples
 from bsce_tf.data.images import crops
 from bsce_tf.data.images.augment import Augmentation
+from bsce_tf.data.reading import records
 from bsce_tf.data.sampler import Sampler
 from bsce_tf.data.view import View
 from bsce_tf.errors import InputError
@@ -85,7 +86,7 @@ def test_batches_come_in_order_though_their_images_take_unequally_long():
     def slow_at_first(i):
         return tf.py_function(lambda i: time.sleep(0.3 * float(i == 0)) or i, [i], tf.int64)
 
-    found = loading.finished(loading.parallel(tf.data.Dataset.range(8), slow_at_first))
+    found = loading.finished(loading.on_cores(tf.data.Dataset.range(8), slow_at_first))
     assert [int(i) for i in found] == list(range(8))
 
 

@@ -4,11 +4,11 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from bsce_tf.data import records
+from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import inputs
 
-DATA = {'source': 'generated', 'image_column': 'image', 'root': ''}
+DATA = {'source': 'generated', 'image_column': 'image', 'root': '', 'readers': 0}
 
 
 def load(source, **fields):
@@ -85,4 +85,4 @@ def test_data_without_a_test_set(tree):
         (tree / 'a' / 'x' / f'{i}.png').write_bytes(b'')
     with pytest.raises(InputError, match='has no test set'):
         inputs.load('', data={'source': 'folder', 'root': str(tree / 'a'),
-                              'validation_fraction': 0.4})
+                              'readers': 0, 'validation_fraction': 0.4})

@@ -19,7 +19,7 @@ from tensorflow.python.framework import config as tf_config  # no public way to 
 
 from bsce_tf.catalogue import pack, verify
 from bsce_tf.data import prepare
-from bsce_tf.data.sources import index_cache
+from bsce_tf.data.listing import index_cache
 from bsce_tf.data.view import View
 from bsce_tf.heads import choice
 from bsce_tf.models import network as split_network

@@ -8,7 +8,7 @@ from PIL import Image
 
 from bsce_tf import files
 from bsce_tf.audit import audit, duplicates, folds, out_of_sample, top_probabilities
-from bsce_tf.data import records
+from bsce_tf.data.reading import records
 from bsce_tf.data.sources import generated
 from tests.smoke import smoke
 

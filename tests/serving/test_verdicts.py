@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from bsce_tf.catalogue import verify
-from bsce_tf.data import pipeline, records
+from bsce_tf.data import pipeline
 from bsce_tf.data.bad_images import BadImages
 from bsce_tf.data.examples import Examples
+from bsce_tf.data.reading import records
 from bsce_tf.data.view import View
 from tests.data import verdicts
 from tests.serving.exported import ask_c_api

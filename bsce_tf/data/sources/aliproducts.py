@@ -14,7 +14,7 @@ import numpy as np
 from absl import logging
 
 from bsce_tf.data import texts
-from bsce_tf.data.sources import index_cache, listing, tables
+from bsce_tf.data.listing import image_lists, index_cache, tables
 from bsce_tf.errors import InputError
 
 _VERSION = 2  # of the index; increase it when a list is read differently
@@ -47,8 +47,8 @@ def load(*, root, train='', validation='', test='', classes='', cache=''):
     lists = {'train': train, 'validation': validation, 'test': test}
     origins = {split: os.path.join(root, name) for split, name in lists.items()}
     indexes = {split: _read(root, name, cache) if name else None for split, name in lists.items()}
-    return listing.assemble(indexes, origins, lambda _, found: {'paths': found.paths, 'root': root},
-                            classes)
+    return image_lists.assemble(
+        indexes, origins, lambda _, found: {'paths': found.paths, 'root': root}, classes)
 
 
 def _read(root, name, cache):
@@ -61,7 +61,7 @@ def _read(root, name, cache):
 
 def _build(root, path, folder):
     images, codes, names = _parse(path)
-    listing.check_inside(texts.of(images), path)
+    image_lists.check_inside(texts.of(images), path)
     start = folder.encode() + b'/'
     folders = [start + name.encode() + b'/' for name in names] + [start]  # −1: no class
     tried = _spread(len(images))
@@ -74,7 +74,7 @@ def _build(root, path, folder):
         folders = [start] * len(folders)
     for i, code in enumerate(codes):
         images[i] = folders[code] + images[i]
-    return listing.index(images, np.frombuffer(codes, np.int32), names, path)
+    return image_lists.index(images, np.frombuffer(codes, np.int32), names, path)
 
 
 def _spread(count):

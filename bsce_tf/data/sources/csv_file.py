@@ -7,7 +7,7 @@ import numpy as np
 from absl import logging
 
 from bsce_tf.data import texts
-from bsce_tf.data.sources import index_cache, listing, tables, walk
+from bsce_tf.data.listing import image_lists, index_cache, tables, walk
 from bsce_tf.errors import InputError
 
 _VERSION = 2  # of the index; increase it when a cell is read differently
@@ -55,8 +55,8 @@ def load(*, root='', train='', validation='', test='', classes='', cache='', ima
             paths, ['csv', _VERSION, os.path.abspath(root), *columns], cache,
             lambda paths=paths, split=split: _build(
                 paths, origins[split], root, split, *columns)) if paths else None
-    return listing.assemble(indexes, origins, lambda _, found: {'paths': found.paths, 'root': root},
-                            classes)
+    return image_lists.assemble(
+        indexes, origins, lambda _, found: {'paths': found.paths, 'root': root}, classes)
 
 
 def _find(root, name):
@@ -98,7 +98,7 @@ def _build(files, origin, root, split, image_column, label_column, group_column=
         labels.append(np.append(place, -1)[codes].astype(np.int64))
     if not sum(map(len, paths)):
         raise InputError(f'{origin}: no image found; expected at least one.')
-    return listing.index(texts.joined(paths), np.concatenate(labels), list(ids), origin,
+    return image_lists.index(texts.joined(paths), np.concatenate(labels), list(ids), origin,
                          texts.joined(groups) if group_column else None)
 
 

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from bsce_tf.data.sources import index_cache, listing, set_folders, walk
+from bsce_tf.data.listing import image_lists, index_cache, set_folders, walk
 from bsce_tf.errors import InputError
 
 _VERSION = 1  # of what is an image and what is left out, for the index
@@ -47,8 +47,8 @@ def load(*, root, train='', validation='', test='', classes='', cache=''):
     if os.path.normpath(train or 'unset') != '.':
         set_folders.check_classes(_place(root, chosen['train']), indexes['train'].names)
     origins = {split: _place(root, name) for split, name in chosen.items()}
-    return listing.assemble(indexes, origins, lambda _, found: {'paths': found.paths, 'root': root},
-                            classes)
+    return image_lists.assemble(
+        indexes, origins, lambda _, found: {'paths': found.paths, 'root': root}, classes)
 
 
 def _place(root, name):
@@ -102,7 +102,7 @@ def _walk(top, name):
                                     ('state', '<i8', 3)])
     walked['path'] = [os.fsencode(os.path.relpath(folder, top)) for folder in states]
     walked['state'] = list(states.values())
-    return listing.index(paths, codes, classes, top)._replace(folders=walked)
+    return image_lists.index(paths, codes, classes, top)._replace(folders=walked)
 
 
 def _class_name(inside, top):

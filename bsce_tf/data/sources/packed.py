@@ -11,8 +11,8 @@ import numpy as np
 from bsce_tf import files
 from bsce_tf.data import label_map, texts
 from bsce_tf.data.examples import Examples, Splits
-from bsce_tf.data.records import Records
-from bsce_tf.data.sources import handles
+from bsce_tf.data.reading import handles
+from bsce_tf.data.reading.records import Records
 from bsce_tf.errors import InputError
 
 

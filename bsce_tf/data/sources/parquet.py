@@ -14,8 +14,9 @@ import numpy as np
 from absl import logging
 
 from bsce_tf.data import texts
-from bsce_tf.data.records import Records
-from bsce_tf.data.sources import csv_file, index_cache, listing, walk
+from bsce_tf.data.listing import image_lists, index_cache, walk
+from bsce_tf.data.reading.records import Records
+from bsce_tf.data.sources import csv_file
 from bsce_tf.errors import InputError
 
 # Names of files for each split, as on Hugging Face: train-00000-of-00004.parquet, in data/ or not.
@@ -61,7 +62,7 @@ def load(*, root, train='', validation='', test='', classes='', cache='', image_
             paths, ['parquet', root, *columns], cache,
             lambda paths=paths, split=split, pattern=pattern: _build(
                 root, pattern, paths, split, *columns)) if paths else None
-    return listing.assemble(indexes, origins, lambda _, index: {
+    return image_lists.assemble(indexes, origins, lambda _, index: {
         'records': Records(Rows(root, index.paths, image_column), index.paths)}, classes)
 
 
@@ -97,7 +98,7 @@ def _build(root, pattern, paths, split, image_column, label_column, group_column
         codes += [-1 if label is None else ids.setdefault(label, len(ids)) for label in labels]
     if not names:
         raise InputError(f'{os.path.join(root, pattern)}: no image found; expected at least one.')
-    return listing.index(names, codes, list(ids), os.path.join(root, pattern),
+    return image_lists.index(names, codes, list(ids), os.path.join(root, pattern),
                          texts.joined(groups) if group_column else None)
 
 

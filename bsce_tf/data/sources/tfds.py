@@ -3,8 +3,8 @@
 import numpy as np
 
 from bsce_tf.data import texts
-from bsce_tf.data.records import Records
-from bsce_tf.data.sources import index_cache, listing
+from bsce_tf.data.listing import image_lists, index_cache
+from bsce_tf.data.reading.records import Records
 from bsce_tf.errors import InputError
 
 _BATCH = 256
@@ -40,7 +40,7 @@ def load(*, root='', train='', validation='', test='', dataset='', cache=''):
             origins[split] = f'{dataset}, split {name}'
             stores[split] = DataSource(str(builder.data_dir), name, image, origins[split])
             indexes[split] = _index(builder, stores[split], name, label, cache)
-    return listing.assemble(indexes, origins, lambda split, found: {
+    return image_lists.assemble(indexes, origins, lambda split, found: {
         'records': Records(stores[split], found.paths)})
 
 
@@ -95,7 +95,7 @@ def _index(builder, store, name, label, cache):
     def build():
         labels = store.labels(label)
         names = [f'{name}/{number}'.encode() for number in range(len(labels))]
-        return listing.Index(texts.of(names), labels, classes)
+        return image_lists.Index(texts.of(names), labels, classes)
 
     try:
         files = builder.info.splits[name].filepaths

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from absl import logging
 
-from bsce_tf.data.records import Records
-from bsce_tf.data.sources import index_cache, listing, walk
-from bsce_tf.data.sources.tfrecord_store import (
+from bsce_tf.data.listing import image_lists, index_cache, walk
+from bsce_tf.data.reading.records import Records
+from bsce_tf.data.reading.tfrecord_store import (
     DAMAGE,
     FOOTER,
     HEADER,
@@ -87,7 +87,7 @@ def load(*, root, train='', validation='', test='', classes='', cache='', image_
             paths, ['tfrecord', root, *([keys.label] * (keys.label not in ('', _USUAL['label'])))],
             cache, lambda paths=paths, split=split, keys=keys: _build(
                 root, origins[split], paths, keys)) if paths else None
-    return listing.assemble(indexes, origins, lambda split, found: {
+    return image_lists.assemble(indexes, origins, lambda split, found: {
         'records': Records(TFRecords(root, found.paths, images[split]), found.paths)}, classes)
 
 
@@ -137,7 +137,7 @@ def _build(root, origin, paths, keys):
         offsets, classes = _records(path, keys)
         names += [inside + b':%d' % offset for offset in offsets]
         codes += [-1 if name is None else ids.setdefault(name, len(ids)) for name in classes]
-    return listing.index(names, codes, list(ids), origin)
+    return image_lists.index(names, codes, list(ids), origin)
 
 
 def _records(path, keys):

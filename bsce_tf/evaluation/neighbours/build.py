@@ -10,8 +10,9 @@ from absl import logging
 
 from bsce_tf import locks
 from bsce_tf.catalogue import hashes
-from bsce_tf.data import prepare, records, sources, texts
-from bsce_tf.data.sources import tables
+from bsce_tf.data import prepare, sources, texts
+from bsce_tf.data.listing import tables
+from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import collect, run_config
 from bsce_tf.evaluation.neighbours.vectors import Embedder, check_finite

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from bsce_tf.data import prepare, sources
-from bsce_tf.data.sources import aliproducts, index_cache
+from bsce_tf.data.listing import index_cache
+from bsce_tf.data.sources import aliproducts
 from bsce_tf.errors import InputError
 
 

@@ -9,7 +9,7 @@ import pyarrow.parquet
 import pytest
 
 from bsce_tf.data import sources
-from bsce_tf.data.sources import index_cache, tables
+from bsce_tf.data.listing import index_cache, tables
 from bsce_tf.errors import InputError
 
 IMAGES = ['a/1.jpg', 'b, "c"/2.jpg', 'é.png']

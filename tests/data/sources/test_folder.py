@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from bsce_tf.data import prepare, sources
-from bsce_tf.data.sources import folder, walk
+from bsce_tf.data.listing import walk
+from bsce_tf.data.sources import folder
 from bsce_tf.errors import InputError
 
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from bsce_tf.data import sources
-from bsce_tf.data.sources import index_cache
+from bsce_tf.data.listing import index_cache
 from bsce_tf.errors import InputError
 
 

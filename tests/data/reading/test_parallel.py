@@ -8,8 +8,9 @@ import types
 import numpy as np
 import pytest
 
-from bsce_tf.data import loading, pipeline, reading, records
+from bsce_tf.data import loading, pipeline
 from bsce_tf.data.examples import Examples
+from bsce_tf.data.reading import parallel, records
 from bsce_tf.data.sampler import Sampler
 from bsce_tf.data.view import View
 from bsce_tf.errors import InputError
@@ -54,7 +55,7 @@ def unequally(number):
 
 def test_images_are_read_ahead_in_order_and_a_bad_one_is_an_error():
     store = Store([b'%d' % i if i != 3 else None for i in range(COUNT)], unequally)
-    found = list(reading.each(of(store), range(COUNT), 5))
+    found = list(parallel.each(of(store), range(COUNT), 5))
     assert str(found.pop(3)) == '3: gone'
     assert found == [b'%d' % i for i in range(COUNT) if i != 3]
     assert 2 <= store.most <= 5
@@ -62,7 +63,7 @@ def test_images_are_read_ahead_in_order_and_a_bad_one_is_an_error():
 
 def test_no_more_images_are_kept_than_there_are_readers():
     store = Store([bytes(10)] * COUNT)
-    images = reading.each(of(store), range(COUNT), 5)
+    images = parallel.each(of(store), range(COUNT), 5)
     next(images)
     time.sleep(0.05)
     assert len(store.order) <= 5
@@ -75,8 +76,8 @@ def test_no_more_images_are_kept_than_there_are_readers():
 def test_images_read_at_once_are_in_order_and_a_bad_one_is_empty(readers):
     store = Store([b'%d' % i if i != 30 else None for i in range(COUNT)], unequally)
     numbers = np.array([30, 5, 5, 39, 0, 12])
-    assert reading.at_once(of(store), numbers, readers) == [b'', b'5', b'5', b'39', b'0', b'12']
-    assert reading.at_once(of(store), numbers[:0], readers) == []
+    assert parallel.at_once(of(store), numbers, readers) == [b'', b'5', b'5', b'39', b'0', b'12']
+    assert parallel.at_once(of(store), numbers[:0], readers) == []
 
 
 class Large(bytes):
@@ -99,18 +100,18 @@ def test_readers_follow_the_time_of_a_read(monkeypatch, milliseconds, size, read
 
     monkeypatch.setattr(Large, 'size', size)
     store = Store([Large()] * COUNT, wait)
-    monkeypatch.setattr(reading, 'time', types.SimpleNamespace(perf_counter=lambda: now[0]))
-    monkeypatch.setattr(reading, '_SECONDS', milliseconds / 100)
-    assert reading.measure(of(store)) == (readers, size)
-    assert reading.measure(of(store), readers=5) == (5, size)
+    monkeypatch.setattr(parallel, 'time', types.SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(parallel, '_SECONDS', milliseconds / 100)
+    assert parallel.measure(of(store)) == (readers, size)
+    assert parallel.measure(of(store), readers=5) == (5, size)
 
 
 def test_a_measurement_ends_in_time_and_needs_no_good_image():
     store = Store([None] * COUNT, lambda number: time.sleep(0.2))
-    assert reading.measure(of(store)) == (256, 0)
+    assert parallel.measure(of(store)) == (256, 0)
     assert len(store.order) <= 4  # in half a second
     store.in_order = True  # such as Parquet files
-    assert reading.measure(of(store), readers=7) == (1, 0)
+    assert parallel.measure(of(store), readers=7) == (1, 0)
 
 
 @pytest.fixture(scope='module')
@@ -136,7 +137,7 @@ def test_more_images_are_read_at_once_than_there_are_cores(images):
 
     store = Store(images, wait)
     examples = Examples(np.zeros(COUNT, int), 'ab', records=of(store))
-    examples.__dict__['storage'] = reading.Storage(20, 3000)
+    examples.__dict__['storage'] = parallel.Storage(20, 3000)
     found = pipeline.evaluation(examples, [View(32, (36,))], 8)
     assert sum(len(batch.indices) for batch in found) == COUNT
     assert store.most == 20
@@ -152,5 +153,5 @@ def test_examples_do_not_depend_on_the_readers_nor_on_their_speed(images):
 def test_large_images_share_smaller_chunks(images, size, most):
     """So that photographs of 20 MB are not read ahead by the dozen."""
     examples = Examples(np.zeros(COUNT, int), 'ab', records=of(Store(images)))
-    examples.__dict__['storage'] = reading.Storage(2, size)
+    examples.__dict__['storage'] = parallel.Storage(2, size)
     assert loading.chunk(64, loading.most(examples)) == most

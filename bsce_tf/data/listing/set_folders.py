@@ -6,7 +6,7 @@ import re
 
 from absl import logging
 
-from bsce_tf.data.sources import walk
+from bsce_tf.data.listing import walk
 from bsce_tf.errors import InputError
 
 # The usual names, in lower case.

@@ -18,7 +18,7 @@ import re
 
 import numpy as np
 
-from bsce_tf.data.sources import walk
+from bsce_tf.data.listing import walk
 from bsce_tf.errors import InputError
 
 KINDS = {'.csv': 'csv', '.tsv': 'tsv', '.jsonl': 'jsonl', '.ndjson': 'jsonl', '.json': 'json',

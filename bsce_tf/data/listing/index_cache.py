@@ -13,7 +13,7 @@ from absl import logging
 
 from bsce_tf import files
 from bsce_tf.data import texts
-from bsce_tf.data.sources.listing import Index
+from bsce_tf.data.listing.image_lists import Index
 from bsce_tf.errors import InputError
 
 _VERSION = 2

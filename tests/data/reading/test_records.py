@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from bsce_tf.catalogue import pack
-from bsce_tf.data import records, sources
+from bsce_tf.data import sources
 from bsce_tf.data.examples import Examples
+from bsce_tf.data.reading import records
 
 COUNT = 12
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from bsce_tf.data.sources import handles
+from bsce_tf.data.reading import handles
 
 
 class Owner:
@@ -94,7 +94,7 @@ try:
 except OSError:
     pass
 assert records.read([7, 99]) == [b'image 7', b'image 99']
-from bsce_tf.data.sources import handles
+from bsce_tf.data.reading import handles
 while True:
     handles.OPEN._open.clear()
     try:

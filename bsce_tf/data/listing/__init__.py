@@ -1,0 +1,1 @@
+"""Finds out which images there are: folders, tables and the index of both."""
