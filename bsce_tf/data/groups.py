@@ -2,7 +2,7 @@
 
 A group is, for example, the photos of one product. `Examples.groups` has them, from a column of the
 source's table or from a regular expression on the paths. Copies are rows that name the same file,
-and the images of a list of equal or nearly equal images.
+and images that a list of duplicates says are equal or nearly equal.
 """
 
 import os
@@ -25,9 +25,9 @@ def by_pattern(examples, pattern, needed=True):
 
     Args:
       examples: an `Examples` of files or records; of records the names count.
-      pattern: regular expression, searched in each path. Its first pair of brackets is the group;
-        the whole match where there is none, or it took no part.
-      needed: whether each path must fit; else those that do not are each a group of its own.
+      pattern: regular expression, searched for in each path. What its first pair of brackets
+        matches is the group; without brackets, the whole match is.
+      needed: whether every path must match; else a path that does not is a group of its own.
 
     Raises:
       InputError: if the images are in memory, the expression is not valid, or a path does not fit.
@@ -60,13 +60,13 @@ def by_pattern(examples, pattern, needed=True):
 
 
 def together(examples, copies=PATHS):
-    """int64 `[N]`: images with the same number must stay together; None: no images must.
+    """int64 `[N]`: images with the same number must stay together; None: each stands alone.
 
     Args:
       examples: an `Examples`.
-      copies: which copies belong together besides groups: '' for none; 'paths' for images of the
-        same file; or these and those that a list tells, `duplicates.csv` of --mode=inspect or
-        `near_duplicates.csv` of --mode=audit.
+      copies: which copies stay together besides groups: '' for none; 'paths' for rows that name
+        the same file; or a path: these, and the images of that list, `duplicates.csv` of
+        --mode=inspect or `near_duplicates.csv` of --mode=audit.
 
     Raises:
       InputError: if the list cannot be read, or has none of these images.
@@ -86,7 +86,7 @@ def together(examples, copies=PATHS):
 
 
 def classes_of_one(labels, together, num_classes):
-    """int64 array: classes of several images that all have one number in `together`."""
+    """int64 array: the classes that have several images, all with one number in `together`."""
     counts = np.bincount(labels, minlength=num_classes)
     ordered = together[np.argsort(labels, kind='stable')]
     starts = (np.cumsum(counts) - counts)[counts > 0]
@@ -95,7 +95,7 @@ def classes_of_one(labels, together, num_classes):
 
 
 def equal_pairs(values):
-    """Two int64 `[n]`: each text of `Texts` that came before and its next occurrence."""
+    """Two int64 `[n]`: places of equal texts in `Texts`, each with the next one of its text."""
     keys = texts.numbers(values)
     order = np.argsort(keys, kind='stable')
     same = np.flatnonzero(keys[order[1:]] == keys[order[:-1]])
@@ -103,7 +103,7 @@ def equal_pairs(values):
 
 
 def _joined(count, first, second):
-    """int64 `[count]`: for each number the smallest one that a chain of pairs leads to."""
+    """int64 `[count]`: for each number the smallest that it is connected to by pairs."""
     root = np.arange(count)
     while True:
         a, b = root[first], root[second]

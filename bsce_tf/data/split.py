@@ -9,17 +9,16 @@ from bsce_tf.errors import InputError
 
 
 def stratified_split(labels, num_classes, fraction, seed=0, groups=None):
-    """Puts the same share of every class aside for validation, whole groups of images at a time.
+    """Holds out the same share of every class for validation, in whole groups of images.
 
-    Class k gives fraction · n(k) images, rounded down or up to whole groups by a systematic draw
-    over the classes in random order. So small classes, where rounding each by itself would always
-    give none or always one, give one as often as their share says. Without groups the total is
-    right to half an image.
+    The target of class k is fraction · n(k) images, rounded down or up to whole groups by a
+    systematic draw over the classes in random order. Rounded each by itself, small classes would
+    all give no image, or all give one; so they give one as often as the fraction says. Without
+    groups the total is exact to half an image.
 
-    Groups of several classes are put aside first, each if that brings its classes nearer to what
-    they are to give. What is still missing of a class comes from groups of this class alone. The
-    last image of a class never leaves training, and a class whose images are all in one group gives
-    none.
+    Groups that have images of several classes are held out first, each if it brings its classes
+    nearer to their targets. Groups of a single class make up the rest. At least one image of each
+    class stays for training. A class whose images are all in one group gives none.
 
     Args:
       labels: int `[N]`, each 0 … K−1.
@@ -111,10 +110,10 @@ def count_pairs(labels, groups, num_classes):
 
 
 def _of_several_classes(pairs, images, target, seed):
-    """bool `[G]`: groups of several classes to put aside, one after the other in random order.
+    """bool `[G]`: the groups of several classes that are held out, looked at in random order.
 
-    A group goes if Σ (what its classes are still to give)² / n(k) does not become larger by it.
-    Those that leave no class with more than it should give go first.
+    A group is held out unless this makes Σ (images missing to the target)² / n(k) larger, the sum
+    over its classes. The first pass takes those groups alone that lift no class above its target.
     """
     chosen = np.zeros(pairs.groups, bool)
     missing, spare, sizes = target.tolist(), (images - 1).tolist(), images.tolist()
@@ -132,9 +131,10 @@ def _of_several_classes(pairs, images, target, seed):
 
 
 def _of_one_class(pairs, images, target, chosen, rng):
-    """bool `[G]`: `chosen` and groups of one class, until each class gives what it should.
+    """bool `[G]`: `chosen`, and groups of a single class until each class meets its target.
 
-    In random order, without those that alone are more than twice of it.
+    They are taken in random order. One with more than twice the images that its class still misses
+    stays for training.
     """
     taken = np.bincount(pairs.label, pairs.images * chosen[pairs.group], len(images))
     missing = target - taken
@@ -145,7 +145,7 @@ def _of_one_class(pairs, images, target, chosen, rng):
     sizes = np.where(fits, sizes, 0)
     total = np.bincount(label, sizes, len(images)).astype(np.int64)
     end = np.cumsum(sizes) - (np.cumsum(total) - total)[label]  # within the class
-    # The last one stays where nothing else of its class would.
+    # The last group stays for training where no other of its class does.
     last = (end == total[label]) & (images - taken == total)[label]
     goes = fits & (end - sizes / 2 < missing[label]) & ~last
     chosen = chosen.copy()
@@ -154,19 +154,19 @@ def _of_one_class(pairs, images, target, chosen, rng):
 
 
 def numbered(groups):
-    """int64 `[N]`: groups from 0, in the order in which they first come."""
+    """int64 `[N]`: the groups, numbered from 0 in the order of their first image."""
     _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse]
 
 
 def in_classes(labels, rng):
-    """int64 `[N]`: places of the labels by class, within a class in random order."""
+    """int64 `[N]`: indices of the images sorted by class, in random order within a class."""
     order = rng.permutation(len(labels))
     return order[np.argsort(labels[order], kind='stable')]
 
 
 def rank_in_class(labels, counts, rng):
-    """int64 `[N]`: each image's place, from 0, in a random order of its class's images."""
+    """int64 `[N]`: rank of each image, from 0, in a random order of the images of its class."""
     rank = np.empty(len(labels), np.int64)
     rank[in_classes(labels, rng)] = np.arange(len(labels)) - np.repeat(
         np.cumsum(counts) - counts, counts)
@@ -174,7 +174,7 @@ def rank_in_class(labels, counts, rng):
 
 
 def systematic(quota, rng):
-    """Rounds each of `[K]` numbers down or up, in expectation to itself, their sum to nearest."""
+    """Rounds `[K]` numbers down or up: each right in expectation, their sum to the nearest."""
     order = rng.permutation(len(quota))
     ends = np.cumsum(quota[order])
     part = ends[-1] % 1

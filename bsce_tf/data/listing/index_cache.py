@@ -1,4 +1,4 @@
-"""Lists kept in a form that opens at once: memory-mapped arrays in a cache folder."""
+"""Keeps indexes of long lists as memory-mapped arrays in a cache folder, which open at once."""
 
 import hashlib
 import json
@@ -17,28 +17,27 @@ from bsce_tf.data.listing.image_lists import Index
 from bsce_tf.errors import InputError
 
 _VERSION = 2
-_SMALLEST = 1 << 20  # bytes of a list; smaller ones are read as fast as their cache
+_SMALLEST = 1 << 20  # bytes of lists; smaller ones are read as fast as their cache
 _TEXTS, _ARRAYS = ('paths', 'groups'), ('codes', 'folders')
 
 
 def cached(lists, key, folder, build, holds=lambda index: True, worth=None):
-    """An index from the cache, or built and put there.
+    """Returns an index from the cache, or builds it and puts it there.
 
-    An entry is known by the path, size and time of change of every list, so a changed list is read
-    anew. An entry that is damaged (by its checksums) is rebuilt, with a warning. If the folder
-    cannot be written, a warning says so and nothing is cached.
+    The key of an entry has the path, size and modification time of every list, so a changed list is
+    read again. An entry whose checksums differ is built again, with a warning. If the folder cannot
+    be written, a warning says so and nothing is cached.
 
-    An index may rest on more than the lists, as on where images lie. `holds` looks whether that is
-    so now: an entry for which it is not is built again, and an index for which it is not is not
-    kept.
+    An index may depend on more than its lists, such as the folder in which the images lie. `holds`
+    checks that: an entry that fails is built again, and a new index that fails is not kept.
 
     Args:
       lists: files that the index is made of.
       key: list of strings and numbers, of what else the index depends on, such as column names.
       folder: where to keep entries; '' for `indexes` in `files.cache_folder()`, 'off' for no cache.
       build: function without arguments → `Index`.
-      holds: function of an `Index` → bool, quick.
-      worth: function of a new `Index` → bool, whether to keep it; None: where the lists are long.
+      holds: function of an `Index` → bool; it must be quick.
+      worth: function of a new `Index` → bool, whether to keep it; None: lists of 1 MiB are kept.
 
     Returns:
       `Index`; its arrays may be memory-mapped and read-only.
@@ -93,7 +92,7 @@ def _write(entry, built):
         try:
             os.rename(temporary, entry)
         except OSError:
-            if not entry.exists():  # else another process was first, with the same content
+            if not entry.exists():  # else another process has written the same content first
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
