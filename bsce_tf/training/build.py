@@ -14,6 +14,8 @@ from bsce_tf.models.classifier import make_model
 from bsce_tf.training import averaging, optimizers, stages, strategy
 from bsce_tf.training.trainer import Trainer
 
+_CHECKED = 1000  # classes of a head that is built as a check: one of millions takes GBs
+
 
 def make_loss(config, counts):
     """The loss of a stage.
@@ -86,5 +88,5 @@ def check_stages(configs, data):
         make_loss(config, counts)
     different = {(config.image.size, repr(config.model.to_dict())): config for config in later}
     for config in different.values():
-        make_model(config, data.train.num_classes, data.train.channels)
+        make_model(config, min(data.train.num_classes, _CHECKED), data.train.channels)
         keras.backend.clear_session()

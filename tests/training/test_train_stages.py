@@ -5,7 +5,8 @@ import shutil
 import numpy as np
 import pytest
 
-from bsce_tf.training import checkpoint, workdir
+from bsce_tf.data.examples import Examples, Splits
+from bsce_tf.training import build, checkpoint, stages, workdir
 from bsce_tf.training.train import train
 from tests.run_files import assert_same, rows_of, state_of
 from tests.smoke import smoke
@@ -43,6 +44,20 @@ def test_a_stage_ends_early_and_goes_on_exactly_as_it_was(tmp_path):
     train(config, tmp_path / 'killed')
     assert rows_of(tmp_path / 'killed') == rows
     assert_same(state_of(tmp_path / 'killed'), state_of(tmp_path / 'whole'))
+
+
+def test_a_later_stage_is_checked_with_a_small_head(monkeypatch):
+    """With millions of classes, a second head would take GBs beside that of the first stage."""
+    built = []
+    monkeypatch.setattr(build, 'make_model', lambda config, classes, channels: built.append(
+        (config.image.size, classes, channels)))
+    config = smoke(steps=1)
+    config.stages = ({}, {'image.size': 28}, {'image.size': 28, 'epochs': 1})
+    classes = 5000
+    images = Examples(np.arange(classes), tuple(map(str, range(classes))),
+                      images=np.zeros((classes, 1, 1, 1), np.uint8))
+    build.check_stages(stages.resolve(config), Splits(images, images, None))
+    assert built == [(28, 1000, 1)]
 
 
 def test_a_stage_begins_with_the_best_weights_before_it(tmp_path):
