@@ -100,6 +100,13 @@ ROWS = {
         'Port of the page, on this machine alone. 0: any that is free.', LATER),
     'review.reviewer': Field('', TEXT,
         'Name to write beside each decision. Empty: the login name.', LATER),
+    'review.program': Field('label_studio', one_of('label_studio', 'fiftyone'),
+        'Program that review.write writes for and review.read reads from, in place of the page.',
+        LATER),
+    'review.write': Field('', TEXT,
+        'JSON file to write, of the images on which nobody decided. Empty: none.', LATER),
+    'review.read': Field('', TEXT,
+        'JSON file that the program exported, to take decisions from. Empty: none.', LATER),
 
     'predict.by': Field('classifier', one_of('classifier', 'neighbours', 'both'),
         'Who answers in predict and evaluate: the classifier, the nearest images of an index '

@@ -10,6 +10,7 @@ import time
 
 from bsce_tf.errors import InputError
 from bsce_tf.review import catalogue, result, store
+from bsce_tf.review.exchange import exchange
 from bsce_tf.termination import Terminated
 from bsce_tf.training import workdir
 
@@ -19,6 +20,9 @@ _POLL = 0.2  # seconds between two looks for a signal
 
 def review(config, folder):
     """Serves the page until Ctrl-C, on this machine alone, and writes what was decided.
+
+    With `review.read` or `review.write` another program takes the place of the page, see
+    `exchange.exchange`.
 
     Writes into the folder of the audit:
 
@@ -36,6 +40,10 @@ def review(config, folder):
         port is in use or Flask is missing.
       RunError: if another process holds the folder.
     """
+    if config.review.read or config.review.write:
+        with _opened(config.review, pathlib.Path(folder)) as (found, decided, _):
+            exchange.run(config.review, found, decided)
+        return
     with Terminated() as terminated, serving(config, folder) as address:
         print(f'{address}\nThe page is open to this machine alone. Ctrl-C ends; every decision is '
               'saved at once.', flush=True)
@@ -51,18 +59,27 @@ def serving(config, folder):
     except ImportError as error:
         raise InputError(f'review: needs Flask ({error}); expected '
                          "`pip install 'bsce-tf[review]'`.") from error
-    folder, fields = pathlib.Path(folder), config.review
+    folder = pathlib.Path(folder)
     catalogue.check(folder)
-    reviewer = fields.reviewer or _login()
-    with workdir.locked(folder), _bound(fields.port) as listening:
-        found = catalogue.read(folder, fields.order)
-        decided = store.Store(folder / store.NAME, found, reviewer)
-        clean = result.Result(found, decided, fields.others)
-        clean.write()
+    with _bound(config.review.port) as listening, _opened(config.review, folder) as (
+            found, decided, clean):
         token = secrets.token_urlsafe(16)
         with result.Writer(clean, decided) as writer, server.running(
                 app.make(found, decided, token, writer), listening):
             yield f'http://{HOST}:{listening.getsockname()[1]}/?token={token}'
+
+
+@contextlib.contextmanager
+def _opened(fields, folder):
+    """Context manager of (`Catalogue`, `Store`, `Result`); at its end the clean list is written."""
+    catalogue.check(folder)
+    reviewer = fields.reviewer or _login()
+    with workdir.locked(folder):
+        found = catalogue.read(folder, fields.order)
+        decided = store.Store(folder / store.NAME, found, reviewer)
+        clean = result.Result(found, decided, fields.others)
+        clean.write()
+        yield found, decided, clean
         _tell(folder, decided, clean)
 
 

@@ -82,7 +82,7 @@ class Store:
             word, label = stack[-1] if stack else self._earlier.get(index, ('', -1))
             return State(word, label, self._versions[index])
 
-    def decide(self, index, decision, label, version, digest):
+    def decide(self, index, decision, label, version, digest, reviewer=''):
         """Writes a decision; on return it is on disk.
 
         Args:
@@ -91,6 +91,7 @@ class Store:
           label: class id, or −1 for remove and skip.
           version: that of the `State` that the reviewer saw.
           digest: SHA-256 of the image that the reviewer saw, '' if it cannot be read.
+          reviewer: name to write beside it; '' for that of the store.
 
         Raises:
           StaleError: if there was another decision on the image since.
@@ -102,7 +103,7 @@ class Store:
                 raise StaleError
             if decision == decisions.SKIP and before.decision not in ('', decisions.SKIP):
                 return  # it stays decided
-            self._append(index, decision, label, digest)
+            self._append(index, decision, label, digest, reviewer)
             self._stacks.setdefault(index, []).append((decision, label))
             self._note(index)
 
@@ -159,10 +160,11 @@ class Store:
                               SKIPPED if word == decisions.SKIP else DECIDED)
         self.labels[index] = label if self.status[index] == DECIDED else self._audited[index]
 
-    def _append(self, index, decision, label, digest):
+    def _append(self, index, decision, label, digest, reviewer=''):
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')
         row = decisions.Decision(
             *self._key(index), digest, decision, self._classes[label] if label >= 0 else '',
-            self._reviewer, datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'))
+            reviewer or self._reviewer, now)
         new = b'' if self._end else decisions.line(decisions.HEADER)
         self._end = append(self._path, new + decisions.line(row), self._end)
         self._history.append((index, decision))

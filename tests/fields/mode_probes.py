@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from bsce_tf.audit import audit, out_of_sample, rounds, top_probabilities
 from bsce_tf.data import decisions, prepare, view
+from bsce_tf.errors import InputError
 from bsce_tf.evaluation import adjust, networks
 from bsce_tf.evaluation.evaluate import evaluate
 from bsce_tf.evaluation.neighbours import build, predictor
@@ -217,13 +218,30 @@ def loaded(config, place):
             data.splits.validation.labels.tolist())
 
 
-def reviewed(config, place):
-    """What a review shows, writes and listens on, without its server."""
-    images, folder, found = place / 'reviewed', place / 'review', []
+def _audit_of_files(place):
+    """The folder of an audit of image files."""
+    images, folder = place / 'reviewed', place / 'review'
     if not folder.exists():
         audited_run.write_images(images)
         with pytest.MonkeyPatch.context() as patch:
             audited_run.write(audited_run.settings(images), folder, patch)
+    return folder
+
+
+def exchanged(config, place):
+    """What a review writes for another program, or says of the file that it is to read."""
+    if not (config.review.write or config.review.read):
+        return 'the page'
+    try:
+        review.review(config, _audit_of_files(place))
+    except InputError as error:
+        return str(error)
+    return json.loads(pathlib.Path(config.review.write).read_text(encoding='utf-8'))
+
+
+def reviewed(config, place):
+    """What a review shows, writes and listens on, without its server."""
+    folder, found = _audit_of_files(place), []
 
     def make(catalogue, store, token, writer):
         found.extend((catalogue.lists['issues'].tolist(), store._reviewer))

@@ -193,6 +193,9 @@ ROWS = {
     'review.others': ('cleaned', mode_probes.reviewed, {}),
     'review.port': (0, mode_probes.reviewed, {}),
     'review.reviewer': ('Ada', mode_probes.reviewed, {}),
+    'review.program': ('fiftyone', mode_probes.exchanged, {'review.write': '{place}/tasks.json'}),
+    'review.write': ('{place}/tasks.json', mode_probes.exchanged, {}),
+    'review.read': ('{place}/none.json', mode_probes.exchanged, {}),
 
     'predict.by': ('both', mode_probes.neighbours, {'predict.by': 'neighbours'}),
     'predict.input': ('{place}/val', mode_probes.predictions, {}),
