@@ -27,7 +27,7 @@ def add(path, key, row, lock):
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(lock):
+    with locked(lock):
         found = {**read(path, key), tuple(row[name] for name in key): row}
         with (files.replacing(path) as temporary,
               open(temporary, 'w', newline='', encoding='utf-8') as file):
@@ -56,7 +56,8 @@ def claimed(path):
 
 
 @contextlib.contextmanager
-def _locked(path):
+def locked(path):
+    """Holds a lock file during the block; waits for a process that holds it."""
     with open(path, 'w') as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

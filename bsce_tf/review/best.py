@@ -12,8 +12,8 @@ from bsce_tf.training import workdir
 MOST = 5  # classes of an image
 
 
-def read(config, folder, train):
-    """(int32 `[N, k]`, float32 `[N, k]`): the k ≤ 5 best classes of each image, best first.
+def read(config, folder, train, most=MOST):
+    """(int32 `[N, k]`, float32 `[N, k]`): the k ≤ `most` best classes of each image, best first.
 
     An image without a prediction, or whose predictions were deleted, has the class −1.
 
@@ -21,8 +21,9 @@ def read(config, folder, train):
       config: ConfigDict of the audit.
       folder: pathlib.Path of the audit.
       train: the `Examples` that were audited.
+      most: classes of an image; no more than `audit.top_k` were kept.
     """
-    width = min(MOST, config.audit.top_k, train.num_classes)
+    width = min(most, config.audit.top_k, train.num_classes)
     classes = np.full((len(train), width), -1, np.int32)
     probabilities = np.zeros((len(train), width), np.float32)
     for place, images in _parts(config, folder, train):
