@@ -10,6 +10,8 @@
 # make torture    kill the program at 100 moments and look whether anything is lost: 20 minutes
 # make mutations  break lines on purpose and see the tests fail: an hour
 PYTHON ?= python3
+# Environments are installed side by side.
+MAKEFLAGS += --jobs=2
 BIN := .venv/bin
 # --use-pep517: else older pips run the setup.py of a requirement (seqeval) without what that needs.
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --use-pep517 --constraint constraints.txt
