@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from bsce_tf.catalogue import pack
+from bsce_tf.catalogue import pack, shards
 from bsce_tf.data.examples import Examples
 from bsce_tf.errors import PreemptedError
 from bsce_tf.evaluation import partial, predict
@@ -205,13 +205,13 @@ def test_pack_keeps_its_shards(tmp_path, monkeypatch):
         Image.fromarray(np.full((8, 8, 3), 40 * i, np.uint8)).save(tmp_path / f'{i}.png')
     examples = Examples(np.arange(6) % 2, ('a', 'b'), root=str(tmp_path),
                         paths=np.array([f'{i}.png'.encode() for i in range(6)]))
-    told, check = interrupt(2), pack._check
+    told, check = interrupt(2), shards._check
 
     def checked(*arguments):
         told()
         check(*arguments)
 
-    monkeypatch.setattr(pack, '_check', checked)
+    monkeypatch.setattr(shards, '_check', checked)
     with pytest.raises(PreemptedError, match='shards that are done stay'):
         pack.pack(examples, tmp_path / 'packed', 2, progress=False)
     assert len(list((tmp_path / 'packed').glob('shard-*.array_record'))) == 1
