@@ -98,11 +98,12 @@ def _has_data(name):
 
 
 def main():
-    """Runs all tutorials, two at a time."""
+    """Runs all tutorials at once: each uses a core at times only."""
     shutil.rmtree(paths.TUTORIALS, ignore_errors=True)
     paths.TUTORIALS.mkdir(parents=True)
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        list(pool.map(_write, notebooks.names()))
+    names = notebooks.names()
+    with concurrent.futures.ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(_write, names))
 
 
 if __name__ == '__main__':
