@@ -74,7 +74,7 @@ def test_tasks_show_each_listed_image_once_and_offer_its_classes(tasks, folder, 
         assert choices[-1] == label_studio.REMOVE
         assert len(set(choices)) == len(choices)
         [prediction] = task['predictions']
-        assert prediction['score'] == pytest.approx(1 - found.wrong[index])
+        assert prediction['score'] == pytest.approx(found.wrong[index])
         assert prediction['result'][0]['value'] == {'choices': [names[found.suggested[index]]]}
 
 

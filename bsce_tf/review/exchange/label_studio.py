@@ -56,7 +56,7 @@ def _task(item):
         'choices': [{'value': name} for name in (*item.best, REMOVE)],
         'path': path, 'given_label': before, 'copy': copy, 'sha256': item.sha256}}
     if item.wrong is not None:
-        task['predictions'] = [{'model_version': 'audit', 'score': 1 - item.wrong, 'result': [{
+        task['predictions'] = [{'model_version': 'audit', 'score': item.wrong, 'result': [{
             'from_name': _LABEL, 'to_name': 'image', 'type': 'choices',
             'value': {'choices': [item.suggested]}}]}]
     return task
