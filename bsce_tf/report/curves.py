@@ -73,16 +73,26 @@ def stage_starts(rows):
 
 
 def charts(histories, names):
-    """One chart per metric, as a list of `Markup`.
+    """One chart per metric, as a list of `Markup`; none of a learning rate that never changes.
 
     Args:
       histories: as in `lines`.
       names: of the runs.
     """
     found = lines(histories)
+    if constant_rate(histories):
+        del found[_RATE]
     order = sorted(found, key=lambda name: name == _RATE)
     marks = sorted({(epoch, stage) for rows in histories for stage, epoch in stage_starts(rows)})
     return [_chart(metric, found[metric], names, marks) for metric in order]
+
+
+def constant_rate(histories):
+    """A paragraph with the learning rate if all runs have the same throughout, else None."""
+    rates = {row.get(_RATE) for rows in histories for row in rows}
+    if len(rates) != 1 or None in rates or not math.isfinite(min(rates)):
+        return None
+    return element('p', f'Learning rate: {short(rates.pop())} throughout.', class_='soft')
 
 
 def colour(line, runs):

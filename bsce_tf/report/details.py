@@ -8,6 +8,7 @@ from bsce_tf.report.predictions import Answers
 from bsce_tf.report.results import Results
 
 _EXAMPLES = 3  # images shown of each class of a pair
+_PAIRS, _MISTAKES = 4, 12  # shown without a click
 _BAD = 100  # bad images listed, at most
 _SHARED = 5  # least images of a class for a percentage
 
@@ -99,7 +100,7 @@ def _pairs(detail, thumbnails, most):
         element('div', _side(detail, thumbnails, pair.first, pair.second, pair.forth),
                 _side(detail, thumbnails, pair.second, pair.first, pair.back), class_='sides'),
         data_pair=f'{pair.first},{pair.second}') for pair in found]
-    return [*parts, element('ul', *items, class_='pairs')]
+    return [*parts, *_folded(items, 'pairs', _PAIRS, 'pair')]
 
 
 def _side(detail, thumbnails, label, other, number):
@@ -181,7 +182,17 @@ def _most_confident(detail, thumbnails, most):
     return [head, element('p', f'Images of the {answers.split} set whose wrong prediction has the '
                           'highest probability, each beside an image of the predicted class. Look '
                           'here for wrong labels.', class_='soft'),
-            element('ul', *items, class_='gallery')]
+            *_folded(items, 'gallery', _MISTAKES, 'mistake')]
+
+
+def _folded(items, kind, most, name):
+    """A list of items; those after the first `most` lie in a part that opens at a click."""
+    parts = [element('ul', *items[:most], class_=kind)]
+    if len(items) > most:
+        parts.append(element('details', element(
+            'summary', f'{plural(len(items) - most, f"more {name}", f"more {name}s")}'), element(
+                'ul', *items[most:], class_=kind)))
+    return parts
 
 
 def _bad_images(detail):

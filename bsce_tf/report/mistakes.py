@@ -81,7 +81,7 @@ def pairs(labels, predictions, num_classes, most):
     Returns:
       (list of `Pair`, most mistakes first, ties by class ids; number of pairs with one mistake).
     """
-    wrong = _wrong(labels, predictions)
+    wrong = mistaken(labels, predictions)
     a, b = labels[wrong].astype(np.int64), predictions.predicted[wrong].astype(np.int64)
     codes, place = np.unique(np.minimum(a, b) * num_classes + np.maximum(a, b),
                              return_inverse=True)
@@ -105,7 +105,7 @@ def worst(classes, most):
 
 def usual_mistake(labels, predictions, label):
     """(class that most misclassified images of a class are predicted as, how many), or None."""
-    wrong = _wrong(labels, predictions) & (labels == label)
+    wrong = mistaken(labels, predictions) & (labels == label)
     if not wrong.any():
         return None
     others, number = np.unique(predictions.predicted[wrong], return_counts=True)
@@ -114,7 +114,7 @@ def usual_mistake(labels, predictions, label):
 
 def most_confident(labels, predictions, most):
     """Indices of the misclassified images, the highest predicted probability first."""
-    wrong = np.flatnonzero(_wrong(labels, predictions))
+    wrong = np.flatnonzero(mistaken(labels, predictions))
     return wrong[np.argsort(-predictions.probability[wrong], kind='stable')][:most]
 
 
@@ -125,5 +125,6 @@ def confused_as(labels, predictions, label, other, most):
     return found[np.argsort(-predictions.probability[found], kind='stable')][:most]
 
 
-def _wrong(labels, predictions):
+def mistaken(labels, predictions):
+    """bool `[n]`: the images that are predicted as another class."""
     return predictions.good & (predictions.predicted >= 0) & (predictions.predicted != labels)

@@ -7,17 +7,37 @@ from bsce_tf.report.results import RATES
 _LISTED = 60  # epochs in the table of metrics, about; more are thinned
 
 
-def cards(runs):
-    """A card with the mean top-1 error of every run.
+def cards(runs, ensemble):
+    """A card with the mean top-1 error of every run, and one of the vote of models.
 
     Args:
       runs: list of `details.Detail`.
+      ensemble: the dict of ensemble.json, or None.
     """
-    return element('ul', *(element(
-        'li', element('span', run.results.name, class_='soft'),
-        element('b', rate(run.errors.get('mean_top1_error'))),
-        element('span', f'mean top-1 error, {run.split or "not evaluated"}', class_='soft'),
-        class_='card') for run in runs), class_='cards')
+    items = [_card(run.results.name, run.errors.get('mean_top1_error'),
+                   f'mean top-1 error, {run.split or "not evaluated"}', _recipe(run.results))
+             for run in runs]
+    vote = ((ensemble or {}).get('vote') or {}).get('mean_top1_error')
+    if vote is not None:
+        items.append(_card('top-1 vote', vote, 'mean top-1 error',
+                           f'of {plural(len(ensemble.get("models", [])), "model")}'))
+    return element('ul', *items, class_='cards')
+
+
+def _card(name, error, *lines):
+    return element('li', element('span', name, class_='soft'), element('b', rate(error)),
+                   *(element('span', line, class_='soft') for line in lines), class_='card')
+
+
+def _recipe(results):
+    """'loss bsce → sce, sampler γ = 0, small_resnet'."""
+    config = results.run.config
+    return (f'loss {_losses(results)}, sampler γ = {config.sampler.gamma:g}, '
+            f'{config.model.backbone}')
+
+
+def _losses(results):
+    return ' → '.join(dict.fromkeys(results.losses))
 
 
 def errors(runs, ensemble):
@@ -25,7 +45,7 @@ def errors(runs, ensemble):
     parts = [_error_table(
         'Errors of the runs; head, medium and tail: means over a third of the classes each, by '
         'training images', ('run', 'loss', 'backbone', 'set', 'images'),
-        [((run.results.name, ' → '.join(dict.fromkeys(run.results.losses)),
+        [((run.results.name, _losses(run.results),
            run.results.run.config.model.backbone,
            run.split or DASH, count(run.errors['images']) if 'images' in run.errors else DASH),
           run.errors) for run in runs])]
@@ -65,7 +85,8 @@ def history(runs):
              for run in runs if not run.results.history]
     if any(histories):
         parts += [curves.legend(histories, names),
-                  element('div', *curves.charts(histories, names), class_='charts')]
+                  element('div', *curves.charts(histories, names), class_='charts'),
+                  curves.constant_rate(histories)]
     parts += [_numbers(run.results) for run in runs if run.results.history]
     return join(parts)
 

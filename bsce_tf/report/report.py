@@ -11,7 +11,16 @@ import bsce_tf
 from bsce_tf import files
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import adjust, run_config
-from bsce_tf.report import details, mistakes, overview, predictions, results, style, wrong_labels
+from bsce_tf.report import (
+    details,
+    findings,
+    mistakes,
+    overview,
+    predictions,
+    results,
+    style,
+    wrong_labels,
+)
 from bsce_tf.report.details import Detail
 from bsce_tf.report.markup import Markup, element, join, plural
 from bsce_tf.report.thumbnails import Thumbnails
@@ -24,12 +33,13 @@ _WHOLE = 4  # with more runs, they share the pictures of so many
 def report(config, folder):
     """Writes a page on one or several runs: a single file that needs no network.
 
-    Of a run it shows curves, errors, errors of classes by their size, confused pairs, the worst
-    classes, the most confident mistakes, bad images and the config. For classes and mistakes, the
-    model predicts its test set, or else its validation set, with the logit adjustment of its
-    evaluation (see `adjust`); the predictions are cached in the run's report_cache.npz. Of an audit
-    it shows the noise of the worst classes, and the worst labels beside other images of both
-    classes. A note on the page says what cannot be shown, such as missing images.
+    It begins with what to know first, in words, see `findings`. Of a run it shows curves, errors,
+    errors of classes by their size, confused pairs, the worst classes, the most confident mistakes,
+    bad images and the config. For classes and mistakes, the model predicts its test set, or else
+    its validation set, with the logit adjustment of its evaluation (see `adjust`); the predictions
+    are cached in the run's report_cache.npz. Of an audit it shows the noise of the worst classes,
+    and the worst labels beside other images of both classes. A note on the page says what cannot be
+    shown, such as missing images.
 
     Args:
       config: ConfigDict; only report, strategy and replicas are used. The rest comes from the runs.
@@ -158,7 +168,8 @@ def _page(runs, audits, ensemble, fields):
     body = join([
         element('header', element('div', element('h1', title), element(
             'p', ', '.join(map(str, folders)), class_='soft'), contents)),
-        element('main', overview.cards(runs) if runs else None, *(
+        element('main', overview.cards(runs, ensemble) if runs else None,
+                findings.section(runs, ensemble, audits), *(
             element('section', element('h2', text), part, id=name) for name, text, part in parts)),
         element('footer', f'bsce-tf {bsce_tf.__version__}. An error is the share of images whose '
                 'most probable class is not the label; the mean top-1 error is its mean over '

@@ -9,6 +9,7 @@ from bsce_tf.report.mistakes import GROUPS
 MOST_MARKS = 1500  # classes; more are drawn as a density
 _SIZE, _LEFT, _RIGHT, _TOP, _FLOOR = (400, 310), 48, 384, 42, 266
 _CELLS = 40, 25  # of the density: columns, rows
+_ASIDE = 24  # pixels over which marks of one size are spread, at most
 _FEWEST = 30  # least classes for a line of means
 _MEANS = 8  # parts of equal width on the log axis, each with a mean
 
@@ -84,14 +85,30 @@ def _marks(classes, shown, names, x, y):
     """Circles (head), squares (medium) and triangles (tail)."""
     drawn = []
     size = 3.6 if len(shown) <= 200 else 2.4
-    for k in shown[np.argsort(-classes.train[shown], kind='stable')]:
-        a, b = float(x(float(classes.train[k]))), float(y(classes.error[k]))
+    order = shown[np.argsort(-classes.train[shown], kind='stable')]
+    for k, aside in zip(order, beside(classes.train[order], size), strict=True):
+        a = min(max(float(x(float(classes.train[k]))) + aside, _LEFT + size), _RIGHT - size)
+        b = float(y(classes.error[k]))
         text = (f'{names[k]}: error {rate(classes.error[k])}, '
                 f'{plural(classes.train[k], "training image")}, {count(classes.images[k])} '
                 'evaluated')
         drawn.append(element('path', element('title', text), d=shape(classes.group[k], a, b, size),
                              class_=f'mark g{classes.group[k]}'))
     return drawn
+
+
+def beside(sizes, size):
+    """float `[n]`: how far to move each mark aside, so that classes of one size do not hide others.
+
+    Args:
+      sizes: int `[n]`, training images of the classes, sorted.
+      size: of a mark, in pixels.
+    """
+    _, first, inverse, number = np.unique(sizes, return_index=True, return_inverse=True,
+                                          return_counts=True)
+    place = np.arange(len(sizes)) - first[inverse]
+    step = np.minimum(2 * size, _ASIDE / number)
+    return ((place - (number[inverse] - 1) / 2) * step[inverse]).tolist()
 
 
 def shape(group, a, b, size):

@@ -9,11 +9,11 @@ CSS = """
 :root { color-scheme: light dark; --page: #fafaf8; --card: #fff; --ink: #1d2127; --soft: #5a636e;
   --rule: #dfe2e6; --bar: #d5e6f3; --c0: #0072b2; --c1: #d55e00; --c2: #009e73; --c3: #b8528e;
   --c4: #b07d00; --c5: #2f8fc4; --c6: #7a6f00; --c7: #444c56; --head: #0072b2; --medium: #c98200;
-  --tail: #c2450a; }
+  --tail: #c2450a; --shade: rgb(0 0 0 / 22%); }
 @media (prefers-color-scheme: dark) { :root { --page: #14171b; --card: #1d2127; --ink: #e8eaed;
   --soft: #a5aeb8; --rule: #353b43; --bar: #1f4157; --c0: #56b4e9; --c1: #f0843c; --c2: #2fc79b;
   --c3: #e08fbf; --c4: #e6b422; --c5: #8fd0f5; --c6: #f0e442; --c7: #c3cad2; --head: #56b4e9;
-  --medium: #e6a321; --tail: #f47b45; } }
+  --medium: #e6a321; --tail: #f47b45; --shade: rgb(255 255 255 / 25%); } }
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; }
 body { margin: 0; background: var(--page); color: var(--ink);
@@ -43,6 +43,13 @@ nav li { max-width: 100%; overflow-wrap: anywhere; }
 .card { padding: 0.8rem 1rem; flex: 1 1 12rem; min-width: 0; max-width: 22rem; }
 .card b { display: block; font-size: 1.9rem; line-height: 1.2; font-variant-numeric: tabular-nums; }
 .card span { display: block; overflow-wrap: anywhere; }
+.findings { display: grid; gap: 0.8rem; align-items: start; margin: 0.8rem 0;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 18rem), 1fr)); }
+.findings > div { background: var(--card); border: 1px solid var(--rule); border-radius: 0.6rem;
+  padding: 0.7rem 1rem; min-width: 0; }
+.findings h3 { margin: 0 0 0.3rem; }
+.findings ul { margin: 0; padding-left: 1.1rem; }
+.findings li { margin: 0.3rem 0; overflow-wrap: anywhere; }
 .charts { display: grid; gap: 0.8rem;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 20.5rem), 1fr)); }
 .split { display: grid; gap: 0.8rem; align-items: start;
@@ -53,7 +60,12 @@ figcaption { text-align: left; overflow-wrap: anywhere; }
 figure > svg { display: block; width: 100%; height: auto; }
 .charts figcaption { color: var(--ink); font-weight: 600; order: -1; }
 .charts figure { display: flex; flex-direction: column; }
-.scroll { overflow-x: auto; margin: 0.6rem 0; max-width: 100%; }
+.scroll { overflow-x: auto; margin: 0.6rem 0; max-width: 100%; /* shadows where it scrolls */
+  background: linear-gradient(to right, var(--card) 40%, transparent) left / 3rem 100%,
+    linear-gradient(to left, var(--card) 40%, transparent) right / 3rem 100%,
+    linear-gradient(to right, var(--shade), transparent) left / 1rem 100%,
+    linear-gradient(to left, var(--shade), transparent) right / 1rem 100%, var(--card);
+  background-repeat: no-repeat; background-attachment: local, local, scroll, scroll, scroll; }
 table { border-collapse: collapse; width: 100%; font-size: 0.9rem;
   font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding: 0.5rem 0 0.2rem; }

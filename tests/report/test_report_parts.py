@@ -87,3 +87,14 @@ def test_predictions_that_were_kept_are_not_those_of_images_that_were_replaced(t
     assert predictions._mark(run, examples, 0.0) == mark
     (tmp_path / '2.png').write_bytes(b'other')
     assert predictions._mark(run, examples, 0.0) != mark
+
+
+def test_a_learning_rate_that_never_changes_is_a_sentence():
+    rows = [{'stage': 0.0, 'epoch': float(i), 'learning_rate': 0.1, 'loss': 1.0 / i}
+            for i in (1, 2, 3)]
+    assert 'Learning rate by epoch' not in str(curves.charts([rows, rows], ['x', 'y']))
+    assert 'Learning rate: 0.1 throughout.' in curves.constant_rate([rows, rows])
+    other = [{**row, 'learning_rate': 0.01} for row in rows]
+    assert 'Learning rate by epoch' in str(curves.charts([rows, other], ['x', 'y']))
+    assert curves.constant_rate([rows, other]) is None
+    assert curves.constant_rate([[{'stage': 0.0, 'epoch': 1.0, 'loss': 1.0}]]) is None
