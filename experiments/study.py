@@ -156,7 +156,7 @@ def _write(study, found, more):
 
 
 def table(found, study):
-    """Markdown of a `grid.Grid`: a row a condition and arm; what was not run says so."""
+    """Markdown of a `grid.Grid`: a row a condition and arm; then what is not known yet."""
     paper = bool(study.paper)
     lines = ['| data | arm | learning rate | mean top-1 error, test | head | medium '
              f'| tail | − {study.base}, 95 % interval | relative |'
@@ -165,13 +165,44 @@ def table(found, study):
     for condition in study.conditions:
         base = found.errors(condition, study.base)
         for arm in _planned(study, condition):
+            if not found.errors(condition, arm):
+                continue
             cells = [condition, arm, *_cells(found, condition, arm, base, arm == study.base)]
             if paper:
                 cells.append(f'{study.paper[arm]:.4f}' if arm in study.paper else '')
             if study.by_epoch:
                 cells.append(intervals.summary(epochs.oracle(found, condition, arm)))
             lines.append(f'| {" | ".join(cells)} |')
-    return '\n'.join(lines) + '\n'
+    return '\n'.join([*lines, *_begun(found, study), *_not_run(found, study)]) + '\n'
+
+
+def _begun(found, study):
+    """A table of the runs of arms whose learning rate is not chosen, as not all were tried."""
+    lines = []
+    for condition in study.conditions:
+        for arm in _planned(study, condition):
+            if found.chosen(condition, arm) is None:
+                lines += [f'| {condition} | {arm} | {key[2]} | {key[3]} '
+                          f'| {float(row["validation_error"]):.4f} '
+                          f'| {float(row["mean_top1_error"]):.4f} |'
+                          for key, row in found.rows.items() if key[:2] == (condition, arm)]
+    if not lines:
+        return []
+    return ['', 'Begun; not all learning rates were tried:', '',
+            '| data | arm | learning rate | seed | validation error | mean top-1 error, test |',
+            '|---|---|---:|---:|---:|---:|', *lines]
+
+
+def _not_run(found, study):
+    """A line for each condition with the arms that have no run."""
+    begun, lines = {key[:2] for key in found.rows}, []
+    for condition in study.conditions:
+        planned = _planned(study, condition)
+        missing = [arm for arm in planned if (condition, arm) not in begun]
+        if missing:
+            lines.append(f'- {condition}: ' + (
+                'no arm' if missing == planned else 'all but ' + ', '.join(missing)))
+    return ['', 'Which arms were run:', '', *lines] if lines else []
 
 
 def against(found, study, arm):
