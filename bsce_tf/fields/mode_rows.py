@@ -93,6 +93,9 @@ ROWS = {
         'Order of the wrong labels: by the expected gain for the mean top-1 error (gain), by '
         "P(wrong) / images of the given class (share), or by the audit's score (audit); see "
         'bsce_tf/review/order.py.', LATER),
+    'review.sample': Field(0, integer(0),
+        "Images of each class in the list 'drawn at random', which makes an even set for "
+        'data.trusted. 0: no such list.', LATER),
     'review.others': Field('given', one_of('given', 'cleaned'),
         'reviewed.csv has the images on which nobody decided as they were audited (given), or as '
         'cleaned.csv has them, some left out or relabelled (cleaned).', LATER),

@@ -13,7 +13,8 @@ from bsce_tf.errors import InputError
 from bsce_tf.review import best, order
 from bsce_tf.training import workdir
 
-ISSUES, TWO_LABELS, ONE_LABEL = LISTS = ('issues', 'two_labels', 'one_label')
+ISSUES, TWO_LABELS, ONE_LABEL, SAMPLE = LISTS = (
+    'issues', 'two_labels', 'one_label', 'sample')
 
 
 class Catalogue(NamedTuple):
@@ -60,12 +61,13 @@ def check(folder):
                              'that is done (--mode=audit).')
 
 
-def read(folder, ordering):
+def read(folder, ordering, sample=0):
     """The `Catalogue` of the audit in a folder.
 
     Args:
       folder: pathlib.Path.
       ordering: one of `order.ORDERS`.
+      sample: images of each class in the list of images drawn at random.
 
     Raises:
       InputError: if a file of the audit is missing or damaged, or of other data.
@@ -87,10 +89,21 @@ def read(folder, ordering):
     two = [(a, b) for a, b, _ in pairs if train.labels[a] != train.labels[b]]
     one = [b for a, b, _ in pairs if train.labels[a] == train.labels[b]]
     lists = {ISSUES: listed[arranged], TWO_LABELS: _once(i for pair in two for i in pair),
-             ONE_LABEL: _once(one)}
+             ONE_LABEL: _once(one), SAMPLE: order.sample(train.labels, train.counts, sample,
+                                                         config.seed)}
     return Catalogue(folder, config, train, decisions.before_audits(train, given), reviewed, scores,
                      wrong, arrays['listed'], suggested, *best.read(config, folder, train), lists,
                      twins, notes, train.counts)
+
+
+def taken_for(found, index):
+    """The class that the networks take an image for, −1 if that is not known.
+
+    Of an image whose label is listed that is another than the given one.
+    """
+    if found.listed[index]:
+        return int(found.suggested[index])
+    return int(found.best[index, 0])
 
 
 def _check_data(folder, train):

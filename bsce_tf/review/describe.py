@@ -91,9 +91,10 @@ class Describer:
     def _suggested(self, name, index):
         """Class id, or None: that of the audit; in lists of pairs that of the other image."""
         found = self._found
-        if name == catalogue.ISSUES:
-            return int(found.suggested[index])
         own = found.train.labels[index]
+        if name in (catalogue.ISSUES, catalogue.SAMPLE):
+            k = catalogue.taken_for(found, index)
+            return None if k in (-1, own) else k
         others = (int(self._store.labels[other]) for other, _ in found.twins[index])
         return next((k for k in others if k >= 0 and k != own), None)
 

@@ -15,6 +15,7 @@ a wrong label harms them.
 import numpy as np
 
 from bsce_tf import fields
+from bsce_tf.data import split
 
 ORDERS = fields.choices('review.order')
 
@@ -48,3 +49,19 @@ def arranged(name, wrong, scores, given, suggested, counts):
         return np.argsort(scores, kind='stable')
     worth = gain(wrong, given, suggested, counts) if name == 'gain' else share(wrong, given, counts)
     return np.lexsort((scores, -np.nan_to_num(worth)))
+
+
+def sample(labels, counts, number, seed):
+    """int64 `[m]`: images drawn at random, one of every class, then a second of every class, …
+
+    Args:
+      labels: int `[N]`.
+      counts: int `[K]`, images of each class.
+      number: images of each class; a class that has fewer gives all.
+      seed: the same seed gives the same images.
+    """
+    rng = np.random.default_rng([seed, 5])
+    rank = split.rank_in_class(labels, counts, rng)
+    order = rng.permutation(len(labels))
+    order = order[rank[order] < number]
+    return order[np.argsort(rank[order], kind='stable')]

@@ -75,7 +75,7 @@ def _opened(fields, folder):
     catalogue.check(folder)
     reviewer = fields.reviewer or _login()
     with workdir.locked(folder):
-        found = catalogue.read(folder, fields.order)
+        found = catalogue.read(folder, fields.order, fields.sample)
         decided = store.Store(folder / store.NAME, found, reviewer)
         clean = result.Result(found, decided, fields.others)
         clean.write()

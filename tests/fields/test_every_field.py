@@ -190,6 +190,7 @@ ROWS = {
     'audit.reviewed': ('{place}/decisions.jsonl', mode_probes.loaded, {}),
 
     'review.order': ('audit', mode_probes.reviewed, {}),
+    'review.sample': (2, mode_probes.exchanged, {'review.write': '{place}/tasks.json'}),
     'review.others': ('cleaned', mode_probes.reviewed, {}),
     'review.port': (0, mode_probes.reviewed, {}),
     'review.reviewer': ('Ada', mode_probes.reviewed, {}),

@@ -11,8 +11,8 @@ TOKEN = 'secret'
 class Client:
     """Asks as the page does. `store` and `found` are those of the review."""
 
-    def __init__(self, folder, reviewer='Ada', order='gain', others='given'):
-        self.found = catalogue.read(folder, order)
+    def __init__(self, folder, reviewer='Ada', order='gain', others='given', sample=0):
+        self.found = catalogue.read(folder, order, sample)
         self.store = store.Store(folder / store.NAME, self.found, reviewer)
         self.result = result.Result(self.found, self.store, others)
         self.app = app.make(self.found, self.store, TOKEN, SimpleNamespace(problem=''))

@@ -165,6 +165,25 @@ def test_near_duplicates_are_lists_of_their_own(page):
     assert page.decide('remove') is None
 
 
+def test_a_sample_has_as_many_of_each_class_and_all_classes_first(folder):
+    page = Client(folder, sample=3)
+    images, labels = page.found.lists['sample'], page.found.train.labels
+    assert len(set(images.tolist())) == 18
+    for first in (0, 6, 12):
+        assert sorted(labels[images[first:first + 6]]) == list(range(6))
+    np.testing.assert_array_equal(images, Client(folder, sample=3).found.lists['sample'])
+    assert (labels[images] != np.sort(labels[images])).any()
+    true = audited.true_labels(page.found.train)
+    item = page.item(list='sample')
+    for _ in images:
+        index = item['index']
+        wanted = int(true[index]) if true[index] != labels[index] else None
+        assert (item['suggested'] and item['suggested']['id']) == wanted
+        item = page.item(list='sample', place=page.now['place'])
+    assert len(Client(folder, sample=99).found.lists['sample']) == 72
+    assert not len(Client(folder).found.lists['sample'])
+
+
 def test_an_image_that_is_gone_can_be_skipped_or_removed(folder, images):
     name = Client(folder).item()['name']
     with removed(images / name):

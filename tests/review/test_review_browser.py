@@ -31,7 +31,8 @@ def large(folder):
         folder, smoke(), train, train, np.zeros(number, bool), rng.uniform(size=number),
         rng.uniform(size=number), listed, suggested, best, np.full(best.shape, 0.2),
         {'issues': np.arange(ROWS), 'two_labels': np.array([5]),
-         'one_label': np.array([], np.int64)}, {5: [(6, 0.99)], 6: [(5, 0.99)]}, [], train.counts)
+         'one_label': np.array([], np.int64), 'sample': np.array([], np.int64)},
+        {5: [(6, 0.99)], 6: [(5, 0.99)]}, [], train.counts)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from absl import logging
 
 from bsce_tf.data import decisions
 from bsce_tf.errors import InputError, alike
+from bsce_tf.review import catalogue
 from bsce_tf.review.exchange import fiftyone, items, label_studio
 
 _PROGRAMS = {'label_studio': label_studio, 'fiftyone': fiftyone}
@@ -62,7 +63,7 @@ def _decision(answer, found, ids):
     label = ids[answer.label]
     if label == found.train.labels[answer.index]:
         return decisions.KEEP, label
-    suggested = label == found.suggested[answer.index]
+    suggested = label == catalogue.taken_for(found, answer.index)
     return (decisions.SUGGESTION if suggested else decisions.ANOTHER), label
 
 

@@ -17,7 +17,8 @@ class Item(NamedTuple):
     Attributes:
       index: of the image.
       file: its path below `Examples.root`, as a text.
-      given, suggested: names of its class as audited, and of the one that the networks take it for.
+      given, suggested: names of its class as audited, and of the one that the networks take it for;
+        the same where they doubt nothing.
       best: names of the classes to choose from: given, suggested and the networks' best.
       wrong: probability that the given label is wrong; None without a prediction.
       key: (path, label before any audit, copy) as a `decisions.Decision` has them.
@@ -74,7 +75,8 @@ def still_open(found, decided):
         except (UnicodeEncodeError, InputError):
             left_out += 1
             continue
-        given, suggested = names[train.labels[index]], names[found.suggested[index]]
+        given, k = names[train.labels[index]], catalogue.taken_for(found, index)
+        suggested = names[k] if k >= 0 else given
         best = [names[k] for k in found.best[index].tolist() if k >= 0]
         wrong = float(found.wrong[index])
         items.append(Item(index, file, given, suggested,

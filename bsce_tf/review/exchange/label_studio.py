@@ -56,7 +56,8 @@ def _task(item):
         'choices': [{'value': name} for name in (*item.best, REMOVE)],
         'path': path, 'given_label': before, 'copy': copy, 'sha256': item.sha256}}
     if item.wrong is not None:
-        task['predictions'] = [{'model_version': 'audit', 'score': item.wrong, 'result': [{
+        score = 1 - item.wrong if item.suggested == item.given else item.wrong
+        task['predictions'] = [{'model_version': 'audit', 'score': score, 'result': [{
             'from_name': _LABEL, 'to_name': 'image', 'type': 'choices',
             'value': {'choices': [item.suggested]}}]}]
     return task
@@ -93,7 +94,8 @@ def read(path, found):
                              "task of review.write, exported as 'JSON', not 'JSON-MIN'.") from error
         if key not in places:
             raise InputError(f"review.read: {where}: '{key[0]}' as '{key[1]}' is in no list of "
-                             f'{found.folder}; expected the tasks of this audit.')
+                             f'{found.folder}; expected the tasks of this audit, with the '
+                             'review.sample that they were written with.')
         if done:
             answers.append(items.Answer(places[key], label, digest, _person(done[-1]), where))
     return answers
