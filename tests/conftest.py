@@ -16,11 +16,6 @@ import pytest
 SLOW = ('training', 'evaluation', 'audit', 'report', 'serving', 'experiments')
 
 
-def pytest_xdist_auto_num_workers():
-    """One process more than cores: tests wait now and then, for a program or a browser."""
-    return len(os.sched_getaffinity(0)) + 1
-
-
 def pytest_sessionstart(session):
     """Divides the CPU into two devices, before TensorFlow first runs."""
     if not session.config.pluginmanager.hasplugin('dsession'):  # of xdist, which runs no test
