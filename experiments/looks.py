@@ -111,32 +111,28 @@ def _make(key, output, runs):
     folder = runs / '_'.join(key).replace(',', '')
     audited = runs / f'audit_{condition}_{seed}'.replace(',', '')
     keras.backend.clear_session()
-    wrong = found = 0
-    begin = time.perf_counter()
+    found, begin = 0, time.perf_counter()
+    told = truth.load(config)
+    labels = np.array(told.data.train.labels)
     if (order, looks) != NONE:
         with rows.locked(runs / 'locks' / audited.name):
             if not (audited / audit.SUMMARY).exists():
                 audit.audit(config, audited)
-        told = truth.load(config)
         chosen = arrangement(order, audited, int(seed))[:int(looks)]
-        labels = np.array(told.data.train.labels)
         found = int((labels[chosen] != told.train[chosen]).sum())
         labels[chosen] = told.train[chosen]
-        wrong = float((labels != told.train).mean())
         config.data.clean = str(folder) + '.csv'
         folder.parent.mkdir(parents=True, exist_ok=True)
         clean_list.write_audited(pathlib.Path(config.data.clean), told.data.train,
                                  np.arange(len(labels)), labels)
-    else:
-        told = truth.load(config)
-        wrong = float((told.data.train.labels != told.train).mean())
     train.train(config, folder)
     result = evaluate.evaluate(config, folder)
     rows.add(output, KEY, {
         **dict(zip(KEY, key, strict=True)),
         **{name: result[name] for name in ('mean_top1_error', 'top1_error', 'head_error',
                                            'medium_error', 'tail_error')},
-        'found_wrong': found, 'wrong_left': round(wrong, 6), 'images': len(told.data.train),
+        'found_wrong': found, 'wrong_left': round(float((labels != told.train).mean()), 6),
+        'images': len(labels),
         'seconds': round(time.perf_counter() - begin, 1), **provenance()}, runs / '.lock')
     shutil.rmtree(folder)
 

@@ -198,7 +198,7 @@ def test_bad_exports_of_label_studio_are_one_line(tasks, folder, tmp_path, conte
     assert not (folder / store.NAME).exists()  # no decision is taken from it
 
 
-@pytest.mark.parametrize('change', ['unchanged', 'other', 'format'])
+@pytest.mark.parametrize('change', ['unchanged', 'other', 'format', 'negative'])
 def test_bad_exports_of_fiftyone_are_one_line(folder, tmp_path, change):
     exchange(folder, write=tmp_path / 'labels.json', program='fiftyone')
     content = json.loads((tmp_path / 'labels.json').read_text())
@@ -206,6 +206,9 @@ def test_bad_exports_of_fiftyone_are_one_line(folder, tmp_path, change):
     if change == 'other':
         content['labels'] = {'000001': 0}
         message = "'000001' is in no list of .* exported with abs_paths=True"
+    elif change == 'negative':  # not the last class
+        next(iter(content['labels'].values()))['label'] = -1
+        message = 'a label is -1; expected labels that FiftyOne exported'
     elif change == 'format':
         content, message = {'samples': []}, 'expected labels that FiftyOne exported'
     path = tmp_path / 'export.json'

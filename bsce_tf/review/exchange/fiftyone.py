@@ -76,7 +76,11 @@ def _label(target, names):
     value = target.get('label') if isinstance(target, dict) else target
     if value is None:
         return ''
-    return names[value] if isinstance(value, int) else str(value)
+    if not isinstance(value, int):
+        return str(value)
+    if value < 0:
+        raise IndexError(f'a label is {value}')
+    return names[value]
 
 
 def _digest(target):
