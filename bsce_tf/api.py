@@ -127,7 +127,7 @@ class Run:
         return by_any.evaluate(config, self.folder, data and _given(config, data))
 
     def export(self, **changes):
-        """Writes a SavedModel for TensorFlow Serving; see `serving.export`.
+        """Writes files for TensorFlow Serving and other programs; see `serving.export`.
 
         Args:
           **changes: fields of the config, such as `**{'export.top_k': 3}`.

@@ -81,7 +81,7 @@ GROUPS = {
         'predict': Mode('classify images; writes a CSV file',
                         ('bsce_tf.evaluation.predict:predict',),
                         (*_USING, 'data.', 'predict.', *_BY)),
-        'export': Mode('a SavedModel for TensorFlow Serving',
+        'export': Mode('files for TensorFlow Serving, ONNX, LiteRT',
                        ('bsce_tf.serving.export:export',),
                        ('batch_size', 'data.', 'tta.', 'adjust.', 'export.', *_BY)),
         'report': Mode('one HTML page on the runs: curves, errors, mistakes',

@@ -62,6 +62,9 @@ EFFECTS = (
         or (c.averaging.statistics == 'auto' and c.model.weights),
      'averaging.swa_epochs, or estimated statistics'),
     ('audit.folds', lambda c: not c.audit.model, 'no audit.model'),
+    ('export.weights', lambda c: c.export.format != 'saved_model',
+     'export.format onnx or litert'),
+    ('export.measured', lambda c: c.export.weights != 'float32', 'export.weights float16, int8'),
     ('predict.top_k', lambda c: c.predict.format == 'csv', 'predict.format = csv'),
 )
 

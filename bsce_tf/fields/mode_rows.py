@@ -10,6 +10,7 @@ from bsce_tf.fields.rules import (
     number,
     number_or,
     one_of,
+    some_of,
 )
 
 ROWS = {
@@ -124,13 +125,22 @@ ROWS = {
         "Format of that file: csv, or aliproducts (the challenge's submission).", LATER),
     'predict.top_k': Field(5, integer(1), 'Classes per image.', LATER),
 
+    'export.format': Field('saved_model', some_of('saved_model', 'onnx', 'litert'),
+        'What to write; several with commas. saved_model: for TensorFlow Serving; onnx: for '
+        'onnxruntime, Triton and KServe; litert: for phones and small devices.', LATER),
+    'export.weights': Field('float32', one_of('float32', 'float16', 'int8'),
+        'Numbers in which onnx and litert store weights: 4, 2 or 1 byte each. The SavedModel has '
+        'float32.', LATER),
+    'export.measured': Field(500, integer(1),
+        'Images of the test set on which the error of float16 and int8 weights is measured.',
+        LATER),
     'export.by': Field('classifier', one_of('classifier', 'neighbours', 'both'),
         'neighbours, both: add the signature neighbours, which answers by the index.', LATER),
     'export.index_type': Field('float32', one_of('float32', 'float16', 'int8'),
         'Numbers of the vectors in the SavedModel: 4, 2 or 1 byte each.', LATER),
     'export.folder': Field('', TEXT,
-        'Folder that TensorFlow Serving watches. Empty: export in the first --workdir.', LATER),
-    'export.name': Field('bsce_tf', TEXT, 'Name of the model in TensorFlow Serving.', LATER),
+        'Folder that the server watches. Empty: export in the first --workdir.', LATER),
+    'export.name': Field('bsce_tf', TEXT, 'Name of the model in the server.', LATER),
     'export.top_k': Field(5, integer(1), 'Classes per answer.', LATER),
     'export.optimise': Field(True, BOOLEAN, 'Fold BatchNorm into the layers before it.', LATER),
     'export.freeze': Field(False, BOOLEAN,

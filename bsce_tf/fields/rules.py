@@ -84,6 +84,15 @@ def one_of(*names, own=False, hub=False):
     return Rule(accepts, text if of_table else text(), known)
 
 
+def some_of(*names):
+    """One or more of some names, each once, in one string with commas between."""
+    def accepts(value):
+        parts = value.split(',') if type(value) is str else ['']
+        return set(parts) <= set(names) and len(set(parts)) == len(parts)
+
+    return Rule(accepts, f'some of {", ".join(names)}, with commas between')
+
+
 def _is_preset(name):
     return name.startswith('hub:') and name != 'hub:'
 

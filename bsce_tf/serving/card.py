@@ -15,7 +15,7 @@ NAME = 'README.md'
 _FILL_IN = '**fill in**'
 
 
-def text(name, runs, views, rejects=False):
+def text(name, runs, views, rejects=False, written=()):
     """The card, in Markdown.
 
     Args:
@@ -23,6 +23,7 @@ def text(name, runs, views, rejects=False):
       runs: list of `workdir.Run`.
       views: the `View` of each, with the scales that the export averages.
       rejects: whether the export says which images are not in the catalogue.
+      written: list of `formats.write.Written`, files beside or in place of the SavedModel.
     """
     many = len(runs) > 1
     parts = [
@@ -36,6 +37,8 @@ def text(name, runs, views, rejects=False):
         title = f' of network {i}' if many else ''
         parts += [f'## Data{title}', _data(run), f'## Training{title}', _recipe(run),
                   f'## Errors{title}', _errors(run, view)]
+    if written:
+        parts += ['## Files', '\n'.join(f'- {file.text}' for file in written)]
     parts += ['## Known limits', _limits(runs, rejects), '## Licences',
               f'- Of the weights: {_FILL_IN}.\n- Of the training images: {_FILL_IN}.\n'
               f'- Of the initial weights: {_FILL_IN}, if training began from published ones.']

@@ -38,11 +38,11 @@ def compare(folder, networks, names, images, max_pixels=0, index=None):
     for i, own in enumerate(features):
         name = 'features' if len(networks) == 1 else f'features_{i + 1}'
         _close(f'{name} of the images', found[name], own, TOLERANCE * max(1.0, np.abs(own).max()))
-    largest = _answer('serving_default', _numpy(signatures['serving_default'](image_bytes=encoded)),
+    largest = answer('serving_default', _numpy(signatures['serving_default'](image_bytes=encoded)),
                       probabilities, names)
     for i, image in enumerate(decoded):
-        answer = _numpy(signatures['predict_images'](images=image[None]))
-        largest = max(largest, _answer('predict_images', answer, probabilities[:, i:i + 1], names))
+        found = _numpy(signatures['predict_images'](images=image[None]))
+        largest = max(largest, answer('predict_images', found, probabilities[:, i:i + 1], names))
     return largest, index and neighbours.compare(signatures['neighbours'], index, images, features,
                                                  probabilities.numpy())
 
@@ -59,22 +59,43 @@ def _own(networks, decoded):
     return features, tf.stack(probabilities)
 
 
-def _answer(signature, answer, probabilities, names):
-    """Checks one answer; returns the largest difference of a score."""
-    ids = answer['class_ids']
+def probabilities_of(networks, decoded):
+    """float32 `[networks, n, K]` of a list of n images, uint8 `[height, width, 3]`."""
+    return _own(networks, decoded)[1]
+
+
+def answer(signature, found, probabilities, names, tolerance=TOLERANCE):
+    """Checks one answer.
+
+    Args:
+      signature: that gave it, for messages.
+      found: dict of NumPy arrays, as `graph.Graph` gives it.
+      probabilities: `[networks, n, K]`, of the networks themselves.
+      names: class names.
+      tolerance: of probabilities.
+
+    Returns:
+      The largest difference of a score.
+
+    Raises:
+      RunError: if it differs by more than `tolerance`, naming what does.
+    """
+    ids = found['class_ids']
     own = tf.reduce_mean(probabilities, axis=0).numpy()
-    difference = _close(f'{signature}: scores', answer['scores'],
-                        np.take_along_axis(own, ids, axis=1))
+    difference = _close(f'{signature}: scores', found['scores'],
+                        np.take_along_axis(own, ids, axis=1), tolerance)
     rank = own if len(probabilities) == 1 else ensemble.ranking(probabilities).numpy()
     best = -np.sort(-rank, axis=1)[:, :ids.shape[1]]
-    _close(f'{signature}: order of the classes', np.take_along_axis(rank, ids, axis=1), best)
+    _close(f'{signature}: order of the classes', np.take_along_axis(rank, ids, axis=1), best,
+           tolerance)
     told = [[names[k].encode() for k in row] for row in ids]
-    if told != answer['class_names'].tolist():
-        raise RunError(f'export: {signature}: found class names {answer["class_names"].tolist()}; '
+    if told != found['class_names'].tolist():
+        raise RunError(f'export: {signature}: found class names {found["class_names"].tolist()}; '
                        f'expected {told}. Nothing was exported.')
     if len(probabilities) > 1:
         votes = ensemble.votes(probabilities).numpy()
-        _close(f'{signature}: votes', answer['votes'], np.take_along_axis(votes, ids, axis=1))
+        _close(f'{signature}: votes', found['votes'], np.take_along_axis(votes, ids, axis=1),
+               tolerance)
     return difference
 
 

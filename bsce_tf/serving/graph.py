@@ -168,17 +168,29 @@ class Graph(tf.Module):
     def _answer(self, count, crops, good):
         probabilities = tf.stack([tf.nn.softmax(member.logits(member.features(x)))
                                   for member, x in zip(self.members, crops, strict=True)])
-        scores = tf.reduce_mean(probabilities, axis=0)
-        several = len(self.members) > 1
-        ids = tf.math.top_k(ensemble.ranking(probabilities) if several else scores, self.top_k)[1]
-        mask = good[:, None]
-        answer = {'class_names': tf.where(mask, tf.gather(self.names, ids), ''),
-                  'class_ids': tf.where(mask, ids, -1),
-                  'scores': tf.where(mask, tf.gather(scores, ids, batch_dims=1), 0.0)}
-        if several:
-            votes = tf.gather(ensemble.votes(probabilities), ids, batch_dims=1)
-            answer['votes'] = tf.where(mask, votes, 0)
-        return {name: x[:count] for name, x in answer.items()}
+        empty = {'class_names': '', 'class_ids': -1, 'scores': 0.0, 'votes': 0}
+        return {name: tf.where(good[:, None], x, empty[name])[:count]
+                for name, x in ranked(probabilities, self.names, self.top_k).items()}
+
+
+def ranked(probabilities, names, top_k, dtype=tf.float64):
+    """The answer to images, see `Graph`, from float32 probabilities `[models, n, K]`.
+
+    Args:
+      probabilities: of each model.
+      names: string `[K]`.
+      top_k: classes per image, at most K.
+      dtype: of `ensemble.ranking`.
+    """
+    scores = tf.reduce_mean(probabilities, axis=0)
+    several = probabilities.shape[0] > 1
+    rank = ensemble.ranking(probabilities, dtype) if several else scores
+    ids = tf.math.top_k(rank, top_k)[1]
+    answer = {'class_names': tf.gather(names, ids), 'class_ids': ids,
+              'scores': tf.gather(scores, ids, batch_dims=1)}
+    if several:
+        answer['votes'] = tf.gather(ensemble.votes(probabilities), ids, batch_dims=1)
+    return answer
 
 
 class Member(tf.Module):

@@ -32,6 +32,25 @@ def check_name(name):
                          "and '.', the first a letter, a digit or '_'.")
 
 
+def check_versions(base, name, saved):
+    """Raises InputError if some versions of a model are SavedModels and the next one would not be.
+
+    The server takes the newest version, which must be of the kind that it knows.
+
+    Args:
+      base: folder that the server watches.
+      name: of the model.
+      saved: whether the next version has a SavedModel.
+    """
+    folder = pathlib.Path(base) / name
+    for version in versions(folder) if folder.is_dir() else ():
+        if (folder / str(version) / 'saved_model.pb').exists() != saved:
+            raise InputError(
+                f'export.format: {folder / str(version)} has {"no" if saved else "a"} SavedModel, '
+                f'and a new version would have {"one" if saved else "none"}, so that a server '
+                'could not load all of them; expected another export.name or the same format.')
+
+
 def require_messages():
     """Raises InputError if tensorflow-serving-api is not installed."""
     try:

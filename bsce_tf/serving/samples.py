@@ -45,6 +45,22 @@ def load(run, place='', max_pixels=0):
     return images
 
 
+def labelled(run, count, max_pixels=0):
+    """At most `count` (bytes, class id) of a run's test set, or else its validation set.
+
+    Evenly spread. Bad images and those whose class has no training image are left out; empty if the
+    run's data are missing.
+    """
+    try:
+        examples = _examples(run)
+    except InputError:
+        return []
+    chosen = np.unique(np.linspace(0, len(examples) - 1, min(len(examples), count)).astype(int))
+    pairs = zip(_encoded(examples, chosen), examples.labels[chosen].tolist(), strict=True)
+    return [(data, label) for data, label in pairs
+            if label >= 0 and check.reason(data, max_pixels) is None]
+
+
 def _in_folder(place):
     path = pathlib.Path(place)
     if not path.exists():
@@ -57,16 +73,25 @@ def _in_folder(place):
 
 def _of_run(run):
     try:
-        data = prepare.load(**run.config.data, seed=run.config.seed)
+        examples = _examples(run)
     except InputError as error:
         raise InputError(f'{error} The export is checked with images of {run.folder}: expected its '
                          'data, or images in config.export.images.') from error
-    examples = data.validation if data.test is None else data.test
-    chosen = _spread(len(examples))
+    return examples.origin, _encoded(examples, _spread(len(examples)))
+
+
+def _examples(run):
+    data = prepare.load(**run.config.data, seed=run.config.seed)
+    return data.validation if data.test is None else data.test
+
+
+def _encoded(examples, indices):
+    """Yields the images at `indices` as bytes."""
     if examples.images is not None:
-        return examples.origin, (tf.io.encode_png(examples.images[i]).numpy() for i in chosen)
-    stored = records.of(examples)
-    return examples.origin, (stored.read([i])[0] for i in chosen)
+        yield from (tf.io.encode_png(examples.images[i]).numpy() for i in indices)
+    else:
+        stored = records.of(examples)
+        yield from (stored.read([i])[0] for i in indices)
 
 
 def _spread(total):

@@ -130,14 +130,19 @@ def exported(config, place):
         found.append([hash(image) for image in images])
         return 0.0, 0.0
 
-    members = export._members
+    def write_others(where, kinds, weights, networks, names, top_k, images, examples, max_pixels):
+        found.append((kinds, weights, len(examples()) if weights != 'float32' else 0))
+        return []
+
     if config.export.by != 'classifier':
         build.build(config, place / 'run' / '0')
 
-    def noted(*arguments):
-        made = members(*arguments)
-        found.append(made[1])  # what was done to them, in words
-        return made
+    def noted(function):
+        def call(*arguments):
+            made = function(*arguments)
+            found.append(list(made[1]))  # what was done to the networks, in words
+            return made
+        return call
 
     with replaced(
             (export.graph, 'Graph', Graph), (export.publish, 'write_version', write_version),
@@ -146,7 +151,9 @@ def exported(config, place):
             (export.publish, 'write_warm_up', lambda *_: None),
             (export.provenance, 'write', lambda *_: []),
             (tf.saved_model, 'save', lambda *_, **__: None),
-            (export, '_members', noted)):
+            (export.write, 'write', write_others), (export.servers, 'write', lambda *_: None),
+            (export, '_folded', noted(export._folded)),
+            (export, '_members', noted(export._members))):
         export.export(config, place / 'run' / '0')
     return found
 

@@ -205,6 +205,10 @@ ROWS = {
     'predict.format': ('aliproducts', mode_probes.predictions, {}),
     'predict.top_k': (2, mode_probes.predictions, {}),
 
+    'export.format': ('saved_model,litert', mode_probes.exported, {}),
+    'export.weights': ('int8', mode_probes.exported, {'export.format': 'saved_model,onnx'}),
+    'export.measured': (7, mode_probes.exported, {'export.format': 'saved_model,onnx',
+                                                  'export.weights': 'float16'}),
     'export.by': ('neighbours', mode_probes.exported, {}),
     'export.index_type': ('int8', mode_probes.exported, {'export.by': 'both'}),
     'export.folder': ('{place}/served', mode_probes.exported, {}),

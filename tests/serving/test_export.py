@@ -135,7 +135,7 @@ def test_weights_are_in_the_graph_or_beside_it(single, pair):
 
 def test_weights_too_large_for_a_graph_are_not_frozen(runs, monkeypatch):
     monkeypatch.setattr(freeze, 'LARGEST', 20_000)  # the network has 11,000 weights of 4 bytes
-    (member,), notes = export._members([networks.load(runs[0])], False, True)
+    (member,), notes = export._members([networks.load(runs[0])], True)
     assert notes == ['weights not frozen, as 0.0 GB do not fit into a graph']
     assert len(member.variables) == len(networks.load(runs[0]).body.weights) + 2
 
