@@ -41,7 +41,7 @@ class Mode(NamedTuple):
 _TRAINING = tuple(dict.fromkeys(
     name.partition('.')[0] + ('.' if '.' in name else '') for name in fields.TABLE
     if name.partition('.')[0] not in ('audit', 'review', 'index', 'neighbours', 'evaluate',
-                                       'predict', 'export', 'report', 'pack')))
+                                       'predict', 'export', 'report', 'pack', 'demo_page')))
 _USING = ('batch_size', 'strategy', 'replicas', 'tta.', 'adjust.')  # for a trained run
 _BY = ('index.folder', 'index.probes', 'neighbours.')  # for answers by an index
 
@@ -84,6 +84,9 @@ GROUPS = {
         'export': Mode('files for TensorFlow Serving, ONNX, LiteRT',
                        ('bsce_tf.serving.export:export',),
                        ('batch_size', 'data.', 'tta.', 'adjust.', 'export.', *_BY)),
+        'demo_page': Mode('a page on which one drops a picture and sees what the model says',
+                          ('bsce_tf.demo_page.demo_page:demo_page',),
+                          ('tta.', 'predict.model', 'predict.top_k', 'demo_page.')),
         'report': Mode('one HTML page on the runs: curves, errors, mistakes',
                        ('bsce_tf.report.report:report',), ('report.',))},
 }
@@ -150,10 +153,12 @@ def _is_news(record):
 
 
 def _with_mode(arguments):
-    """Replaces a mode as the first argument, such as `train`, by `--mode=train`."""
-    if arguments[1:2] and arguments[1] in MODES:
-        return [arguments[0], f'--mode={arguments[1]}', *arguments[2:]]
-    return arguments
+    """Replaces a mode as the first argument, such as `train`, by `--mode=train`.
+
+    `demo-page` is `demo_page`, and so for the others.
+    """
+    mode = arguments[1].replace('-', '_') if arguments[1:2] else ''
+    return [arguments[0], f'--mode={mode}', *arguments[2:]] if mode in MODES else arguments
 
 
 def _help(arguments):

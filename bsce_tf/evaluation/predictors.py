@@ -101,6 +101,7 @@ class SavedModel:
 
     Attributes:
       top_k, voting, columns, fingerprints: as those of `Runs`.
+      path: pathlib.Path of the version that is used.
 
     Raises:
       InputError: if there is no such model or its signature is another one.
@@ -109,22 +110,22 @@ class SavedModel:
     columns = ()
 
     def __init__(self, path, top_k):
-        self._path = _version(path)
+        self.path = _version(path)
         try:
-            self._model = tf.saved_model.load(str(self._path))  # kept, as it owns the variables
+            self._model = tf.saved_model.load(str(self.path))  # kept, as it owns the variables
             self._signature = self._model.signatures['serving_default']
             found = set(self._signature.structured_input_signature[1])
         except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
-            raise InputError(f'{self._path}: {error}; expected a SavedModel with the signature '
+            raise InputError(f'{self.path}: {error}; expected a SavedModel with the signature '
                              'serving_default.') from error
         outputs = self._signature.structured_outputs
         if found != {'image_bytes'} or not set(_OUTPUTS) <= set(outputs):
-            raise InputError(f'{self._path}: takes {sorted(found)} and gives {sorted(outputs)}; '
+            raise InputError(f'{self.path}: takes {sorted(found)} and gives {sorted(outputs)}; '
                              f'expected image_bytes and {", ".join(_OUTPUTS)}.')
         self.voting = 'votes' in outputs
-        tried = self._call([tf.io.encode_png(np.zeros([8, 8, 3], np.uint8)).numpy()])
+        tried = self.call([tf.io.encode_png(np.zeros([8, 8, 3], np.uint8)).numpy()])
         self.top_k = min(top_k, tried['scores'].shape[1])
-        self.fingerprints = [digest(sorted(p for p in self._path.rglob('*') if p.is_file()))]
+        self.fingerprints = [digest(sorted(p for p in self.path.rglob('*') if p.is_file()))]
 
     def answers(self, examples, batch_size, bad, start=0):
         """Yields `Answers` for every image from `start` on, in order.
@@ -144,7 +145,7 @@ class SavedModel:
     def _answers(self, examples, indices, data, bad):
         good = np.ones(len(indices), bool)
         try:
-            found = self._call(data)
+            found = self.call(data)
         except tf.errors.OpError:
             good = np.array([bad.leave_out(examples, index) for index in indices])
             found = self._without_bad(examples, indices, data, good)
@@ -152,17 +153,17 @@ class SavedModel:
             for i in np.flatnonzero(found['class_names'][:, 0] == b''):
                 good[i] = bad.leave_out(examples, indices[i])
                 if good[i]:
-                    raise RunError(f'{self._path}: no answer to {examples.name(indices[i])}, which '
+                    raise RunError(f'{self.path}: no answer to {examples.name(indices[i])}, which '
                                    'is a good image; expected one.')
         return Answers(good, found['class_names'], found['scores'],
                        found['votes'] if self.voting else None)
 
     def _without_bad(self, examples, indices, data, good):
         try:
-            found = self._call(data[good]) if good.any() else None
+            found = self.call(data[good]) if good.any() else None
         except tf.errors.OpError as error:
             first = examples.name(indices[good][0])
-            raise RunError(f'{self._path}: {error.message}, though {first} and the {good.sum() - 1}'
+            raise RunError(f'{self.path}: {error.message}, though {first} and the {good.sum() - 1}'
                            ' other images of the batch are good.') from error
         whole = {'class_names': np.full([len(good), self.top_k], b'', object),
                  'scores': np.zeros([len(good), self.top_k]),
@@ -171,7 +172,15 @@ class SavedModel:
             whole[name][good] = values
         return whole
 
-    def _call(self, data):
+    def call(self, data):
+        """Dict of arrays `[n, k]`: 'class_names', bytes; 'scores'; of an ensemble also 'votes'.
+
+        Args:
+          data: list of n image files' bytes.
+
+        Raises:
+          tf.errors.OpError: if the model refuses an image.
+        """
         found = self._signature(image_bytes=tf.constant(data))
         names = ('class_names', 'scores', *(['votes'] if self.voting else []))
         return {name: found[name].numpy()[:, :getattr(self, 'top_k', None)] for name in names}

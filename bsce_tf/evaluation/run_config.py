@@ -7,11 +7,11 @@ from bsce_tf.errors import InputError
 from bsce_tf.fields import stored
 from bsce_tf.training import workdir
 
-MODES = ('index', 'evaluate', 'predict', 'export')
+MODES = ('index', 'evaluate', 'predict', 'export', 'demo_page')
 
 # May differ from the run's own config: data, what to do with the model, and the machine.
 FREE = ('data', 'tta', 'adjust', 'batch_size', 'index', 'neighbours', 'evaluate', 'predict',
-        'export', 'report', 'strategy', 'replicas')
+        'export', 'report', 'demo_page', 'strategy', 'replicas')
 
 
 def folders(text):
@@ -56,7 +56,7 @@ def resolve(mode, config, text, flag):
       InputError: if a folder holds no trained run, or an override of a field that is not in `FREE`
         differs from a run's config.
     """
-    if mode not in MODES or (mode == 'predict' and config.predict.model):
+    if mode not in MODES or (mode in ('predict', 'demo_page') and config.predict.model):
         return config
     overrides = flag.override_values
     configs = [_config(folder) for folder in folders(text)]

@@ -125,6 +125,9 @@ ROWS = {
         "Format of that file: csv, or aliproducts (the challenge's submission).", LATER),
     'predict.top_k': Field(5, integer(1), 'Classes per image.', LATER),
 
+    'demo_page.port': Field(7860, integer(0, 65535),
+        'Port of the page, on this machine alone. 0: any that is free.', LATER),
+
     'export.format': Field('saved_model', some_of('saved_model', 'onnx', 'litert'),
         'What to write; several with commas. saved_model: for TensorFlow Serving; onnx: for '
         'onnxruntime, Triton and KServe; litert: for phones and small devices.', LATER),

@@ -8,10 +8,11 @@ import flask
 from bsce_tf.data import decisions
 from bsce_tf.errors import InputError
 from bsce_tf.report import style
-from bsce_tf.review import catalogue, describe, security, view
+from bsce_tf.review import catalogue, describe, view
 from bsce_tf.review.pictures import SIDES, Pictures
 from bsce_tf.review.search import Search
 from bsce_tf.review.store import StaleError
+from bsce_tf.web import security
 
 _MOST = 1 << 16  # bytes of a request
 _STALE = ('Meanwhile this image was decided otherwise, as in a second tab. It is shown as it is '
@@ -31,7 +32,7 @@ def make(found, store, token, writer):
     """
     app = flask.Flask(__name__, static_folder=None)
     app.config['MAX_CONTENT_LENGTH'] = _MOST
-    security.guard(app, token)
+    security.guard(app, token, 'bsce review')
     pictures = Pictures(found.train, found.config.data.max_pixels)
     describer = describe.Describer(found, store, pictures)
     describer.answer(view.parse({}, found.train.num_classes))  # the first decoding takes seconds

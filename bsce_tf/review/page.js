@@ -44,7 +44,7 @@ async function ask(path, body) {
   try {
     const found = await fetch(path, body === undefined ? {} : {
       method: 'POST', body: JSON.stringify(body),
-      headers: {'Content-Type': 'application/json', 'X-Review-Token': meta('token')}});
+      headers: {'Content-Type': 'application/json', 'X-Page-Token': meta('token')}});
     const text = await found.text();
     let answer;
     try { answer = JSON.parse(text); } catch { answer = {error: text.slice(0, 300)}; }

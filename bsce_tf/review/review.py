@@ -1,11 +1,9 @@
 """review(config, workdir): a page on which a person corrects the labels that an audit lists."""
 
 import contextlib
-import errno
 import getpass
 import pathlib
 import secrets
-import socket
 import time
 
 from bsce_tf.errors import InputError
@@ -14,7 +12,6 @@ from bsce_tf.review.exchange import exchange
 from bsce_tf.termination import Terminated
 from bsce_tf.training import workdir
 
-HOST = '127.0.0.1'
 _POLL = 0.2  # seconds between two looks for a signal
 
 
@@ -55,18 +52,19 @@ def review(config, folder):
 def serving(config, folder):
     """Context manager: serves the page in threads and yields its address; see `review`."""
     try:
-        from bsce_tf.review import app, server
+        from bsce_tf.review import app
+        from bsce_tf.web import server
     except ImportError as error:
         raise InputError(f'review: needs Flask ({error}); expected '
                          "`pip install 'bsce-tf[review]'`.") from error
     folder = pathlib.Path(folder)
     catalogue.check(folder)
-    with _bound(config.review.port) as listening, _opened(config.review, folder) as (
-            found, decided, clean):
+    with server.bound(config.review.port, 'review.port') as listening, _opened(
+            config.review, folder) as (found, decided, clean):
         token = secrets.token_urlsafe(16)
         with result.Writer(clean, decided) as writer, server.running(
                 app.make(found, decided, token, writer), listening):
-            yield f'http://{HOST}:{listening.getsockname()[1]}/?token={token}'
+            yield server.address(listening, token)
 
 
 @contextlib.contextmanager
@@ -96,18 +94,3 @@ def _login():
     except (OSError, KeyError, ImportError) as error:
         raise InputError("review.reviewer: found '', and this machine tells no login name; "
                          'expected a name.') from error
-
-
-def _bound(port):
-    """A socket that listens on the port, on this machine alone."""
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((HOST, port))
-        listening.listen(128)
-    except OSError as error:
-        listening.close()
-        why = 'in use' if error.errno == errno.EADDRINUSE else error.strerror
-        raise InputError(f'review.port: {port} is {why}; expected a free port, or 0 for any.'
-                         ) from error
-    return listening

@@ -220,13 +220,17 @@ def _no_run(path):
                       'trained run (--mode=train).')
 
 
-def config_of(folder):
+def config_of(folder, name=CONFIG):
     """The config of a run that any earlier version may have written, as a ConfigDict of all fields.
 
+    Args:
+      folder: path.
+      name: of the file in it.
+
     Raises:
-      InputError: if config.json is missing, damaged or of a newer version.
+      InputError: if the file is missing, damaged or of a newer version.
     """
-    path = pathlib.Path(folder) / CONFIG
+    path = pathlib.Path(folder) / name
     return config_dict.ConfigDict(stored.complete(json_of(path), path))
 
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from bsce_tf.audit import audit, out_of_sample, rounds, top_probabilities
 from bsce_tf.data import decisions, prepare, view
+from bsce_tf.demo_page import demo_page as page_of_a_model
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import adjust, networks
 from bsce_tf.evaluation.evaluate import evaluate
@@ -17,9 +18,10 @@ from bsce_tf.evaluation.neighbours import build, predictor
 from bsce_tf.evaluation.neighbours import evaluate as by_neighbours
 from bsce_tf.evaluation.predict import predict
 from bsce_tf.report.report import report
-from bsce_tf.review import app, review, server
+from bsce_tf.review import app, review
 from bsce_tf.serving import export
 from bsce_tf.training import resume, strategy, workdir
+from bsce_tf.web import server
 from tests.fields.probes import replaced
 from tests.review import audited as audited_run
 
@@ -253,12 +255,23 @@ def reviewed(config, place):
     def make(catalogue, store, token, writer):
         found.extend((catalogue.lists['issues'].tolist(), store._reviewer))
 
-    bound = review._bound
-    with (replaced((review, '_bound', lambda port: found.append(port) or bound(0)),
+    bound = server.bound
+    with (replaced((server, 'bound', lambda port, _: found.append(port) or bound(0, '')),
                    (app, 'make', make), (server, 'running', lambda *_: contextlib.nullcontext())),
           review.serving(config, folder)):
         pass
     return found, (folder / 'reviewed.csv').read_text(encoding='utf-8')
+
+
+def demo_page(config, place):
+    """The port that the page asks for."""
+    def bound(port, field):
+        raise InputError(f'{field} {port}')
+
+    with replaced((server, 'bound', bound)), pytest.raises(InputError) as error, (
+            page_of_a_model.serving(config, place / 'run' / '0')):
+        pass
+    return str(error.value)
 
 
 def cleaned(config, place):

@@ -205,6 +205,8 @@ ROWS = {
     'predict.format': ('aliproducts', mode_probes.predictions, {}),
     'predict.top_k': (2, mode_probes.predictions, {}),
 
+    'demo_page.port': (0, mode_probes.demo_page, {}),
+
     'export.format': ('saved_model,litert', mode_probes.exported, {}),
     'export.weights': ('int8', mode_probes.exported, {'export.format': 'saved_model,onnx'}),
     'export.measured': (7, mode_probes.exported, {'export.format': 'saved_model,onnx',

@@ -3,7 +3,8 @@
 import contextlib
 from types import SimpleNamespace
 
-from bsce_tf.review import app, catalogue, result, security, store
+from bsce_tf.review import app, catalogue, result, store
+from bsce_tf.web import security
 
 TOKEN = 'secret'
 

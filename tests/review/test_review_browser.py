@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from bsce_tf.data.examples import Examples
-from bsce_tf.review import app, catalogue, review, server, store
-from tests.review import chromium
+from bsce_tf.review import app, catalogue, store
+from bsce_tf.web import server
 from tests.smoke import smoke
+from tests.web import chromium
 
 pytestmark = pytest.mark.skipif(chromium.CHROMIUM is None, reason='no Chromium is installed')
 ROWS, CLASSES = 10_000, 50_000
@@ -40,7 +41,7 @@ def served(found):
     """Context manager: (address, the `Store`)."""
     kept = store.Store(found.folder / store.NAME, found, 'Ada')
     made = app.make(found, kept, TOKEN, SimpleNamespace(problem=''))
-    with review._bound(0) as listening, server.running(made, listening):
+    with server.bound(0, 'review.port') as listening, server.running(made, listening):
         yield f'http://127.0.0.1:{listening.getsockname()[1]}/?token={TOKEN}', kept
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bsce_tf.review import security
+from bsce_tf.web import security
 from tests.review.page_client import TOKEN, Client
 
 

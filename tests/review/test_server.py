@@ -65,7 +65,7 @@ def test_a_stopped_or_killed_server_keeps_what_it_answered(images, folder, tmp_p
     post.request('POST', '/decide', json.dumps({
         'list': 'issues', 'place': 0, 'index': item['index'], 'version': 0,
         'digest': item['digest'], 'decision': 'remove'}), {
-            'Content-Type': 'application/json', 'X-Review-Token': token,
+            'Content-Type': 'application/json', 'X-Page-Token': token,
             'Cookie': f'bsce_review_{base[7:-1].rpartition(":")[2]}={token}'})
     assert post.getresponse().status == 200
     os.kill(process.pid, number)

@@ -33,6 +33,7 @@ GUIDES = {
     'predict': '[Several crops, several models](../how-to/ensembles.md)',
     'export': '[Serve a model](../how-to/serving.md)',
     'report': '[Look at a run](../how-to/report.md)',
+    'demo_page': '[Show a model](../how-to/demo-page.md)',
 }
 
 # Of the Python interface: heading, and what stands below it.

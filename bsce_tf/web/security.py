@@ -1,7 +1,7 @@
 """Who may use the page: only a browser on this machine that got the address from the terminal.
 
 The server listens on 127.0.0.1. That alone keeps out neither other users of the machine nor pages
-of other sites in the reviewer's browser. So every request needs a cookie, which the address with
+of other sites in the user's browser. So every request needs a cookie, which the address with
 the token sets; one with another host name is refused, as an attacker may let a name of his point
 here (DNS rebinding); and one that changes something needs the token once more in a header, and an
 origin of this server (cross-site request forgery).
@@ -13,17 +13,18 @@ import urllib.parse
 import flask
 
 HOSTS = ('127.0.0.1', 'localhost')
-HEADER = 'X-Review-Token'
+HEADER = 'X-Page-Token'
 POLICY = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
           "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 
 
-def guard(app, token):
+def guard(app, token, command):
     """Adds the checks, and headers that keep a browser from loading anything from elsewhere.
 
     Args:
       app: a `flask.Flask`.
       token: secret text, without which no request is answered.
+      command: that shows the address with the token, such as 'bsce review'.
     """
 
     @app.before_request
@@ -31,14 +32,14 @@ def guard(app, token):
         request = flask.request
         if _host(request.host) not in HOSTS:
             return _refused(f'Found another host name; expected one of {", ".join(HOSTS)}.')
-        cookie = f'bsce_review_{request.environ.get("SERVER_PORT", "")}'
+        cookie = f'{command.replace(" ", "_")}_{request.environ.get("SERVER_PORT", "")}'
         if request.path == '/' and _same(request.args.get('token', ''), token):
             answer = flask.redirect('/')
             answer.set_cookie(cookie, token, httponly=True, samesite='Lax')
             return answer
         if not _same(request.cookies.get(cookie, ''), token):
-            return _refused('Please open the address with the token that `bsce review` shows in '
-                            'its terminal.')
+            return _refused(f'Please open the address with the token that `{command}` shows in its '
+                            'terminal.')
         if request.method not in ('GET', 'HEAD') and not (
                 _same(request.headers.get(HEADER, ''), token)
                 and request.headers.get('Origin') in (None, f'http://{request.host}')):

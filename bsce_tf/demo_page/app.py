@@ -1,0 +1,57 @@
+"""The page and what it asks for, as a Flask application."""
+
+import importlib.resources
+
+import flask
+
+from bsce_tf.errors import InputError, RunError
+from bsce_tf.report import style
+from bsce_tf.web import security
+
+_MOST = 1 << 26  # bytes of a picture
+
+
+def make(model, token):
+    """The `flask.Flask` of the page.
+
+    Args:
+      model: an `answers.Model`.
+      token: see `security.guard`.
+    """
+    app = flask.Flask(__name__, static_folder=None)
+    app.config['MAX_CONTENT_LENGTH'] = _MOST
+    security.guard(app, token, 'bsce demo-page')
+    page = _read('page.html').replace('TOKEN', token)
+
+    @app.get('/')
+    def index():
+        return flask.Response(page, mimetype='text/html')
+
+    @app.get('/page.css')
+    def styles():
+        return flask.Response(style.CSS + _read('page.css'), mimetype='text/css')
+
+    @app.get('/page.js')
+    def script():
+        return flask.Response(_read('page.js'), mimetype='text/javascript')
+
+    @app.get('/model')
+    def about():
+        return {'name': model.name, 'notes': model.notes}
+
+    @app.post('/answer')
+    def answer():
+        try:
+            return model.answer(flask.request.get_data())
+        except (InputError, RunError) as error:
+            return {'error': str(error)}, 400
+
+    @app.errorhandler(413)
+    def too_large(_):
+        return {'error': f'The file is larger than {_MOST >> 20} MB.'}, 413
+
+    return app
+
+
+def _read(name):
+    return importlib.resources.files('bsce_tf.demo_page').joinpath(name).read_text(encoding='utf-8')
