@@ -10,6 +10,8 @@ import re
 import shutil
 import uuid
 
+from bsce_tf.errors import InputError
+
 _PATTERN = re.compile(r'\.(\d+)(-[0-9a-f]{32})?\.')
 _writing = set()  # paths that this process is about to rename
 
@@ -107,3 +109,24 @@ def cache_folder():
 def write_json(path, value):
     """Writes `value` as indented JSON to `path`, whole or not at all."""
     write_text(path, json.dumps(value, indent=2) + '\n')
+
+
+def read_json(path, check, made_by):
+    """What a JSON file holds; None if there is no such file.
+
+    Args:
+      path: pathlib.Path.
+      check: function of the content that raises an error of Python's if it is not as expected.
+      made_by: what writes such a file, for the message.
+
+    Raises:
+      InputError: if the file is damaged.
+    """
+    if not path.exists():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding='utf-8'))
+        check(found)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f'{path}: {error}; expected what {made_by} wrote.') from error
+    return found

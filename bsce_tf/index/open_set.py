@@ -4,13 +4,10 @@ An image is accepted if its score is at least a threshold. False accepts: accept
 products. False rejects: rejected images of known ones.
 """
 
-import json
-
 import numpy as np
 from absl import logging
 
 from bsce_tf import files
-from bsce_tf.errors import InputError
 
 NAME = 'threshold.json'  # in the folder of an index
 POINTS = 101  # of a curve, at most
@@ -70,16 +67,12 @@ def read(folder):
     Raises:
       InputError: if it is damaged.
     """
-    path = folder / NAME
-    if not path.exists():
-        return None
-    try:
-        found = json.loads(path.read_text(encoding='utf-8'))
-        if type(found['threshold']) not in (int, float) or type(found['index']) is not str:
-            raise ValueError('a value is of another type')
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f'{path}: {error}; expected what --mode=evaluate wrote.') from error
-    return found
+    return files.read_json(folder / NAME, _check, '--mode=evaluate')
+
+
+def _check(found):
+    if type(found['threshold']) not in (int, float) or type(found['index']) is not str:
+        raise ValueError('a value is of another type')
 
 
 def warn(chosen, index):

@@ -1,10 +1,8 @@
 """What neighbours.json of a run says: errors by neighbours, and the accept/reject curve."""
 
-import json
-
 import numpy as np
 
-from bsce_tf.errors import InputError
+from bsce_tf import files
 from bsce_tf.index import vote
 from bsce_tf.report.axes import Axis, chart
 from bsce_tf.report.markup import count, element, join, rate, table
@@ -21,28 +19,23 @@ def read(folder):
     Raises:
       InputError: if it is damaged.
     """
-    path = folder / NAME
-    if not path.exists():
-        return None
-    try:
-        found = json.loads(path.read_text(encoding='utf-8'))
-        found['split'], found['index'], int(found['index_images'])
-        for group in found['classes'].values():
-            if group is not None:
-                for key in ('images', 'images_in_index'):
-                    int(group[key])
-                _cells(group)
-        opened = found['open_set']
-        for part in _sets(opened).values():
-            _measures(part)
-            if np.array(part['curve'], float).shape[1:] != (3,):
-                raise ValueError('a point of a curve has no three numbers')
-        if opened:
-            float(opened['threshold']), float(opened['false_accept_rate'])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f'{path}: {error}; expected what --mode=evaluate with predict.by '
-                         'wrote.') from error
-    return found
+    return files.read_json(folder / NAME, _check, '--mode=evaluate with predict.by')
+
+
+def _check(found):
+    found['split'], found['index'], int(found['index_images'])
+    for group in found['classes'].values():
+        if group is not None:
+            for key in ('images', 'images_in_index'):
+                int(group[key])
+            _cells(group)
+    opened = found['open_set']
+    for part in _sets(opened).values():
+        _measures(part)
+        if np.array(part['curve'], float).shape[1:] != (3,):
+            raise ValueError('a point of a curve has no three numbers')
+    if opened:
+        float(opened['threshold']), float(opened['false_accept_rate'])
 
 
 def section(found, name):
