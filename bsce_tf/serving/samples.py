@@ -46,19 +46,18 @@ def load(run, place='', max_pixels=0):
 
 
 def labelled(run, count, max_pixels=0):
-    """At most `count` (bytes, class id) of a run's test set, or else its validation set.
+    """At most `count` (bytes, class id) of a run's test set, or of validation if it has no labels.
 
-    Evenly spread. Bad images and those whose class has no training image are left out; empty if the
-    run's data are missing.
+    Evenly spread. Bad images are left out; empty if the run's data are missing.
     """
     try:
-        examples = _examples(run)
+        examples = _examples(run, labelled=True)
     except InputError:
         return []
     chosen = np.unique(np.linspace(0, len(examples) - 1, min(len(examples), count)).astype(int))
     pairs = zip(_encoded(examples, chosen), examples.labels[chosen].tolist(), strict=True)
     return [(data, label) for data, label in pairs
-            if label >= 0 and check.reason(data, max_pixels) is None]
+            if check.reason(data, max_pixels) is None]
 
 
 def _in_folder(place):
@@ -80,9 +79,10 @@ def _of_run(run):
     return examples.origin, _encoded(examples, _spread(len(examples)))
 
 
-def _examples(run):
+def _examples(run, labelled=False):
     data = prepare.load(**run.config.data, seed=run.config.seed)
-    return data.validation if data.test is None else data.test
+    usable = data.test is not None and (data.test.labelled or not labelled)
+    return data.test if usable else data.validation
 
 
 def _encoded(examples, indices):

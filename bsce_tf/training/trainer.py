@@ -32,7 +32,10 @@ class Trainer:
 
     Attributes:
       sums: variables of accumulated gradients; they may be infinite if the loss is scaled.
-      loss_mean, error: `keras.metrics.Mean` and `MeanTop1Error` of the steps since `reset`.
+      loss_sum, loss_count: variables, the sum of the losses of the images since `reset`, and their
+        number. Of all replicas together: a sum kept by each replica for itself could not be split
+        again when a run resumes, and the last digits of the mean would change.
+      error: `MeanTop1Error` of the steps since `reset`; its counts are whole numbers.
       val_loss, val_error: the same metrics of the last evaluation.
     """
 
@@ -43,7 +46,10 @@ class Trainer:
         self.head, self.body = head, model if head is None else head.body
         self.strategy = tf.distribute.get_strategy()
         self.batch_size = batch_size
-        self.loss_mean, self.val_loss = keras.metrics.Mean(), keras.metrics.Mean()
+        self.val_loss = keras.metrics.Mean()
+        self.loss_sum, self.loss_count = (keras.Variable(0.0, trainable=False, dtype='float32',
+                                                         name=name)
+                                          for name in ('loss_sum', 'loss_count'))
         self.error, self.val_error = (metrics.MeanTop1Error(model.output.shape[-1])
                                       for _ in range(2))
         optimizer.build(model.trainable_variables)
@@ -72,7 +78,7 @@ class Trainer:
             place = len(of_optimizer) - len(self.head.layer.trainable_variables)
             of_optimizer[place:place] = self.head.momentums
         return [*self.model.variables, *of_optimizer, *ema, *self.sums,
-                *self.loss_mean.variables, *self.error.variables, *getattr(self.loss, 'state', [])]
+                self.loss_sum, self.loss_count, *self.error.variables, *getattr(self.loss, 'state', [])]
 
     def train_step(self, batch, number=0, save=False, stop=False):
         """Runs one step.
@@ -92,13 +98,14 @@ class Trainer:
 
     def reset(self):
         """Resets the training metrics, for a new epoch."""
-        self.loss_mean.reset_state()
+        for variable in (self.loss_sum, self.loss_count):
+            variable.assign(0.0)
         self.error.reset_state()
 
     def results(self):
         """{'loss', 'mean_top1_error'} since `reset`; the error is NaN with a sampled head."""
         counted = self.head is None or self.head.share == 1
-        return {'loss': float(self.loss_mean.result()),
+        return {'loss': float(self.loss_sum.numpy() / self.loss_count.numpy()),
                 'mean_top1_error': float(self.error.result()) if counted else math.nan}
 
     def evaluate(self, batches, on_batch=None):
@@ -135,7 +142,6 @@ class Trainer:
                 if self.head is not None:
                     grads = self.head.update(grads, *of_head)
                 self.optimizer.apply(grads, self.model.trainable_variables)
-            self.loss_mean.update_state(losses)
             if self.head is None:
                 self.error.update_state(labels, logits)
             elif logits is not None:
@@ -150,7 +156,11 @@ class Trainer:
                 extended.update(part.value, lambda v, g: v.assign_add(g), args=(grad,))
         if update and self.ema is not None:
             self.ema.update()
-        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, found, axis=None)
+        found = self.strategy.reduce(tf.distribute.ReduceOp.SUM, found, axis=None)
+        for variable, value in ((self.loss_sum, found[0] * self.batch_size),
+                                (self.loss_count, tf.constant(float(self.batch_size)))):
+            extended.update(variable.value, lambda v, x: v.assign_add(x), args=(value,))
+        return found
 
     def _gradients_in_parts(self, images, labels, number):
         """As `_gradients`, but hits for logits; then gradients and ids of the head's rows."""

@@ -59,6 +59,31 @@ def test_two_replicas_step_as_one(options):
         assert a == pytest.approx(b, rel=1e-4)
 
 
+def test_the_mean_loss_of_two_replicas_goes_on_to_the_last_digit():
+    devices = strategy.create('auto', 2)
+    data = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(8).repeat()
+    with devices.scope():
+        trainer = trainer_of(ema=0.9)
+
+        def restore(arrays):
+            for variable, array in zip(trainer.variables, arrays, strict=True):
+                variable.assign(array)
+
+        def train_on(first, last):
+            iterator = iter(strategy.distribute(devices, lambda shard: data))
+            for number in range(first, last):
+                trainer.train_step(next(iterator), number)
+            return trainer.results()
+
+        begin = [v.numpy() for v in trainer.variables]
+        whole = train_on(0, 9)
+        for stop in range(1, 9):
+            restore(begin)
+            train_on(0, stop)
+            restore([v.numpy() for v in trainer.variables])
+            assert train_on(stop, 9) == whole
+
+
 def gradients_of(model, images, labels):
     """Of the mean loss, by Keras's own means."""
     weights = np.linspace(0.5, 2, CLASSES)

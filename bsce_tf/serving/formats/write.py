@@ -51,7 +51,7 @@ class Written(NamedTuple):
             text += (f'; mean top-1 error on {self.images:,} images {self.before:.4f} before and '
                      f'{self.after:.4f} after, {self.changed:.1%} get another class')
         elif self.weights != 'float32':
-            text += "; its error was not measured, as the run's images are not there"
+            text += "; its error was not measured, as the run's images are missing"
         return text
 
 
