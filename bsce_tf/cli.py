@@ -86,7 +86,8 @@ GROUPS = {
                        ('batch_size', 'data.', 'tta.', 'adjust.', 'export.', *_BY)),
         'demo_page': Mode('a page on which one drops a picture and sees what the model says',
                           ('bsce_tf.demo_page.demo_page:demo_page',),
-                          ('tta.', 'predict.model', 'predict.top_k', 'demo_page.')),
+                          ('tta.', 'adjust.', 'data.max_pixels', 'predict.model',
+                           'predict.top_k', 'demo_page.')),
         'report': Mode('one HTML page on the runs: curves, errors, mistakes',
                        ('bsce_tf.report.report:report',), ('report.',))},
 }
@@ -130,6 +131,7 @@ def main(arguments):
             from bsce_tf import config_check  # loads TensorFlow: only after the flags are checked
             from bsce_tf.evaluation import run_config
         logging.getLogger('tensorflow').addFilter(_is_news)
+        _check_own_data(values.mode, values['config'], run_config.MODES)
         config = recipes.with_current_names(values.config)
         config = run_config.resolve(values.mode, config, workdir, values['config'])
         config_check.check(config, values.mode)
@@ -227,6 +229,24 @@ def _parse(arguments):
         _check_config(arguments)
         raise InputError(f'flags: {error}') from error
     return values
+
+
+def _check_own_data(mode, flag, used):
+    """Raises InputError for a user's own data without a config.
+
+    The default config spoils its data on purpose: it makes a long tail and wrong labels.
+
+    Args:
+      mode: its name.
+      flag: `--config` of ml_collections.
+      used: names of the modes that take the config of a trained run instead.
+    """
+    source = flag.override_values.get('data.source', _DEFAULT)
+    if not flag.present and source != _DEFAULT and 'data.' in MODES[mode].fields and (
+            mode not in used):
+        raise InputError(f'--config: found none with data.source = {source}; expected one, such as '
+                         f'--config=default. Without it {_DEFAULT} is used, which leaves out '
+                         'images and makes labels wrong on purpose.')
 
 
 def _with_paths(arguments):

@@ -87,7 +87,7 @@ def load(config, folder):
     limit = config.data.max_pixels
     if config.predict.model:
         served = predictors.SavedModel(config.predict.model, config.predict.top_k)
-        views, train, notes = _of_export(served.path / 'assets')
+        views, train, limit, notes = _of_export(served.path / 'assets', limit)
         return Model(str(config.predict.model), served.call, views, train, limit, notes)
     folders = run_config.folders(folder)
     runs = [workdir.read(path) for path in folders]
@@ -104,22 +104,23 @@ def load(config, folder):
                  limit, notes)
 
 
-def _of_export(assets):
-    """(views, `Examples` or None, notes) of a SavedModel, from the files that say what it is."""
+def _of_export(assets, limit):
+    """(views, `Examples` or None, most pixels, notes) of a SavedModel, from its files on itself."""
     try:
         told = json.loads((assets / 'export.json').read_text(encoding='utf-8'))
         views = [View(member['size'], tuple(member['scales']), aspect=member['aspect'],
                       antialias=member['antialias'], channels=member['data']['channels'])
                  for member in told['members']]
+        limit = told['max_pixels']
     except (OSError, ValueError, KeyError) as error:
-        return [], None, [f'No crops and example pictures: the model does not say how it sees a '
-                          f'picture ({type(error).__name__}).']
+        return [], None, limit, ['No crops and example pictures: the model does not say how it '
+                                 f'sees a picture ({type(error).__name__}).']
     name = workdir.CONFIG if len(views) == 1 else 'config_1.json'
     try:
         train, notes = _pictures(workdir.config_of(assets, name))
     except InputError as error:
         train, notes = None, [f'{_NO_EXAMPLES}{error}']
-    return list(dict.fromkeys(views)), train, notes
+    return list(dict.fromkeys(views)), train, limit, notes
 
 
 def _pictures(config):

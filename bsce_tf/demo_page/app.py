@@ -3,6 +3,7 @@
 import importlib.resources
 
 import flask
+import tensorflow as tf
 
 from bsce_tf.errors import InputError, RunError
 from bsce_tf.report import style
@@ -45,6 +46,8 @@ def make(model, token):
             return model.answer(flask.request.get_data())
         except (InputError, RunError) as error:
             return {'error': str(error)}, 400
+        except tf.errors.OpError as error:
+            return {'error': f'The model refuses the picture: {error.message}'}, 400
 
     @app.errorhandler(413)
     def too_large(_):

@@ -18,7 +18,7 @@ def demo_page(config, folder):
     sees, and for several models the votes. Nothing is written, and no picture leaves the machine.
 
     Args:
-      config: ConfigDict; demo_page, tta, predict.model, predict.top_k and data.max_pixels are used.
+      config: ConfigDict; demo_page, tta, adjust, predict.model, predict.top_k and data are used.
       folder: of a trained run, or a string of folders with commas between, which vote. With
         `predict.model`, the SavedModel answers in place of runs.
 

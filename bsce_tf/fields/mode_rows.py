@@ -135,7 +135,8 @@ ROWS = {
         'Numbers in which onnx and litert store weights: 4, 2 or 1 byte each. The SavedModel has '
         'float32.', LATER),
     'export.measured': Field(500, integer(1),
-        'Images of the test set on which the error of float16 and int8 weights is measured.',
+        'Images of the test set, or else of validation, on which the error of float16 and int8 '
+        'weights is measured.',
         LATER),
     'export.by': Field('classifier', one_of('classifier', 'neighbours', 'both'),
         'neighbours, both: add the signature neighbours, which answers by the index.', LATER),

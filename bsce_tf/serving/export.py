@@ -54,7 +54,7 @@ def export(config, folder):
     keras.mixed_precision.set_dtype_policy('float32')
     runs = [workdir.read(path) for path in run_config.folders(folder)]
     base = pathlib.Path(config.export.folder or runs[0].folder / 'export')
-    publish.check_versions(base, config.export.name, saved)
+    publish.check_versions(base, config.export.name, saved, others)
     networks.check_classes(runs)
     taus = adjust.taus(config, runs, strategy.of_this_machine('one', 0))
     loaded = [adjust.adjusted(networks.of_run(run, config.tta.scales, 'float32'), run, tau)
@@ -113,6 +113,10 @@ def _formats(fields):
     if fields.by != 'classifier' and not saved:
         raise InputError(f'export.by: found {fields.by} with export.format = {fields.format}; '
                          'expected saved_model among the formats, as the others have no index.')
+    if fields.weights != 'float32' and not others:
+        raise InputError(f'export.weights: found {fields.weights} with export.format = '
+                         f'{fields.format}, which has float32; expected onnx or litert among the '
+                         'formats.')
     if saved:
         publish.require_messages()
     write.require(others)
@@ -124,8 +128,9 @@ def _write(place, parts, saved, others):
     fields, limit = parts.config.export, parts.config.data.max_pixels
     names = parts.runs[0].class_names
     written = write.write(
-        place, others, fields.weights, parts.folded, names, fields.top_k, parts.images,
-        lambda: samples.labelled(parts.runs[0], fields.measured, limit), limit)
+        place, others, fields.weights, parts.folded, parts.networks, names, fields.top_k,
+        parts.images, lambda: samples.labelled(parts.config, parts.runs, fields.measured, limit),
+        limit)
     texts = [file.text for file in written]
     if saved:
         _write_saved(place, parts, written)

@@ -11,6 +11,7 @@ import tensorflow as tf
 from bsce_tf import files, locks
 from bsce_tf.data.images import decode
 from bsce_tf.errors import InputError, RunError
+from bsce_tf.serving.formats import onnx
 
 WARM_UP = 'assets.extra/tf_serving_warmup_requests'
 MODELS, BATCHING = 'models.config', 'batching.config'
@@ -32,23 +33,32 @@ def check_name(name):
                          "and '.', the first a letter, a digit or '_'.")
 
 
-def check_versions(base, name, saved):
-    """Raises InputError if some versions of a model are SavedModels and the next one would not be.
+def check_versions(base, name, saved, others):
+    """Raises InputError if a server of the versions that there are could not load the next one.
 
-    The server takes the newest version, which must be of the kind that it knows.
+    Servers take the newest version. Either all have a SavedModel or none has, and where the newest
+    has an ONNX file, the next one has, too.
 
     Args:
       base: folder that the server watches.
       name: of the model.
       saved: whether the next version has a SavedModel.
+      others: list of the names of its other formats.
     """
     folder = pathlib.Path(base) / name
-    for version in versions(folder) if folder.is_dir() else ():
+    there = sorted(versions(folder)) if folder.is_dir() else []
+    for version in there:
         if (folder / str(version) / 'saved_model.pb').exists() != saved:
-            raise InputError(
-                f'export.format: {folder / str(version)} has {"no" if saved else "a"} SavedModel, '
-                f'and a new version would have {"one" if saved else "none"}, so that a server '
-                'could not load all of them; expected another export.name or the same format.')
+            raise _mixed(folder / str(version), f'{"no" if saved else "a"} SavedModel',
+                         'one' if saved else 'none')
+    if there and (folder / str(there[-1]) / onnx.FILE).exists() and 'onnx' not in others:
+        raise _mixed(folder / str(there[-1]), 'an ONNX file', 'none')
+
+
+def _mixed(version, found, wanted):
+    return InputError(
+        f'export.format: {version} has {found}, and the next version would have {wanted}, so that '
+        'a server could not load both; expected the same formats, or another export.name.')
 
 
 def require_messages():

@@ -10,6 +10,7 @@ from bsce_tf.data.images import check
 from bsce_tf.data.listing import walk
 from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError
+from bsce_tf.evaluation import run_data
 
 COUNT = 6
 _CANDIDATES = 60  # images tried, as some may be bad
@@ -45,19 +46,28 @@ def load(run, place='', max_pixels=0):
     return images
 
 
-def labelled(run, count, max_pixels=0):
-    """At most `count` (bytes, class id) of a run's test set, or of validation if it has no labels.
+def labelled(config, runs, count, max_pixels=0):
+    """Yields at most `count` (bytes, class id), evenly spread, of what `evaluate` would evaluate.
 
-    Evenly spread. Bad images are left out; empty if the run's data are missing.
+    Images that cannot be used are left out.
+
+    Args:
+      config: ConfigDict; data is used.
+      runs: list of `workdir.Run`.
+      count: at least 1.
+      max_pixels: larger images are left out; 0 for no limit.
+
+    Raises:
+      InputError: if the data are missing or have other classes.
     """
-    try:
-        examples = _examples(run, labelled=True)
-    except InputError:
-        return []
-    chosen = np.unique(np.linspace(0, len(examples) - 1, min(len(examples), count)).astype(int))
-    pairs = zip(_encoded(examples, chosen), examples.labels[chosen].tolist(), strict=True)
-    return [(data, label) for data, label in pairs
-            if check.reason(data, max_pixels) is None]
+    _, examples = run_data.evaluated(run_data.load(config, runs), runs)
+    for i in np.unique(np.linspace(0, len(examples) - 1, min(len(examples), count)).astype(int)):
+        try:
+            (data,) = _encoded(examples, [i])
+        except InputError:
+            continue
+        if check.reason(data, max_pixels) is None:
+            yield data, int(examples.labels[i])
 
 
 def _in_folder(place):
@@ -72,17 +82,12 @@ def _in_folder(place):
 
 def _of_run(run):
     try:
-        examples = _examples(run)
+        data = prepare.load(**run.config.data, seed=run.config.seed)
     except InputError as error:
         raise InputError(f'{error} The export is checked with images of {run.folder}: expected its '
                          'data, or images in config.export.images.') from error
+    examples = data.validation if data.test is None else data.test
     return examples.origin, _encoded(examples, _spread(len(examples)))
-
-
-def _examples(run, labelled=False):
-    data = prepare.load(**run.config.data, seed=run.config.seed)
-    usable = data.test is not None and (data.test.labelled or not labelled)
-    return data.test if usable else data.validation
 
 
 def _encoded(examples, indices):

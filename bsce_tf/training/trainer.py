@@ -77,8 +77,8 @@ class Trainer:
         if self.head is not None:  # where Keras would keep the momentum of the head's variables
             place = len(of_optimizer) - len(self.head.layer.trainable_variables)
             of_optimizer[place:place] = self.head.momentums
-        return [*self.model.variables, *of_optimizer, *ema, *self.sums,
-                self.loss_sum, self.loss_count, *self.error.variables, *getattr(self.loss, 'state', [])]
+        return [*self.model.variables, *of_optimizer, *ema, *self.sums, self.loss_sum,
+                self.loss_count, *self.error.variables, *getattr(self.loss, 'state', [])]
 
     def train_step(self, batch, number=0, save=False, stop=False):
         """Runs one step.

@@ -4,7 +4,8 @@
 # At the end of this page you have compared losses and samplers on a catalogue with a long tail, and know how to choose for
 # your own. Reading takes 15 minutes; computing takes three on two CPU cores.
 #
-# Run it in a clone of the repository, with `PYTHONPATH` set to it: the pictures come from `experiments/drawings.py`.
+# Run it in a clone of the repository, with its extras (`pip install -c constraints.txt -e '.[experiments,tutorials]'`) and
+# `export PYTHONPATH=$PWD`: the pictures come from `experiments/drawings.py`.
 #
 # ## A catalogue with a long tail
 #
@@ -92,8 +93,9 @@ histories = {loss: error(loss, **{'loss.name': loss})
 sampled = error('ce, gamma 1', **{'loss.name': 'ce', 'sampler.gamma': 1.0})
 
 # %% [markdown]
-# With few steps a sampler often helps most: the network sees small classes early. With many steps it repeats their few
-# pictures, and learns their wrong labels by heart. Compare both on your data.
+# A sampler shows small classes more often. It repeats their few pictures, so it can also learn their wrong labels by
+# heart. On thousands of classes it helped only after long training ([many classes](../results/large-k.md)). Compare both
+# on your data.
 #
 # ## How long?
 #

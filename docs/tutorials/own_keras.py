@@ -5,13 +5,13 @@
 # PyTorch. Reading takes 10 minutes; computing takes two on two CPU cores.
 #
 # The loss, the metric and the class weights need Keras alone, on whatever backend you have:
-# `pip install --no-deps bsce-tf` beside it, see [Packages](../reference/packages.md).
+# `pip install --no-deps PATH_OF_THE_CLONE` beside Keras is enough.
 #
 # ## Data with a long tail and wrong labels
 #
 # Your data are arrays, a `tf.data.Dataset` or a PyTorch `DataLoader`: the loss does not care. Here photographs from
 # Fashion-MNIST get a long tail, from 2,000 images in a class to 40, and three in ten of the training labels are made
-# wrong. The test set is right, and has equally many images of each class.
+# wrong. The test set is right, and has about equally many images of each class.
 
 # %%
 import numpy as np
@@ -78,7 +78,9 @@ print(f'{keras.config.backend()}, {sys.argv[1]}: mean top-1 error {found["mean_t
 # %% [markdown]
 # ## JAX and PyTorch
 #
-# The same file, with another backend. These two ran in an environment that has no TensorFlow.
+# The same file, with another backend. These two ran in an environment that has no TensorFlow, made by
+# `python3 -m venv other && other/bin/pip install 'keras>=3.15,<3.16' jax torch` and the line above; `python` is the one
+# of that environment.
 
 # %%
 # !KERAS_BACKEND=jax python shop_fit.py bsce

@@ -4,7 +4,8 @@
 # At the end of this page you have found the wrong labels of a training set, corrected some, and trained again. Reading
 # takes 15 minutes; computing takes four on two CPU cores.
 #
-# You need this program with its extra `audit`, and an empty working folder.
+# You need this program with its extras `data` and `tutorials` (in the clone:
+# `pip install -c constraints.txt -e '.[data,tutorials]'`), and an empty working folder.
 #
 # ## A list with wrong labels
 #
@@ -78,7 +79,8 @@ def get_config():
 # ## Audit
 #
 # `audit` trains three networks. Each predicts the pictures that it was not trained on, so none has learnt the wrong label
-# of a picture that it judges. A label is suspicious where these networks agree on another class.
+# of a picture that it judges. A label is suspicious where the network that judges it is surer of another class than it
+# usually is of the pictures of that class.
 
 # %%
 # !bsce audit --config=shop.py --workdir=runs/audit

@@ -132,8 +132,9 @@ def exported(config, place):
         found.append([hash(image) for image in images])
         return 0.0, 0.0
 
-    def write_others(where, kinds, weights, networks, names, top_k, images, examples, max_pixels):
-        found.append((kinds, weights, len(examples()) if weights != 'float32' else 0))
+    def write_others(where, kinds, weights, folded, networks, names, top_k, images, examples,
+                     max_pixels):
+        found.append((kinds, weights, len(list(examples())) if weights != 'float32' else 0))
         return []
 
     if config.export.by != 'classifier':

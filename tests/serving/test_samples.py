@@ -1,4 +1,5 @@
 import io
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -33,20 +34,23 @@ def test_a_folder_of_images_without_what_systems_leave_there(tmp_path):
         samples.load(None, tmp_path / 'empty')
 
 
-def test_labelled_images_are_of_the_test_set_or_of_validation_without_its_labels(monkeypatch):
+def test_labelled_images_are_those_that_evaluate_takes(monkeypatch):
     def split(values, labels):
-        return Examples(np.array(labels), ('a', 'b') if labels[0] >= 0 else (), images=np.array(
+        return Examples(np.array(labels), ('a', 'b'), images=np.array(
             values, np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 3), np.uint8))
 
-    sets = Splits(None, split([1, 2, 3], [0, 1, 1]), split([7, 8], [1, 0]))
-    run = SimpleNamespace(config=SimpleNamespace(data={}, seed=0))
-    monkeypatch.setattr(samples.prepare, 'load', lambda **_: sets)
-    assert [(decoded(data), label) for data, label in samples.labelled(run, 9)] == [(7, 1), (8, 0)]
-    sets = sets._replace(test=split([7, 8], [-1, -1]))
-    assert [(decoded(data), label) for data, label in samples.labelled(run, 2)] == [(1, 0), (3, 1)]
+    sets = Splits(split([5], [0]), split([1, 2, 3], [0, 1, 1]), split([7, 8], [1, 0]))
+    run = SimpleNamespace(class_names=('a', 'b'), folder=Path('run'), data={
+        'fingerprint': 'other'}, config=SimpleNamespace(seed=0))
+    config = SimpleNamespace(data={})
+    monkeypatch.setattr(samples.run_data.prepare, 'load', lambda **_: sets)
 
-    def missing(**_):
-        raise InputError('gone')
+    def found(count):
+        return [(decoded(data), label) for data, label in samples.labelled(config, [run], count)]
 
-    monkeypatch.setattr(samples.prepare, 'load', missing)
-    assert samples.labelled(run, 9) == []
+    assert found(9) == [(7, 1), (8, 0)]
+    sets = sets._replace(test=None)
+    assert found(2) == [(1, 0), (3, 1)]
+    run.class_names = ('a', 'c')
+    with pytest.raises(InputError, match="'c'"):
+        found(2)

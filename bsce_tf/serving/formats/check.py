@@ -11,7 +11,7 @@ TOLERANCE = 1e-3  # of probabilities, with float32 weights
 
 
 def compare(title, answer, networks, names, decoded, weights):
-    """Asks for each image alone, and for the first one twice in one batch.
+    """Asks for each image alone, for a part of the first, and for the first twice in one batch.
 
     Args:
       title: of the format, for messages.
@@ -28,6 +28,8 @@ def compare(title, answer, networks, names, decoded, weights):
       RunError: if an answer is not whole or, with float32, differs by more than `TOLERANCE`.
     """
     tolerance = TOLERANCE if weights == 'float32' else np.inf
+    height = decoded[0].shape[0]
+    decoded = [*decoded, decoded[0][:height - height // 3]]  # of another shape, whatever the set is
     probabilities, largest = check.probabilities_of(networks, decoded), 0.0
     for i, image in enumerate(decoded):
         found = answer(image.numpy()[None])
@@ -43,22 +45,30 @@ def compare(title, answer, networks, names, decoded, weights):
     return largest
 
 
-def errors(answer, networks, examples):
-    """Mean top-1 errors of the models and of the file, over the classes of some images.
+def errors(asks, networks, examples):
+    """Mean top-1 errors of the models and of files, over the classes of some images.
 
     Args:
-      answer: as in `compare`.
-      networks: list of `Network`.
-      examples: list of (uint8 `[height, width, 3]`, class id).
+      asks: list of functions as `answer` of `compare`.
+      networks: list of `Network`, as trained.
+      examples: iterable of (uint8 `[height, width, 3]`, class id).
 
     Returns:
-      (error of the models, of the file, share of images whose best class differs).
+      (number of images, error of the models, [(error of a file, share of images whose best class
+      differs)]); errors are NaN without images.
     """
-    images, labels = zip(*examples, strict=True)
-    probabilities = check.probabilities_of(networks, images)
-    own = tf.argmax(ensemble.ranking(probabilities), axis=1).numpy()
-    found = np.array([answer(image.numpy()[None])['class_ids'][0, 0] for image in images])
-    labels = np.array(labels)
-    wrong = [np.mean([np.mean(ids[labels == k] != k) for k in np.unique(labels)])
-             for ids in (own, found)]
-    return float(wrong[0]), float(wrong[1]), float(np.mean(own != found))
+    labels, own, found = [], [], []
+    for image, label in examples:
+        labels.append(label)
+        own.append(int(tf.argmax(ensemble.ranking(
+            check.probabilities_of(networks, [image]))[0])))
+        found.append([int(ask(image.numpy()[None])['class_ids'][0, 0]) for ask in asks])
+    labels, own, found = np.array(labels), np.array(own), np.array(found).reshape(-1, len(asks))
+    return len(labels), _error(own, labels), [
+        (_error(ids, labels), float(np.mean(own != ids)) if len(ids) else np.nan)
+        for ids in found.T]
+
+
+def _error(ids, labels):
+    classes = [np.mean(ids[labels == k] != k) for k in np.unique(labels)]
+    return float(np.mean(classes)) if classes else np.nan

@@ -125,10 +125,10 @@ def _narrow(graph, weights):
             continue
         name, narrow = tensor.name, f'{tensor.name}_{weights}'
         if weights == 'float16':
-            stored = {narrow: values.astype(np.float16)}
+            stored = {narrow: np.clip(values, -65504, 65504).astype(np.float16)}
             node = helper.make_node('Cast', [narrow], [name], to=1)  # float32
-        elif all(use in (('Conv', 1), ('MatMul', 1)) for use in used):
-            axis = 0 if used[0][0] == 'Conv' else values.ndim - 1  # of output channels
+        elif values.ndim > 1:
+            axis = 0 if ('Conv', 1) in used else values.ndim - 1  # of output channels
             others = tuple(i for i in range(values.ndim) if i != axis)
             scale = np.maximum(np.abs(values).max(axis=others, keepdims=True), 1e-12) / 127
             stored = {narrow: np.round(values / scale).astype(np.int8),

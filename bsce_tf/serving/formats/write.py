@@ -30,6 +30,7 @@ class Written(NamedTuple):
       images: on which its error was measured; 0 if it was not, as with float32.
       before, after: mean top-1 error of the models and of the file on these images.
       changed: share of these images whose best class differs.
+      problem: why the error was not measured.
     """
 
     file: str
@@ -41,6 +42,7 @@ class Written(NamedTuple):
     before: float | None = None
     after: float | None = None
     changed: float | None = None
+    problem: str = ''
 
     @property
     def text(self):
@@ -50,8 +52,8 @@ class Written(NamedTuple):
         if self.images:
             text += (f'; mean top-1 error on {self.images:,} images {self.before:.4f} before and '
                      f'{self.after:.4f} after, {self.changed:.1%} get another class')
-        elif self.weights != 'float32':
-            text += "; its error was not measured, as the run's images are missing"
+        elif self.problem:
+            text += f'; its error was not measured: {self.problem}'
         return text
 
 
@@ -66,19 +68,20 @@ def require(kinds, networks=()):
                          'can hold, or saved_model.')
 
 
-def write(place, kinds, weights, networks, names, top_k, images, examples, max_pixels=0):
+def write(place, kinds, weights, folded, networks, names, top_k, images, examples, max_pixels=0):
     """Writes a file per format and asks it for the images.
 
     Args:
       place: folder.
       kinds: list of keys of `FORMATS`.
       weights: 'float32', 'float16' or 'int8'.
-      networks: list of `Network`.
+      folded: list of `Network`, to be written.
+      networks: the same, as trained, with which the files are compared.
       names: class names.
       top_k: classes per answer, at most.
       images: list of bytes, encoded images that are not bad.
-      examples: function that gives a list of (bytes, class id) to measure the error with; called
-        unless the weights are float32.
+      examples: function that gives an iterable of (bytes, class id) to measure the error with;
+        called unless the weights are float32.
       max_pixels: as in `decode.decode`.
 
     Returns:
@@ -91,21 +94,27 @@ def write(place, kinds, weights, networks, names, top_k, images, examples, max_p
     def opened(data):
         return decode.decode(tf.constant(data), max_pixels)
 
-    made = answers.Answers(networks, names, top_k)
-    decoded, found = [opened(data) for data in images], []
-    labelled = [(opened(data), label) for data, label in examples()] if (
-        kinds and weights != 'float32') else []
+    made = answers.Answers(folded, names, top_k)
+    decoded, found, asks = [opened(data) for data in images], [], []
     for kind in kinds:
         module = FORMATS[kind]
         path = pathlib.Path(place) / module.FILE
         with _unsaid():
             module.write(made, path, weights)
-            answer = module.load(path)
-            difference = check.compare(module.TITLE, answer, networks, names, decoded, weights)
-        measured = (len(labelled), *check.errors(answer, networks, labelled)) if labelled else ()
-        found.append(Written(module.FILE, module.TITLE, weights, path.stat().st_size, difference,
-                             *measured))
-    return found
+            asks.append(module.load(path))
+            difference = check.compare(module.TITLE, asks[-1], networks, names, decoded, weights)
+        found.append(Written(module.FILE, module.TITLE, weights, path.stat().st_size, difference))
+    if not kinds or weights == 'float32':
+        return found
+    try:
+        count, before, after = check.errors(
+            asks, networks, ((opened(data), label) for data, label in examples()))
+    except InputError as error:
+        return [file._replace(problem=str(error)) for file in found]
+    if not count:
+        return [file._replace(problem='no image could be used.') for file in found]
+    return [file._replace(images=count, before=before, after=error, changed=changed)
+            for file, (error, changed) in zip(found, after, strict=True)]
 
 
 @contextlib.contextmanager
@@ -129,7 +138,7 @@ def _unsaid():
             yield
         except (InputError, RunError):  # these say themselves what is wrong
             raise
-        except BaseException:
+        except Exception:
             said.seek(0)
             with open(real, 'wb', closefd=False) as file:
                 shutil.copyfileobj(said, file)

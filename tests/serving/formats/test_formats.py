@@ -60,7 +60,7 @@ def test_the_version_says_what_it_is(both):
     assert 'model.tflite: LiteRT, float32 weights' in (both / 'README.md').read_text()
 
 
-def test_triton_and_kserve_find_their_files(both):
+def test_triton_and_kserve_find_their_files(both, capsys):
     text = (both.parent / servers.TRITON).read_text()
     assert re.findall(r'name: "(\w+)"', text) == ['Shop_2', 'images', 'class_names', 'class_ids',
                                                   'scores', 'votes']
@@ -70,6 +70,7 @@ def test_triton_and_kserve_find_their_files(both):
     assert told['spec']['predictor']['model']['modelFormat'] == {'name': 'triton'}
     (both.parent / servers.TRITON).write_text('mine')
     servers.write(both.parent, 'Shop_2', True, ['onnx'], True)
+    assert f'{servers.TRITON}: stays as it is' in capsys.readouterr().out
     assert (both.parent / servers.TRITON).read_text() == 'mine'
     (both.parent / servers.TRITON).write_text(text)
 
@@ -137,11 +138,14 @@ def test_int8_weights_are_the_nearest_of_255_steps(tmp_path):
 
 
 def test_errors_are_means_over_the_classes(monkeypatch):
-    labels, own, found = [0, 0, 0, 1], [0, 0, 1, 1], iter([0, 2, 2, 0])
-    monkeypatch.setattr(check.check, 'probabilities_of', lambda *_: np.eye(3)[None, own])
+    labels, own, found = [0, 0, 0, 1], iter([0, 0, 1, 1]), iter([0, 2, 2, 0])
+    monkeypatch.setattr(check.check, 'probabilities_of', lambda *_: np.eye(3)[None, [next(own)]])
     examples = [(tf.zeros([2, 2, 3], tf.uint8), label) for label in labels]
-    errors = check.errors(lambda _: {'class_ids': np.array([[next(found)]])}, [], examples)
-    assert errors == pytest.approx(((1 / 3 + 0) / 2, (2 / 3 + 1) / 2, 3 / 4))
+    count, before, ((after, changed), _) = check.errors([
+        lambda _: {'class_ids': np.array([[next(found)]])},
+        lambda _: {'class_ids': np.array([[1]])}], [], examples)
+    assert (count, before, after, changed) == pytest.approx(
+        (4, (1 / 3 + 0) / 2, (2 / 3 + 1) / 2, 3 / 4))
 
 
 def test_the_error_of_narrow_weights_is_measured(runs, tmp_path, capsys):
@@ -173,6 +177,28 @@ def test_a_file_of_other_answers_is_withdrawn(module, runs, tmp_path, monkeypatc
     assert not list(tmp_path.rglob('*.*'))
 
 
+def test_folding_gone_wrong_is_noticed(runs, tmp_path, monkeypatch):
+    def wrong(body):
+        copy, number = fold_batch_norms(body)
+        copy.weights[0].assign(copy.weights[0] * 1.2)
+        return copy, number
+
+    fold_batch_norms = export.fold.fold_batch_norms
+    monkeypatch.setattr(export.fold, 'fold_batch_norms', wrong)
+    with pytest.raises(RunError, match='ONNX: .* Nothing was exported'):
+        export.export(smoke(**{'export.format': 'onnx', 'export.folder': str(tmp_path)}), runs[0])
+
+
+def test_the_error_is_not_measured_on_other_classes(runs, tmp_path, monkeypatch, capsys):
+    def other(*_):
+        raise InputError('the classes are others.')
+
+    monkeypatch.setattr(export.samples.run_data, 'load', other)
+    export.export(smoke(**{'export.format': 'onnx', 'export.weights': 'float16',
+                           'export.folder': str(tmp_path)}), runs[0])
+    assert 'its error was not measured: the classes are others.' in capsys.readouterr().out
+
+
 @MODULES
 def test_an_op_that_a_format_lacks_is_named(module, tmp_path):
     inputs = keras.Input((16, 16, 3))
@@ -192,6 +218,10 @@ def test_what_cannot_be_written_is_refused_before_anything(runs, both, tmp_path,
         export_with(format='onnx', by='both')
     with pytest.raises(InputError, match=r'Shop_2/1 has no SavedModel.*another export.name'):
         export_with(folder=str(both.parents[1]), name='Shop_2')
+    with pytest.raises(InputError, match=r'Shop_2/1 has an ONNX file.*would have none'):
+        export_with(folder=str(both.parents[1]), name='Shop_2', format='litert')
+    with pytest.raises(InputError, match='export.weights: found int8 with export.format = saved'):
+        export_with(weights='int8')
     with monkeypatch.context() as patch:
         patch.setattr(freeze, 'LARGEST', 1000)
         with pytest.raises(InputError, match='export.format: found litert for 0.0 GB of weights'):
