@@ -1,13 +1,12 @@
 """The page and what it asks for, as a Flask application."""
 
-import importlib.resources
 
 import flask
 import tensorflow as tf
 
 from bsce_tf.errors import InputError, RunError
 from bsce_tf.report import style
-from bsce_tf.web import security
+from bsce_tf.web import pages, security
 
 _MOST = 1 << 26  # bytes of a picture
 
@@ -22,19 +21,7 @@ def make(model, token):
     app = flask.Flask(__name__, static_folder=None)
     app.config['MAX_CONTENT_LENGTH'] = _MOST
     security.guard(app, token, 'bsce demo-page')
-    page = _read('page.html').replace('TOKEN', token)
-
-    @app.get('/')
-    def index():
-        return flask.Response(page, mimetype='text/html')
-
-    @app.get('/page.css')
-    def styles():
-        return flask.Response(style.CSS + _read('page.css'), mimetype='text/css')
-
-    @app.get('/page.js')
-    def script():
-        return flask.Response(_read('page.js'), mimetype='text/javascript')
+    pages.add(app, 'bsce_tf.demo_page', style.CSS, TOKEN=token)
 
     @app.get('/model')
     def about():
@@ -54,7 +41,3 @@ def make(model, token):
         return {'error': f'The file is larger than {_MOST >> 20} MB.'}, 413
 
     return app
-
-
-def _read(name):
-    return importlib.resources.files('bsce_tf.demo_page').joinpath(name).read_text(encoding='utf-8')

@@ -2,13 +2,10 @@
 
 import contextlib
 import secrets
-import time
 
 from bsce_tf.demo_page import answers
 from bsce_tf.errors import InputError
-from bsce_tf.termination import Terminated
-
-_POLL = 0.2  # seconds between two looks for a signal
+from bsce_tf.web import waiting
 
 
 def demo_page(config, folder):
@@ -25,10 +22,7 @@ def demo_page(config, folder):
     Raises:
       InputError: if there is no trained run or model, the port is in use or Flask is missing.
     """
-    with Terminated() as terminated, serving(config, folder) as address:
-        print(f'{address}\nThe page is open to this machine alone. Ctrl-C ends.', flush=True)
-        while not terminated():
-            time.sleep(_POLL)
+    waiting.until_stopped(serving(config, folder), 'Ctrl-C ends.')
 
 
 @contextlib.contextmanager

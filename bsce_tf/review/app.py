@@ -1,6 +1,5 @@
 """The page and what it asks for, as a Flask application."""
 
-import importlib.resources
 import secrets
 
 import flask
@@ -12,7 +11,7 @@ from bsce_tf.review import catalogue, describe, view
 from bsce_tf.review.pictures import SIDES, Pictures
 from bsce_tf.review.search import Search
 from bsce_tf.review.store import StaleError
-from bsce_tf.web import security
+from bsce_tf.web import pages, security
 
 _MOST = 1 << 16  # bytes of a request
 _STALE = ('Meanwhile this image was decided otherwise, as in a second tab. It is shown as it is '
@@ -38,25 +37,13 @@ def make(found, store, token, writer):
     describer.answer(view.parse({}, found.train.num_classes))  # the first decoding takes seconds
     search = Search(found.train.class_names)
     size = found.train.num_classes
-    page = _read('page.html').replace('TOKEN', token).replace('SESSION', secrets.token_hex(4))
+    pages.add(app, 'bsce_tf.review', style.CSS, TOKEN=token, SESSION=secrets.token_hex(4))
 
     def shown(asked, **of):
         answer = describer.answer(asked, **of)
         notes = [*found.notes, *filter(None, [writer.problem])]
         return {**answer, 'notes': notes,
                 'lists': {name: len(images) for name, images in found.lists.items()}}
-
-    @app.get('/')
-    def index():
-        return flask.Response(page, mimetype='text/html')
-
-    @app.get('/page.css')
-    def styles():
-        return flask.Response(style.CSS + _read('page.css'), mimetype='text/css')
-
-    @app.get('/page.js')
-    def script():
-        return flask.Response(_read('page.js'), mimetype='text/javascript')
 
     @app.get('/item')
     def item():
@@ -133,7 +120,3 @@ def _posted(num_classes):
     if number is not None and type(number) is not int:
         raise ValueError('no such image')
     return values, view.parse(values, num_classes), number
-
-
-def _read(name):
-    return importlib.resources.files('bsce_tf.review').joinpath(name).read_text(encoding='utf-8')

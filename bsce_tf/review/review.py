@@ -4,15 +4,12 @@ import contextlib
 import getpass
 import pathlib
 import secrets
-import time
 
 from bsce_tf.errors import InputError
 from bsce_tf.review import catalogue, result, store
 from bsce_tf.review.exchange import exchange
-from bsce_tf.termination import Terminated
 from bsce_tf.training import workdir
-
-_POLL = 0.2  # seconds between two looks for a signal
+from bsce_tf.web import waiting
 
 
 def review(config, folder):
@@ -41,11 +38,7 @@ def review(config, folder):
         with _opened(config.review, pathlib.Path(folder)) as (found, decided, _):
             exchange.run(config.review, found, decided)
         return
-    with Terminated() as terminated, serving(config, folder) as address:
-        print(f'{address}\nThe page is open to this machine alone. Ctrl-C ends; every decision is '
-              'saved at once.', flush=True)
-        while not terminated():
-            time.sleep(_POLL)
+    waiting.until_stopped(serving(config, folder), 'Ctrl-C ends; every decision is saved at once.')
 
 
 @contextlib.contextmanager
