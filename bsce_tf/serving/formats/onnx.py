@@ -64,6 +64,8 @@ def load(path, threads=0):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    # int8 weights are made float32 once, when the file is loaded, and not at every call.
+    options.add_session_config_entry('session.disable_quant_qdq', '1')
     session = onnxruntime.InferenceSession(str(path), options, ['CPUExecutionProvider'])
     names = [output.name for output in session.get_outputs()]
 
