@@ -6,7 +6,7 @@ Vectors of length 1 in clusters, one a class, 20 images each on average. Both in
 processes of their own by `bsce_tf.index.kinds`, then search in turns, for batches of 64 queries,
 which are images with noise. Of the cells, 32 are searched. Peaks of resident memory have the
 imports included, and the vectors as they come in, 65,536 at a time. Computing 4,000 cells takes
-most of the time, many minutes of two busy cores.
+most of the time.
 """
 
 import json
