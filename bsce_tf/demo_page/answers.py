@@ -112,7 +112,7 @@ def _of_export(assets, limit):
                       antialias=member['antialias'], channels=member['data']['channels'])
                  for member in told['members']]
         limit = told['max_pixels']
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:  # InputError is a ValueError
         return [], None, limit, ['No crops and example pictures: the model does not say how it '
                                  f'sees a picture ({type(error).__name__}).']
     name = workdir.CONFIG if len(views) == 1 else 'config_1.json'

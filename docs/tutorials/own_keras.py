@@ -78,9 +78,8 @@ print(f'{keras.config.backend()}, {sys.argv[1]}: mean top-1 error {found["mean_t
 # %% [markdown]
 # ## JAX and PyTorch
 #
-# The same file, with another backend. These two ran in an environment that has no TensorFlow, made by
-# `python3 -m venv other && other/bin/pip install 'keras>=3.15,<3.16' jax torch` and the line above; `python` is the one
-# of that environment.
+# The same file, with another backend. These two ran in an environment that has no TensorFlow but Keras, JAX and PyTorch,
+# as `python3 -m venv other && other/bin/pip install keras jax torch` makes it, with the line above; `python` is its own.
 
 # %%
 # !KERAS_BACKEND=jax python shop_fit.py bsce
