@@ -40,12 +40,25 @@ BACKBONE = 'efficientnet_lite0'
 ARMS = {'imagenet': 'imagenet', 'scratch': None}
 
 
-def train(arm, rate, seed, images):
-    """The trained classifier of an arm, compiled, and the seconds that training took."""
+def train(arm, rate, seed, images, momentum=0.0):
+    """Trains a classifier; its BatchNorm statistics are the moving ones.
+
+    Args:
+      arm: of `ARMS`.
+      rate: learning rate at the start of a cosine.
+      seed: of weights and crops.
+      images: `Examples`.
+      momentum: of the moving statistics; 0: the backbone's own.
+
+    Returns:
+      Tuple (the classifier, compiled; its training batches; the seconds that training took).
+    """
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
     model = classifier.build(BACKBONE, images.num_classes, ARMS[arm], image_size=SIZE.value,
                              channels=1)
+    if momentum:
+        classifier.set_batch_norm_momentum(model, momentum)
     steps = math.ceil(EPOCHS.value * len(images) / BATCH.value)
     model.compile(
         keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(rate, steps), momentum=0.9,
@@ -58,8 +71,12 @@ def train(arm, rate, seed, images):
         batch_size=BATCH.value, augmentation=Augmentation(flip=True), seed=seed)
     start = time.perf_counter()
     model.fit(batches, epochs=1, steps_per_epoch=steps, shuffle=False, verbose=0)
+    return model, batches, time.perf_counter() - start
+
+
+def estimate(model, batches, images):
+    """Makes the BatchNorm statistics anew, on one epoch."""
     averaging.Statistics(model).estimate(batches, math.ceil(len(images) / BATCH.value))
-    return model, time.perf_counter() - start
 
 
 def error(model, images):
@@ -88,7 +105,8 @@ def compare(seed):
     for arm in ARMS:
         runs = []
         for rate in map(float, RATES.value):
-            model, seconds = train(arm, rate, seed, images)
+            model, batches, seconds = train(arm, rate, seed, images)
+            estimate(model, batches, images)
             runs.append({
                 'backbone': BACKBONE, 'start': arm, 'learning_rate': rate, 'seed': seed,
                 'size': SIZE.value, 'train_images': len(images), 'epochs': EPOCHS.value,
