@@ -182,7 +182,6 @@ class Worker:
     """
 
     def __init__(self, python, file, settings, **environment):
-        """See the class."""
         # A pipe that nobody reads would fill up.
         self._errors = tempfile.TemporaryFile('w+')  # noqa: SIM115
         self._process = subprocess.Popen(

@@ -77,7 +77,7 @@ def audit(config, folder):
 
     * label_issues.csv: `COLUMNS`, worst first.
     * cleaned.csv: the images and labels to train on, for `data.clean`.
-    * audit.json: how good the networks are (key `judges`), the estimated noise with an interval,
+    * audit.json: how good the networks are (key `networks`), the estimated noise with an interval,
       and what was listed, dropped and relabelled, by class and by size of class.
     * scores.npz: arrays of all images, in the order of the training set: scores, labels, decisions.
     * near_duplicates.csv: pairs of images that are nearly the same, see `duplicates`.
@@ -210,7 +210,7 @@ def summary(result, fields):
     weak = result.quality.weak
     return {
         'images': len(labels), 'not_judged': int(np.isnan(result.scores).sum()),
-        'judges': _networks(result.quality),
+        'networks': _networks(result.quality),
         'noise': None if weak else float((result.rates * counts).sum() / counts.sum()),
         'noise_interval': None if weak else list(map(float, result.interval)),
         **{name: int(mark.sum()) for name, mark in marks.items()},
@@ -229,12 +229,17 @@ def _networks(quality):
     error = sum(network['images'] * network['error'] for network in quality.networks)
     return {'weak': quality.weak, 'error': error / images if images else None,
             'own_error': quality.own_error, 'unknown_classes': int((~quality.known).sum()),
-            'networks': quality.networks}
+            'models': quality.networks}
+
+
+def networks_of(told):
+    """How good the networks were, from the dict that audit.json holds."""
+    return told['networks'] if 'networks' in told else told['judges']  # as of 0.1
 
 
 def describe(told):
     """Sentences on the networks and the noise, from the dict that audit.json holds."""
-    networks = told['judges']
+    networks = networks_of(told)
     if networks['error'] is None:
         return 'No image has a prediction.'
     text = (f'The networks disagree with {networks["error"]:.1%} of the labels of images that they '

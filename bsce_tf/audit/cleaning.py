@@ -21,7 +21,7 @@ class Decision(NamedTuple):
     labels: np.ndarray
 
 
-def decide(labels, issues, scores, suggested, sure, num_classes, rule, keep):
+def decide(labels, issues, scores, suggested, sure, num_classes, rule, least):
     """Drops or relabels images, the worst first, so that no class is cleaned away.
 
     Args:
@@ -32,8 +32,8 @@ def decide(labels, issues, scores, suggested, sure, num_classes, rule, keep):
       sure: bool `[N]`, whether that class reaches its threshold.
       num_classes: K.
       rule: 'drop', or 'relabel': images that are `sure` are relabelled and the others dropped.
-      keep: so many images of every class keep their label, those with the highest scores; all, if
-        a class has fewer.
+      least: so many images of every class stay as they are, those with the highest scores; all,
+        if a class has fewer.
 
     Returns:
       `Decision`.
@@ -44,7 +44,7 @@ def decide(labels, issues, scores, suggested, sure, num_classes, rule, keep):
     own = labels[listed]
     sizes = np.bincount(own, minlength=num_classes)
     rank = np.arange(len(listed)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    leaving = listed[rank < (counts - keep)[own]]
+    leaving = listed[rank < (counts - least)[own]]
     dropped, after = np.zeros(len(labels), bool), np.array(labels, np.int32)
     relabelled = sure[leaving] & (rule == 'relabel')
     after[leaving[relabelled]] = suggested[leaving[relabelled]]

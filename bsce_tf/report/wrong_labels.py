@@ -167,7 +167,7 @@ def _check(summary, rows):
         for name in ('images', 'listed', 'dropped', 'relabelled'):
             int(part[name])
     for part in (summary, *summary['classes'].values()):
-        if not (part['noise'] is None and summary['judges']['weak']):
+        if not (part['noise'] is None and audit.networks_of(summary)['weak']):
             float(part['noise'])
     audit.describe(summary)
     for row in rows:

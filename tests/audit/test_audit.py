@@ -81,7 +81,7 @@ def test_the_files_tell_the_same(cleaned):
     low, high = told['noise_interval']
     assert low < noise < high
     assert low < 0.3 < high  # what is true
-    quality = told['judges']
+    quality = told['networks']
     assert not quality['weak']
     assert [network['images'] for network in quality['networks']] == [72, 72]
     with np.load(folder / audit.SCORES) as file:
@@ -145,7 +145,7 @@ def test_a_run_predicts_the_images_that_it_has_not_seen(cleaned, tmp_path, caplo
     assert not (result.listed | result.decision.dropped)[fold == 1].any()
     told = json.loads((tmp_path / 'by_model' / audit.SUMMARY).read_text())
     assert told['not_judged'] == 72
-    assert [network['images'] for network in told['judges']['networks']] == [72]
+    assert [network['images'] for network in told['networks']['models']] == [72]
 
 
 @pytest.mark.parametrize('fields', [
@@ -172,8 +172,8 @@ def test_networks_that_know_nothing_list_and_drop_nothing(tmp_path, capsys):
     result = audit.audit(settings(epochs=1, batch_size=72), tmp_path)
     assert result.quality.weak
     told = json.loads((tmp_path / audit.SUMMARY).read_text())
-    assert told['judges']['weak']
-    assert told['judges']['error'] > 0.6
+    assert told['networks']['weak']
+    assert told['networks']['error'] > 0.6
     assert told['noise'] is told['noise_interval'] is told['classes']['bar 0°']['noise'] is None
     assert (told['listed'], told['dropped'], told['relabelled']) == (0, 0, 0)
     assert not rows_of(tmp_path / audit.ISSUES)

@@ -2,8 +2,9 @@
 
 Nothing here keeps state, so an image looks the same whatever the batch, the worker or the step at
 which a run was resumed. RandAugment and AutoAugment take their operations and policies from
-tf-models-official (extra `augment`), imported only when they are asked for. Its own classes draw
-from TensorFlow's global generator, so this module draws all random numbers itself.
+tf-models-official (extra `augment`), imported only when they are asked for. Its own classes, and
+Keras's augmentation layers, draw from a generator that goes on from call to call, so this module
+draws all random numbers itself.
 """
 
 import dataclasses
