@@ -161,6 +161,8 @@ def _network(name, size, load_weights):
     _, kind = _loader(name, library)
     policy = keras.config.dtype_policy()
     side = {_shape_of(kind): (size, size, 3)}
+    if kind.__name__ == 'DINOV2Backbone' and not load_weights:
+        side['position_embedding_shape'] = (size, size, 3)
     whole = library.models.Backbone.from_preset
     try:
         if kind.__name__ not in _ONE_SIZE:
@@ -211,14 +213,16 @@ def _with_positions_of_its_size(network):
     """
     if type(network).__name__ != 'DINOV2Backbone':
         return network
-    made = type(network).from_config({
-        **network.get_config(), 'position_embedding_shape': network.image_shape,
-        'dtype': keras.config.dtype_policy()})
-    values = [v.numpy() for v in network.weights]
-    table = next(value for v, value in zip(network.weights, values, strict=True)
-                 if v.name == 'interpolated_position_embeddings')
-    for variable, value in zip(made.weights, values, strict=True):
-        variable.assign(table if variable.name == 'position_embeddings' else value)
+    made = network
+    if tuple(network.position_embedding_shape) != tuple(network.image_shape):
+        made = type(network).from_config({
+            **network.get_config(), 'position_embedding_shape': network.image_shape,
+            'dtype': keras.config.dtype_policy()})
+        values = [v.numpy() for v in network.weights]
+        table = next(value for v, value in zip(network.weights, values, strict=True)
+                     if v.name == 'interpolated_position_embeddings')
+        for variable, value in zip(made.weights, values, strict=True):
+            variable.assign(table if variable.name == 'position_embeddings' else value)
     embeddings = made.embeddings
 
     def save(store):

@@ -4,7 +4,7 @@ import numpy as np
 
 SIDE = 32  # pixels of their images
 SCALE, OFFSET = (0.02, 0.01, 0.005), (-2.5, -1.0, 0.5)  # of the image converter, by channel
-SMALL = {'num_layers': 3, 'num_heads': 2, 'hidden_dim': 8, 'intermediate_dim': 16}
+SMALL = {'num_layers': 2, 'num_heads': 2, 'hidden_dim': 8, 'intermediate_dim': 16}
 PATCHES = {'patch_size': 8, 'image_shape': (SIDE, SIDE, 3)}
 CELLS = {'stackwise_kernel_sizes': [3, 3], 'stackwise_num_repeats': [1, 1],
          'stackwise_input_filters': [8, 8], 'stackwise_output_filters': [8, 16],
