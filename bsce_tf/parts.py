@@ -19,7 +19,7 @@ module. A part is a callable. What it is called with, and what it must return, b
 
 import importlib
 
-from bsce_tf.errors import InputError
+from bsce_tf.errors import InputError, RunError
 
 
 def is_part(name):
@@ -62,15 +62,34 @@ def made(field, name, kind, /, *arguments, **options):
     Raises:
       InputError: as `load`, or if the call fails or returns something else.
     """
-    part = load(field, name)
-    try:
-        found = part(*arguments, **options)
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(f"{field}: '{name}' fails: {error}; see bsce_tf/parts.py for how it is "
-                         'called.') from error
+    found = called(field, name, load(field, name), *arguments, **options)
     if not isinstance(found, kind):
-        raise InputError(f"{field}: '{name}' returns {type(found).__name__}; expected "
-                         f'{kind.__module__.partition(".")[0]}’s {kind.__name__}.')
+        raise unfit(field, name, type(found).__name__,
+                    f'{kind.__module__.partition(".")[0]}’s {kind.__name__}')
     return found
+
+
+def called(field, name, part, /, *arguments, **options):
+    """What a loaded part returns, whatever it is.
+
+    Args:
+      field, name: as in `load`.
+      part: that `load` gave.
+      *arguments, **options: of the call.
+
+    Raises:
+      InputError: if the call fails.
+    """
+    try:
+        return part(*arguments, **options)
+    except (InputError, RunError):
+        raise
+    except Exception as error:  # a user's function may raise anything
+        words = ' '.join(str(error).split()) or type(error).__name__
+        raise InputError(f"{field}: '{name}' fails: {words}; see bsce_tf/parts.py for how it is "
+                         'called.') from error
+
+
+def unfit(field, name, found, expected):
+    """The InputError on a part that returns something else; `found` and `expected` are texts."""
+    return InputError(f"{field}: '{name}' returns {found}; expected {expected}.")

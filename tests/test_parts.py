@@ -9,6 +9,7 @@ import tensorflow as tf
 import bsce_tf
 from bsce_tf import config_check, recipes
 from bsce_tf.audit.audit import audit
+from bsce_tf.data.images import augment
 from bsce_tf.data.sources import generated
 from bsce_tf.errors import InputError
 from bsce_tf.models import classifier
@@ -17,6 +18,7 @@ from tests.serving import exported
 
 SHOP = '''
 import keras
+import tensorflow as tf
 from bsce_tf.data.sources import generated
 
 called = []
@@ -50,6 +52,26 @@ def flat(input_shape):
 
 def nothing(*_, **__):
     return None
+
+def no_images():
+    return generated.load()._replace(train=None)
+
+def lost(*_):
+    return float('nan')
+
+def bright(image, seed):
+    return tf.cast(image, tf.float32) * 1.5
+
+def halved(image, seed):
+    return image[::2, ::2]
+
+def by_numpy(image, seed):
+    return image.numpy()
+
+def sometimes(image, seed):
+    if seed[1] % 2 == 0:
+        image = 255 - image
+    return image
 '''
 FIELDS = {'data.source': 'shop:source', 'data.root': 'here', 'model.backbone': 'shop:backbone',
           'model.head': 'shop:Head', 'loss.name': 'shop:loss', 'schedule.name': 'shop:rate',
@@ -114,13 +136,45 @@ def test_a_row_brings_normalisation(shop):
     ('model.backbone', 'shop:flat', 'gives features of shape'),
     ('model.head', 'shop:nothing', 'returns NoneType; expected'),
     ('loss.name', 'shop:nothing', 'returns NoneType; expected'),
-    ('loss.name', 'shop:rate', 'fails: rate() missing')])
+    ('loss.name', 'shop:rate', 'fails: rate() missing'),
+    ('data.source', 'shop:called', 'is not a callable object; expected a function'),
+    ('data.source', 'shop:nothing', 'returns NoneType; expected bsce_tf’s Splits'),
+    ('data.source', 'shop:no_images', 'whose train is NoneType; expected Examples'),
+    ('schedule.name', 'shop:tiny', "the module shop has no 'tiny'"),
+    ('schedule.name', 'shop:called', "fails: 'list' object is not callable"),
+    ('schedule.name', 'shop:nothing', 'returns NoneType; expected a learning rate'),
+    ('schedule.name', 'shop:lost', 'returns nan at step 0; expected a learning rate'),
+    ('augment.policy', 'shop:tiny', "the module shop has no 'tiny'"),
+    ('augment.policy', 'shop:called', 'fails: '),
+    ('augment.policy', 'shop:nothing', 'returns NoneType; expected uint8 (24, 24, 3)'),
+    ('augment.policy', 'shop:bright', 'returns float32 (24, 24, 3); expected uint8'),
+    ('augment.policy', 'shop:halved', 'returns uint8 (12, 12, 3); expected uint8 (24, 24, 3)'),
+    ('augment.policy', 'shop:by_numpy', "has no attribute 'numpy'")])
 def test_a_part_that_does_not_fit_is_named(shop, tmp_path, field, name, message):
     with pytest.raises(InputError) as error:
         bsce_tf.train('smoke', tmp_path / 'run', **{field: name})
     assert str(error.value).replace(': found', ':').startswith(f"{field}: '{name}'")
     assert message in str(error.value)
+    assert '\n' not in str(error.value)
     assert not (tmp_path / 'run').exists()
+
+
+def test_parts_of_later_stages_are_tried_before_the_first(shop, tmp_path):
+    for field in ('schedule.name', 'augment.policy'):
+        with pytest.raises(InputError, match=f"{field}: 'shop:nothing' returns NoneType"):
+            bsce_tf.train('smoke', tmp_path / 'run', stages=({}, {field: 'shop:nothing'}))
+    assert not (tmp_path / 'run').exists()
+
+
+def test_a_policy_may_branch_on_its_seed_whatever_the_source(shop):
+    """Images in files are changed in a function whose Python TensorFlow does not rewrite."""
+    change = augment.build(augment.Augmentation(policy='shop:sometimes'))
+    image = tf.zeros([4, 4, 3], tf.uint8)
+    for autograph in (True, False):
+        function = tf.function(lambda n: change(image, lambda _: tf.stack([n, n])),
+                               autograph=autograph)
+        found = [function(tf.constant(n, tf.int64)).numpy().max() for n in range(3)]
+        assert found == [255, 0, 255]
 
 
 @pytest.mark.parametrize('name', ['shop:', ':tiny', 'shop tiny', 'a:b:c', 'model.zip:x y'])

@@ -4,14 +4,14 @@ import keras
 import numpy as np
 from absl import logging
 
-from bsce_tf import losses
-from bsce_tf.data.images import augment
+from bsce_tf import losses, parts
+from bsce_tf.data.images import augment, own_policy
 from bsce_tf.data.sampler import drawn
 from bsce_tf.errors import InputError
 from bsce_tf.heads import choice
 from bsce_tf.heads.divided import DividedHead
 from bsce_tf.models.classifier import make_model
-from bsce_tf.training import averaging, optimizers, stages, strategy
+from bsce_tf.training import averaging, optimizers, schedule, stages, strategy
 from bsce_tf.training.trainer import Trainer
 
 _CHECKED = 1000  # classes of a head that is built as a check: one of millions takes GBs
@@ -67,7 +67,10 @@ def check_replicas(config, devices):
 
 
 def check_stages(configs, data):
-    """Finds mistakes in later stages before training: builds their parts and discards them.
+    """Finds mistakes before training: builds the parts of later stages and discards them.
+
+    A schedule and an augmentation policy are tried for every stage, as the first stage's own would
+    be called only after its folder is made.
 
     Call it outside the strategy's scope.
 
@@ -81,10 +84,15 @@ def check_stages(configs, data):
     counts = data.train.counts
     for config in configs:
         seen = drawn(counts, config.sampler.gamma, config.sampler.cap)
-        stages.check_length(config, round(seen.sum()))
+        images = round(seen.sum())
+        stages.check_length(config, images)
+        schedule.of(config, stages.epoch_steps(config, images)).rate(0)  # it may be the user's own
+        augmentation = augment.Augmentation(**config.augment)
+        augment.build(augmentation)
+        if parts.is_part(augmentation.policy):
+            own_policy.check(augmentation.policy, config.image.size, data.train.channels)
     later = configs[1:]
     for config in later:
-        augment.build(augment.Augmentation(**config.augment))
         make_loss(config, counts)
     different = {(config.image.size, repr(config.model.to_dict())): config for config in later}
     for config in different.values():

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from bsce_tf import fields, parts
 
 NAMES = fields.choices('schedule.name')
+_RATE = 'a learning rate, a finite number of at least 0'
 
 
 class Schedule(NamedTuple):
@@ -51,9 +52,21 @@ class Schedule(NamedTuple):
             part = (1 + math.cos(math.pi * min(step / self.steps, 1))) / 2
             rate *= self.final + (1 - self.final) * part
         elif parts.is_part(self.name):
-            rate = float(parts.load('schedule.name', self.name)(
-                step, self.steps, self.epoch_steps, self.base))
+            rate = _own_rate(self.name, step, self.steps, self.epoch_steps, self.base)
         return rate * min((step + 1) / self.warmup_steps, 1) if self.warmup_steps else rate
+
+
+def _own_rate(name, *arguments):
+    """The rate of a user's own schedule. Raises InputError if it gives none."""
+    field = 'schedule.name'
+    found = parts.called(field, name, parts.load(field, name), *arguments)
+    try:
+        rate = float(found)
+    except Exception as error:  # `found` may be of any class
+        raise parts.unfit(field, name, type(found).__name__, _RATE) from error
+    if not 0 <= rate < math.inf:
+        raise parts.unfit(field, name, f'{rate} at step {arguments[0]}', _RATE)
+    return rate
 
 
 def of(config, epoch_steps):

@@ -13,6 +13,7 @@ import math
 import tensorflow as tf
 
 from bsce_tf import fields, parts
+from bsce_tf.data.images import own_policy
 from bsce_tf.errors import InputError
 
 _TOP = 10  # the largest magnitude of the policies
@@ -84,7 +85,8 @@ def build(augmentation):
     images, are in `mixing`.
 
     Raises:
-      InputError: if a policy is asked for and tf-models-official is missing or has no such policy.
+      InputError: if a policy is asked for and tf-models-official is missing or has no such policy,
+        or as `own_policy.of`.
     """
     a = augmentation
     steps = []
@@ -100,7 +102,7 @@ def build(augmentation):
     if a.policy == 'autoaugment':
         steps.append(('policy', auto_augment(a.autoaugment_policy)))
     if parts.is_part(a.policy):
-        steps.append(('policy', parts.load('augment.policy', a.policy)))
+        steps.append(('policy', own_policy.of(a.policy)))
     if a.erasing:
         steps.append(('erasing', lambda image, seed: erase(image, seed, a.erasing)))
 

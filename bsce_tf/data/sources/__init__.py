@@ -7,7 +7,7 @@ from absl import logging
 
 from bsce_tf import parts
 from bsce_tf.data import clean_list, groups, label_map
-from bsce_tf.data.examples import Splits
+from bsce_tf.data.examples import Examples, Splits
 from bsce_tf.errors import InputError
 from bsce_tf.fields import TABLE
 
@@ -60,7 +60,11 @@ def load(name, *, group_pattern='', clean='', readers=0, **fields):
     if name not in SOURCES and not parts.is_part(name):
         raise InputError(f"data.source: found '{name}'; expected one of {', '.join(SOURCES)}.")
     loader = parts.load('data.source', SOURCES.get(name, name))
-    known = inspect.signature(loader).parameters
+    try:
+        known = inspect.signature(loader).parameters
+    except (TypeError, ValueError) as error:
+        raise InputError(f"data.source: found '{name}', of which Python says: {error}; expected a "
+                         'function whose parameters have names.') from error
     strict = all(argument.kind != argument.VAR_KEYWORD for argument in known.values())
     for field, value in fields.items():
         if (strict and field in FIELDS and field not in (*known, 'cache')
@@ -70,7 +74,8 @@ def load(name, *, group_pattern='', clean='', readers=0, **fields):
                              f'take; expected {TABLE[f"data.{field}"].default!r}, as it takes '
                              f'{taken or "no such field"}.')
     print(f'listing the images of the source {name}', flush=True)  # millions take a while
-    splits = loader(**{field: value for field, value in fields.items() if field in known})
+    given = {field: value for field, value in fields.items() if field in known}
+    splits = _own(name, given) if parts.is_part(name) else loader(**given)
     for group in label_map.alike(splits.train.class_names):
         logging.warning('%s: the classes %s differ only by spaces or by Unicode form, and are '
                         'taken as different ones.', splits.train.origin,
@@ -84,6 +89,16 @@ def load(name, *, group_pattern='', clean='', readers=0, **fields):
         for place in filter(None, clean_list.places(clean)):
             splits = Splits(**clean_list.apply_all(splits._asdict(), place))
     return read_by(splits, readers)
+
+
+def _own(name, given):
+    """`Splits` of a user's own source. Raises InputError if it gives none."""
+    splits = parts.made('data.source', name, Splits, **given)
+    for split, part in splits._asdict().items():
+        if not (isinstance(part, Examples) or part is None and split != 'train'):
+            raise parts.unfit('data.source', name, f'Splits whose {split} is {type(part).__name__}',
+                              'Examples' + ('' if split == 'train' else ' or None'))
+    return splits
 
 
 def read_by(splits, readers):
