@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 from bsce_tf import cli, config_check, fields, imports
+from bsce_tf.data import sources
 from bsce_tf.errors import InputError
 from bsce_tf.training import stages
 from tests import processes
@@ -56,6 +57,35 @@ def test_help_of_a_mode_lists_the_fields_that_it_uses(capsys, mode, has, lacks):
     assert printed.startswith(f'{mode}: {cli.MODES[mode].help}\n')
     assert f'\n  {has}\n' in printed
     assert lacks not in printed
+
+
+def test_fields_that_tell_their_modes_are_used_by_these_alone():
+    """The help of a field begins with the modes that it is for, where it is not for all."""
+    found = {}
+    for name, field in fields.TABLE.items():
+        words, colon, _ = field.help.partition(': ')
+        if colon and set(words.split(', ')) <= cli.MODES.keys():
+            found[name] = set(words.split(', '))
+    assert {'data.shard_images', 'data.warned', 'audit.rounds', 'neighbours.reject'} <= set(found)
+    for name, modes in found.items():
+        assert {mode for mode, row in cli.MODES.items() if row.uses(name)} == modes, name
+
+
+def test_modes_name_fields_and_groups_that_there_are():
+    groups = {f'{name.rpartition(".")[0]}.' for name in fields.TABLE}
+    for mode in cli.MODES.values():
+        assert set(mode.fields) <= {*fields.TABLE, *groups} - {'.'}
+        for name in mode.without:
+            assert mode._replace(without=()).uses(name)
+    assert all(any(mode.uses(name) for mode in cli.MODES.values()) for name in fields.TABLE)
+
+
+@pytest.mark.parametrize(('mode', 'names'), [
+    ('convert', {'model.backbone', 'model.weights'}),
+    ('inspect', {'data.source', *(f'data.{name}' for name in sources.FIELDS)}),
+    ('models', set())])
+def test_a_mode_uses_these_fields_alone(mode, names):
+    assert {name for name in fields.TABLE if cli.MODES[mode].uses(name)} == names
 
 
 def test_a_mode_may_stand_first(capsys):

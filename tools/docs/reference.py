@@ -67,8 +67,7 @@ def config_fields():
             group = block
             lines += [f'## {GROUPS.get(block, block)}', '']
         expected = field.rule.expected
-        modes = [f'`{mode}`' for mode, row in cli.MODES.items() if name.startswith(row.fields)
-                 and row.fields]
+        modes = [f'`{mode}`' for mode, row in cli.MODES.items() if row.uses(name)]
         lines += [f'### `{name}`', '', _text(field.help), '',
                   f'- Default: `{field.default!r}`. Expected: {_text(expected)}.',
                   f'- {GOES_ON[field.resume]}', f'- Used by: {", ".join(modes)}.', '']
@@ -86,7 +85,7 @@ def modes():
                 ' --workdir=A,B' if group.startswith('Use') else ' --config=NAME --workdir=DIR')
             lines += [f'### `{name}`', '', f'{mode.help[0].upper()}{mode.help[1:]}.', '',
                       f'- Command: `bsce {name}{flags}`', f'- Guide: {GUIDES[name]}',
-                      f'- Fields: {used or "none"}', '']
+                      f'- Fields: {used or "none"}{_left_out(mode)}', '']
     return '\n'.join(lines).strip()
 
 
@@ -94,10 +93,15 @@ def _blocks(mode):
     """Groups of fields, '' being the first, and single fields, that a mode uses."""
     found = {}
     for name in fields.TABLE:
-        if mode.fields and name.startswith(mode.fields):
+        if mode.uses(name):
             whole = name.rpartition('.')[0]
             found[whole if whole and f'{whole}.' in mode.fields else name] = True
     return found
+
+
+def _left_out(mode):
+    names = ', '.join(f'`{name}`' for name in mode.without)
+    return names and f'; without {names}'
 
 
 def _anchor(name):
