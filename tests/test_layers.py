@@ -68,4 +68,16 @@ def test_serving_and_prediction_need_no_trainer(name):
     found = set()
     needed(ROOT / f'{name}.py', found)
     assert ROOT / 'models' / 'classifier.py' in found
-    assert not found & {ROOT / 'training' / f'{part}.py' for part in ('train', 'loop', 'steps')}
+    trainer = {ROOT / 'training' / f'{part}.py' for part in ('train', 'loop', 'trainer')}
+    assert [file for file in trainer if not file.is_file()] == []
+    assert not found & trainer
+
+
+def test_the_levels_are_those_of_the_contributors_page():
+    text = (ROOT.parent / 'CONTRIBUTING.md').read_text(encoding='utf-8')
+    told = re.search(r'levels before it: (.*?)\.\n', text, re.DOTALL)[1]
+    assert [set(re.findall(r'`(\w+)`', level)) for level in told.split(';')] == [
+        set(level) for level in LEVELS]
+    assert [name for level in LEVELS for name in level if not (ROOT / name).is_dir()] == []
+    assert [name for name in FREE if not (
+        (ROOT / name).is_dir() or (ROOT / f'{name}.py').is_file())] == []
