@@ -1,5 +1,6 @@
 """The package as `pip install` leaves it: another environment, another folder, no checkout."""
 
+import json
 import pathlib
 import subprocess
 import sys
@@ -10,15 +11,6 @@ import zipfile
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
-USE = """
-import bsce_tf, pathlib
-assert pathlib.Path(bsce_tf.__file__).is_relative_to({env!r}), bsce_tf.__file__
-run = bsce_tf.load('run')
-assert run.evaluate() == run.errors
-from bsce_tf.data.sources import generated
-assert run.predict(list(generated.load().test.images[:2])).classes.shape == (2, 5)
-print(run.export())
-"""
 
 
 def run(*command, cwd):
@@ -43,13 +35,15 @@ def files(tmp_path_factory):
 
 
 def test_wheel_and_sdist_hold_the_whole_program(files):
-    modules = {str(path.relative_to(ROOT)) for path in (ROOT / 'bsce_tf').rglob('*.py')}
+    modules = {str(path.relative_to(ROOT)) for path in (ROOT / 'bsce_tf').rglob('*')
+               if path.is_file() and path.suffix != '.pyc'}  # pages and tables, too
     configs = {path.name for path in (ROOT / 'configs').glob('*.py')}
     with zipfile.ZipFile(files[0]) as wheel:
         names = set(wheel.namelist())
     assert modules | {f'bsce_tf/configs/{name}' for name in configs} <= names
     assert {'bsce_tf/models/sizes.json', 'bsce_tf/py.typed', *(
-        f'bsce_tf/review/page.{kind}' for kind in ('html', 'css', 'js'))} <= names
+        f'bsce_tf/{page}/page.{kind}' for page in ('review', 'demo_page')
+        for kind in ('html', 'css', 'js'))} <= names
     with tarfile.open(files[1]) as sdist:
         names = {name.partition('/')[2] for name in sdist.getnames()}
     assert modules | {f'configs/{name}' for name in configs} <= names
@@ -66,6 +60,19 @@ def test_an_installed_package_trains_predicts_and_exports_from_any_folder(files,
     (site / 'needs.pth').write_text(sysconfig.get_path('purelib'))
     folder = tmp_path / 'elsewhere'
     folder.mkdir()
-    run(env / 'bin' / 'bsce', 'train', '--config=smoke', '--workdir=run', cwd=folder)
-    printed = run(env / 'bin' / 'python', '-c', USE.format(env=str(env)), cwd=folder)
-    assert (folder / printed.splitlines()[-1] / 'saved_model.pb').is_file()
+    printed = run(env / 'bin' / 'python', '-c', 'print(__import__("bsce_tf").__file__)', cwd=folder)
+    assert pathlib.Path(printed.strip()).is_relative_to(env)
+
+    def bsce(*words):
+        run(env / 'bin' / 'bsce', *words, '--workdir=run', cwd=folder)
+
+    bsce('train', '--config=smoke')
+    errors = folder / 'run' / 'eval.json'
+    told = json.loads(errors.read_text())
+    errors.unlink()
+    bsce('evaluate')
+    assert json.loads(errors.read_text()) == told
+    bsce('predict')
+    assert len((folder / 'run' / 'predictions.csv').read_text().splitlines()) == 1 + 48
+    bsce('export', '--config.tta.scales=(26,)')  # with one scale it takes 15 s less
+    assert (folder / 'run' / 'export' / 'bsce_tf' / '1' / 'saved_model.pb').is_file()
