@@ -32,9 +32,10 @@ def table():
     sizes = json.loads(SIZES.read_text(encoding='utf-8'))
     rows = [COLUMNS]
     for name, row in BACKBONES.items():
-        weights, size = row.weights, sizes[name]
-        rows.append((name, f'{size["parameters"]:,}', f'{size["gmac"]:.2f}', str(weights.size),
-                     str(row.smallest), f'{row.feature_dim:,}',
+        weights, size = row.weights, sizes.get(name)  # None: a new row that nobody measured
+        measured = (f'{size["parameters"]:,}', f'{size["gmac"]:.2f}') if size else ('–', '–')
+        rows.append((name, *measured, str(weights.size), str(row.smallest),
+                     f'{row.feature_dim:,}' if row.feature_dim else '–',
                      f'{weights.top1:.1f}' if weights.top1 else '–',
                      weights.licence or '–', weights.source or '–'))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -56,6 +56,13 @@ def test_table():
     assert line.split()[3:] == ['28', '8', '64', '–', '–', '–']
 
 
+def test_a_row_that_nobody_measured_is_in_the_table(monkeypatch):
+    row = backbones.BACKBONES['small_resnet']
+    monkeypatch.setitem(backbones.BACKBONES, 'new', row._replace(feature_dim=None))
+    (line,) = [line for line in overview.table().splitlines() if line.startswith('new ')]
+    assert line.split()[1:] == ['–', '–', '28', '8', '–', '–', '–', '–']
+
+
 def test_mode_prints_it(capsys):
     overview.run(None, None)
     printed = capsys.readouterr().out
