@@ -7,14 +7,11 @@ can then load saved models.
 
 import contextlib
 import importlib
+import pkgutil
 
 __version__ = '0.1.0'
 
-_SUBMODULES = (
-    'api', 'audit', 'catalogue', 'class_weights', 'data', 'demo', 'errors', 'evaluation', 'fields',
-    'heads', 'losses', 'metrics', 'models', 'parts', 'recipes', 'report', 'serving', 'training',
-)
-
+_SUBMODULES = tuple(module.name for module in pkgutil.iter_modules(__path__))
 
 # {name in this package: the submodule that defines it}
 _NAMES = {'train': 'api', 'load': 'api', 'Run': 'api', 'InputError': 'errors', 'RunError': 'errors',

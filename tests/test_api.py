@@ -1,5 +1,6 @@
 """The program from Python, as the flags are."""
 
+import pathlib
 import subprocess
 import sys
 
@@ -22,6 +23,17 @@ def run(tmp_path_factory):
     """A run whose scales differ from its crop, so that test time averages features."""
     return bsce_tf.train('smoke', tmp_path_factory.mktemp('api') / 'run', epochs=2, **SMALL,
                          **{'loss.name': 'sce', 'model.head': 'tau', 'model.pooling': 'gem'})
+
+
+def test_every_submodule_is_found_without_an_import_of_its_own():
+    folder = pathlib.Path(bsce_tf.__file__).parent
+    names = {path.stem for path in folder.glob('*.py')} | {
+        path.parent.name for path in folder.glob('*/__init__.py')}
+    for name in names - {'__init__'}:
+        assert bsce_tf.__getattr__(name).__name__ == f'bsce_tf.{name}'
+        assert name in dir(bsce_tf)
+    with pytest.raises(AttributeError, match="has no attribute 'lossses'"):
+        bsce_tf.lossses  # noqa: B018
 
 
 def test_a_run_tells_what_it_is(run):

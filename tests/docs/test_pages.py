@@ -3,6 +3,7 @@
 import pathlib
 import re
 
+import keras
 import pytest
 
 from bsce_tf import api, cli, fields, losses
@@ -115,6 +116,15 @@ def test_messages_of_the_troubleshooting_page_are_those_of_the_program(whole):
     assert len(quoted) > 10
     assert [words for words in quoted
             if words not in source and words != 'has no best.json'] == []
+
+
+def test_what_keras_says_is_on_the_troubleshooting_page(whole):
+    (words,) = re.findall(r'^### Keras says "(.*)"$', whole[0]['help/troubleshooting.md'],
+                          re.MULTILINE)
+    with pytest.raises(TypeError, match=words):
+        keras.saving.deserialize_keras_object({
+            'class_name': 'NoHead', 'config': {}, 'module': None,
+            'registered_name': 'bsce_tf>NoHead'})
 
 
 def test_results_are_included_from_their_files(whole):
