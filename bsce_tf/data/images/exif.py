@@ -6,7 +6,6 @@ from bsce_tf.data.images import layout
 
 _TAG = 0x0112
 _MOST_ENTRIES = 200  # of the first directory; cameras write some dozen
-_MOST_SEGMENTS = 1000
 
 
 def of_jpeg(data):
@@ -56,26 +55,19 @@ def _contains(data, pattern):
 @layout.as_call(layout.DATA_SPEC)
 def _of_segments(data):
     """The orientation of a JPEG, from its segments."""
-    length = tf.strings.length(data)
-
-    def goes_on(place, _):
-        return (place >= 0) & (place < length)
-
-    def step(place, _):
-        head = tf.io.decode_raw(tf.strings.substr(data, place, 10), tf.uint16, fixed_length=10,
-                                little_endian=False)
-        marker, size, *name = tf.unstack(tf.cast(head, tf.int32))
-        code = marker - 0xFF00
-        exif = tf.equal(code, 0xE1) & tf.reduce_all(tf.equal(name, [0x4578, 0x6966, 0]))
+    def parts(view):
+        code = layout.numbers(view, layout.VIEW, 2, 'big') - 0xFF00
+        size = layout.numbers(view[2:], layout.VIEW, 2, 'big')
         stray = (code < 0x02) | tf.equal(code, 0xFF)  # fill bytes, or not of a segment
         # Frames have the codes 0xC0 … 0xCF but for 0xC4, 0xC8 and 0xCC, which are tables.
         frame = (code >= 0xC0) & (code <= 0xCF) & (code % 4 > 0) | tf.equal(code, 0xC0)
-        ended = exif | frame | tf.equal(code, 0xD9) | tf.equal(code, 0xDA)
-        following = place + tf.where(stray, 1, 2 + size)
-        return tf.where(ended, -1, following), tf.where(exif, place + 10, -1)
+        named = layout.has_everywhere(view[4:], [b'Exif\0\0'])
+        ended = tf.equal(code, 0xE1) & named | frame | tf.equal(code, 0xD9) | tf.equal(code, 0xDA)
+        return ended, tf.where(stray, tf.ones_like(size), 2 + size)
 
-    _, start = tf.while_loop(goes_on, step, (2, -1), maximum_iterations=_MOST_SEGMENTS)
-    return tf.cond(start >= 0, lambda: _of_tiff(data, start), lambda: 1)
+    place = layout.find_part(data, 2, 4, parts)
+    found = (place >= 0) & layout.has(layout.at(data, place, 2), b'\xff\xe1')
+    return tf.cond(found, lambda: _of_tiff(data, place + 10), lambda: 1)
 
 
 @layout.as_call(layout.DATA_SPEC, tf.TensorSpec([], tf.int32))

@@ -1,7 +1,7 @@
 """Reads numbers, chunks and blocks from an encoded image in a string tensor.
 
-TensorFlow ops only, since a SavedModel runs without Python. Every search ends after a fixed number
-of steps, whatever the bytes are.
+TensorFlow ops only, since a SavedModel runs without Python. Every search ends after a number of
+steps in proportion to the bytes, whatever they are.
 """
 
 import tensorflow as tf
@@ -9,7 +9,8 @@ import tensorflow as tf
 HEAD = 70  # bytes at the start of an image that are read as its head
 DATA_SPEC = tf.TensorSpec([], tf.string)
 HEAD_SPEC = tf.TensorSpec([HEAD], tf.uint8)
-_MOST_CHUNKS = 1000  # that a search reads; photographs have a few dozen
+VIEW = range(256)  # bytes of chunks that are searched at once
+_VIEW_HOPS = 8  # doublings: 2 ** 8 parts of at least one byte fill a view
 _WINDOW = 16_384  # bytes of a GIF's blocks that are searched at once
 _HOPS = 13  # doublings: 2 ** 13 blocks of at least 2 bytes fill a window
 
@@ -52,6 +53,13 @@ def has(head, text, place=0):
     return tf.reduce_all(tf.equal(head[place:place + len(text)], list(text)))
 
 
+def has_everywhere(view, names):
+    """bool `[256]`: whether one of some names of equal length begins at this byte of a view."""
+    wanted = tf.constant([list(name) for name in names], tf.uint8)
+    found = tf.gather(view, [list(range(i, i + wanted.shape[1])) for i in VIEW])
+    return tf.reduce_any(tf.reduce_all(tf.equal(wanted, found[:, None]), 2), 1)
+
+
 def length(data):
     """int64 scalar: bytes of a string."""
     return tf.cast(tf.strings.length(data), tf.int64)
@@ -82,24 +90,53 @@ def find_chunk(data, start, names, *, size_at, order, extra, even=False):
     Returns:
       int32 scalar, offset of the chunk; −1 where there is none.
     """
+    def parts(view):
+        size = numbers(view[size_at:], VIEW, 4, order)
+        return has_everywhere(view[4 - size_at:], names), size + extra + (size % 2 if even else 0)
+
+    return find_part(data, start, 8, parts)
+
+
+def find_part(data, start, head, parts):
+    """Finds a part of a file whose parts say how long they are, each before the next.
+
+    Reading them one by one takes 50 µs each, and a hostile file may have a million. So the length
+    is computed for each byte of a view as if a part began there, and all are followed at once, see
+    `blocks_end`.
+
+    Args:
+      data: scalar string tensor.
+      start: offset of the first part, int.
+      head: bytes that a part begins with, int up to 16.
+      parts: function of uint8 `[256 + 16]` → (bool `[256]`, whether a part that begins at this byte
+        is wanted; int64 `[256]`, its bytes, at least 1).
+
+    Returns:
+      int32 scalar, offset of the first part that is wanted; −1 where there is none.
+    """
     end = length(data)
-    wanted = tf.constant([list(name) for name in names], tf.uint8)
 
     def goes_on(place, found):
-        return (found < 0) & (place + 8 <= end)
+        return (found < 0) & (place + head <= end)
 
     def step(place, found):
         del found  # always −1 here
-        head = at(data, tf.cast(place, tf.int32), 8)
-        size = number(head, size_at, 4, order)
-        name = head[4 - size_at:8 - size_at]
-        hit = tf.reduce_any(tf.reduce_all(tf.equal(wanted, name), 1))
-        following = place + size + extra + (size % 2 if even else 0)
-        return tf.minimum(following, end), tf.where(hit, place, -1)
+        hit, sizes = parts(at(data, tf.cast(place, tf.int32), len(VIEW) + 16))
+        last = _last_of_view(hit, sizes)
+        return (tf.minimum(place + last + sizes[last], end), tf.where(hit[last], place + last, -1))
 
     first = tf.constant(start, tf.int64), tf.constant(-1, tf.int64)
-    _, found = tf.while_loop(goes_on, step, first, maximum_iterations=_MOST_CHUNKS)
-    return tf.cast(found, tf.int32)
+    return tf.cast(tf.while_loop(goes_on, step, first)[1], tf.int32)
+
+
+@as_call(tf.TensorSpec([len(VIEW)], tf.bool), tf.TensorSpec([len(VIEW)], tf.int64))
+def _last_of_view(hit, sizes):
+    """Offset, int64 scalar, of the first part that is wanted, or else of the last in a view."""
+    places = tf.range(len(VIEW), dtype=tf.int64)
+    following = tf.where(hit | (places + sizes >= len(VIEW)), places, places + sizes)
+    for _ in range(_VIEW_HOPS):
+        following = tf.gather(following, following)
+    return following[0]
 
 
 def blocks_end(data, start):

@@ -3,6 +3,7 @@
 import io
 import itertools
 import struct
+import time
 import zlib
 
 import numpy as np
@@ -133,6 +134,38 @@ def test_exif_orientation(file):
         assert Image.open(io.BytesIO(data)).getexif()[0x0112] == turn
         np.testing.assert_array_equal(decode_graph(data).numpy(), pillow(data))
         assert bool(decode.is_plain_jpeg(data)) == (turn == 1 and 'jpeg' in file)
+
+
+of_png = tf.function(exif.of_png, input_signature=[tf.TensorSpec([], tf.string)])
+of_jpeg = tf.function(exif.of_jpeg, input_signature=[tf.TensorSpec([], tf.string)])
+
+
+def test_exif_after_any_number_of_parts():
+    """A part ends within a view of the bytes, at its end, or far beyond it."""
+    turned, rng = png_chunk(b'eXIf', tiff(6)), np.random.default_rng(0)
+    for sizes in ([0] * 1500, rng.integers(0, 40, 300), rng.integers(0, 600, 100), [9000] * 5):
+        data = SAME['png'][:8] + b''.join(png_chunk(b'IDAT', bytes(n)) for n in sizes) + turned
+        assert of_png(data) == 6
+        assert of_png(data[:-len(turned)] + png_chunk(b'tEXt', turned)) == 1
+    data = SAME['png']
+    pixels = [data[i:i + 1] for i in range(41, len(data) - 16)][:1209]
+    rest = data[41 + len(pixels):-16]
+    data = (data[:33] + b''.join(png_chunk(b'IDAT', byte) for byte in [*pixels, rest]) + turned
+            + data[-12:])
+    np.testing.assert_array_equal(decode_graph(data).numpy(), pillow(data))
+    fill = b'\xff' * 5000 + segment(0xFE, b'x') * 2000  # bytes before a marker, and comments
+    data = with_exif('jpeg', tiff(8))
+    data = data[:2] + fill + data[2:]
+    np.testing.assert_array_equal(decode_graph(data).numpy(), pillow(data))
+
+
+def test_a_hostile_file_is_searched_in_proportion_to_its_bytes():
+    """Each view of 256 bytes is one step, though it has 21 chunks, or 256 bytes between markers."""
+    empty = SAME['png'][:8] + png_chunk(b'IDAT', b'') * 100_000 + b'eXIf'
+    begin = time.process_time()
+    assert of_png(empty) == 1
+    assert of_jpeg(b'\xff\xd8' + b'\xff' * 1_000_000 + b'Exif\0\0') == 1
+    assert time.process_time() - begin < 5  # 0.5 s; chunk by chunk and byte by byte 100 s
 
 
 def test_damaged_exif_is_upright():
