@@ -44,13 +44,15 @@ class MeanTop1Error(keras.metrics.Metric):
           sample_weight: `[n]`, `[n, 1]` or one number, or None.
 
         Raises:
-          ValueError: if shapes do not fit together. A label out of range makes the result NaN.
+          ValueError: if shapes do not fit together, also in n. In a graph of TensorFlow that does
+            not know n while tracing, an InvalidArgumentError when it runs. A label out of range
+            makes the result NaN.
         """
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         if len(y_pred.shape) != 2 or y_pred.shape[-1] != self.num_classes:
             raise ValueError(f'{self.name}: found predictions of shape {tuple(y_pred.shape)}; '
                              f'expected [n, {self.num_classes}].')
-        ids = self._ids(y_true, y_pred)
+        ids = self._of_batch('labels', self._ids(y_true, y_pred), y_pred)
         finite = ops.logical_not(ops.any(ops.isnan(y_pred), axis=-1))
         hit = ops.logical_and(ops.equal(ops.cast(ops.argmax(y_pred, axis=-1), 'int32'), ids),
                               finite)
@@ -63,12 +65,16 @@ class MeanTop1Error(keras.metrics.Metric):
           ids: int32 `[n]`, class ids of the images.
           hit: bool `[n]`, whether the top-1 class is right.
           sample_weight: as for `update_state`.
+
+        Raises:
+          ValueError: as `update_state`.
         """
+        hit = self._of_batch('hits', hit, ids)
         # A label out of range makes the result NaN.
         inside = ops.logical_and(ids >= 0, ids < self.num_classes)
         weight = ops.cast(ops.where(inside, 1.0, np.nan), self.dtype)
         if sample_weight is not None:
-            weight = weight * self._weights(sample_weight)
+            weight = weight * self._weights(sample_weight, ids)
         ids = ops.where(inside, ids, 0)
         self.total.assign_add(self._by_class(weight, ids))
         self.correct.assign_add(self._by_class(weight * ops.cast(hit, self.dtype), ids))
@@ -90,13 +96,30 @@ class MeanTop1Error(keras.metrics.Metric):
                              ops.cast(ops.argmax(wide, axis=-1), 'int32'))
         return ops.cast(ops.argmax(y_true, axis=-1), 'int32')
 
-    def _weights(self, sample_weight):
+    def _of_batch(self, what, values, others):
+        """`values` `[n]`, which would be broadcast to another n; `others` is `[n, …]`."""
+        found, expected = values.shape[0], others.shape[0]
+        if None in (found, expected):  # a graph of TensorFlow knows them when it runs
+            import tensorflow as tf  # which Keras has loaded
+
+            with tf.control_dependencies([tf.debugging.assert_equal(
+                    tf.shape(values)[0], tf.shape(others)[0],
+                    f'{self.name}: {what} of another number of images.')]):
+                return tf.identity(values)  # so that nothing is counted first
+        if found != expected:
+            raise ValueError(f'{self.name}: found {what} of {found} images; expected {expected}, '
+                             'one for each prediction.')
+        return values
+
+    def _weights(self, sample_weight, ids):
         weight = ops.cast(ops.convert_to_tensor(sample_weight), self.dtype)
         shape = tuple(weight.shape)
         if len(shape) > 2 or (len(shape) == 2 and shape[1] not in (1, None)):
             raise ValueError(f'{self.name}: found sample weights of shape {shape}; expected [n], '
                              '[n, 1] or one number.')
-        return ops.reshape(weight, (-1,)) if shape else weight
+        if not shape:
+            return weight
+        return self._of_batch('sample weights', ops.reshape(weight, (-1,)), ids)
 
     def _by_class(self, values, labels):
         return ops.segment_sum(values, labels, num_segments=self.num_classes)

@@ -73,7 +73,12 @@ def test_nothing_seen_nan_and_wrong_width():
     (np.eye(4)[[0, 1]], np.zeros((2, 3)), None, r'labels of shape \(2, 4\); expected \[n\]'),
     (np.zeros((2, 1, 1)), np.zeros((2, 3)), None, r'labels of shape \(2, 1, 1\)'),
     ([[0, 1]], np.zeros((1, 2, 3)), None, r'predictions of shape \(1, 2, 3\)'),
-    ([0, 1], np.zeros((2, 3)), np.ones((2, 3)), r'sample weights of shape \(2, 3\)')])
+    ([0, 1], np.zeros((2, 3)), np.ones((2, 3)), r'sample weights of shape \(2, 3\)'),
+    ([0, 1, 2], np.zeros((1, 3)), None, 'found labels of 3 images; expected 1, one for each'),
+    ([[0]], np.zeros((2, 3)), None, 'found labels of 1 images; expected 2'),
+    (np.eye(3), np.zeros((1, 3)), None, 'found labels of 3 images; expected 1'),
+    ([0, 1], np.zeros((2, 3)), [1.0], 'found sample weights of 1 images; expected 2'),
+    ([0], np.zeros((1, 3)), np.ones((2, 1)), 'found sample weights of 2 images; expected 1')])
 def test_shapes_that_do_not_fit_are_named(labels, z, weight, message):
     with pytest.raises(ValueError, match=message):
         MeanTop1Error(3).update_state(labels, z, weight)
@@ -110,6 +115,20 @@ def test_labels_of_unknown_shape_are_told_apart_when_it_runs():
         assert float(metric.result()) == pytest.approx(expected, rel=1e-5)
     with pytest.raises(tf.errors.InvalidArgumentError):
         update(np.ones((203, 2), 'float32'), z)
+
+
+def test_numbers_of_images_that_differ_are_told_when_it_runs():
+    metric = MeanTop1Error(3)
+    update = tf.function(metric.update_state, input_signature=[
+        tf.TensorSpec([None]), tf.TensorSpec([None, 3]), tf.TensorSpec([None])])
+    update([0, 1], np.eye(3, dtype='float32')[:2], [1, 2])
+    for sizes in ((3, 1, 1), (1, 3, 3), (2, 2, 1), (1, 1, 2)):
+        labels, predictions, weights = map(np.ones, sizes)
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            update(labels, predictions[:, None] * np.ones(3), weights)
+    assert metric.result() == 0
+    with pytest.raises(ValueError, match='found hits of 2 images; expected 1'):
+        metric.count(tf.constant([0]), tf.constant([True, False]))
 
 
 def test_groups_are_thirds_by_size():
