@@ -12,7 +12,8 @@ _TRAIN = ('demo', 'train', 'audit', 'clean_train')
 def check(config, mode='train'):
     """Raises an InputError that names the first invalid field of `config`.
 
-    If `mode` trains, logs a warning for every field that was set and has no effect.
+    Logs a warning for every field of the mode that was set and has no effect: in modes that train,
+    for those of training, too.
 
     Args:
       config: ConfigDict with the fields of configs/default.py.
@@ -29,8 +30,11 @@ def check(config, mode='train'):
             if name not in found or found[name] != value:
                 fields.check(name, value, f'config.stages[{number}].')
     field_pairs.check(parts)
-    if mode in _TRAIN:
-        field_pairs.warn(config, parts)
+    trains = mode in _TRAIN
+    field_pairs.warn(config, parts, (field_pairs.EFFECTS if trains else ())
+                     + field_pairs.OF_MODES.get(mode, ()))
+    if trains:
+        field_pairs.warn_of_doubts(parts)
 
 
 def check_override(name, text):

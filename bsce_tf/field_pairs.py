@@ -11,6 +11,7 @@ from bsce_tf.training import stages
 
 _FAR = 2  # scale / crop size from which on a crop shows a quarter of the image or less
 
+# Of modes that train:
 # (fields, condition under which they have an effect, the condition in words). All others always do.
 EFFECTS = (
     ('replicas', lambda c: c.strategy != 'one', 'strategy other than one'),
@@ -61,12 +62,49 @@ EFFECTS = (
         c.averaging.statistics == 'estimated')
         or (c.averaging.statistics == 'auto' and c.model.weights),
      'averaging.swa_epochs, or estimated statistics'),
-    ('audit.folds', lambda c: not c.audit.model, 'no audit.model'),
-    ('export.weights', lambda c: c.export.format != 'saved_model',
-     'export.format onnx or litert'),
-    ('export.measured', lambda c: c.export.weights != 'float32', 'export.weights float16, int8'),
-    ('predict.top_k', lambda c: c.predict.format == 'csv', 'predict.format = csv'),
 )
+
+_AUDIT = ('audit.folds', lambda c: not c.audit.model, 'no audit.model')
+_REMOVES = (lambda c: not (c.index.remove or c.index.remove_classes),
+            'no index.remove and no index.remove_classes')
+_SKIPS = ('data.max_bad_fraction', lambda c: c.data.on_error == 'skip', 'data.on_error = skip')
+
+
+def _of_index(block):
+    """Rows of the fields that need an answer by an index; `block` has the field `by`."""
+    return (('index.folder index.probes neighbours.k neighbours.temperature',
+             lambda c: c[block].by != 'classifier', f'{block}.by neighbours, both'),
+            ('neighbours.mix', lambda c: c[block].by == 'both', f'{block}.by = both'))
+
+
+# Rows as those of `EFFECTS`, of the fields that a mode has besides those of training.
+OF_MODES = {
+    'pack': (_SKIPS, ('pack.quality', lambda c: c.pack.side > 0, 'pack.side')),
+    'audit': (_AUDIT, ('audit.rounds', lambda c: False, '--mode=clean_train')),
+    'clean_train': (_AUDIT,),
+    'review': (
+        ('review.program', lambda c: c.review.write or c.review.read,
+         'review.write or review.read'),
+        ('review.port', lambda c: not (c.review.write or c.review.read),
+         'neither review.write nor review.read')),
+    'index': (('index.input index.classes index.kind', *_REMOVES),),
+    'evaluate': (*_of_index('predict'), (
+        'evaluate.depth evaluate.false_accept_rate', lambda c: c.predict.by != 'classifier',
+        'predict.by neighbours, both')),
+    'predict': (*_of_index('predict'), (
+        'neighbours.reject', lambda c: c.predict.by != 'classifier', 'predict.by neighbours, both'),
+        ('predict.top_k', lambda c: c.predict.format == 'csv', 'predict.format = csv'),
+        ('tta.scales', lambda c: not c.predict.model, 'no predict.model')),
+    'export': (*_of_index('export'), (
+        'neighbours.reject export.index_type', lambda c: c.export.by != 'classifier',
+        'export.by neighbours, both'),
+        ('export.measured', lambda c: c.export.weights != 'float32',
+         'export.weights float16, int8'),
+        ('export.freeze export.bad_image', lambda c: 'saved_model' in c.export.format,
+         'saved_model in export.format')),
+    'demo_page': (
+        ('tta.scales adjust.tau', lambda c: not c.predict.model, 'no predict.model'),),
+}
 
 
 def check(parts):
@@ -87,15 +125,16 @@ def check(parts):
                              f'{mixed[0]}, which mixes pairs; expected an even number.')
 
 
-def warn(config, parts):
-    """Logs warnings for fields that were set but have no effect, and for unlikely combinations.
+def warn(config, parts, effects):
+    """Logs warnings for fields that were set but have no effect.
 
     Args:
       config: ConfigDict of the run.
       parts: list of the ConfigDicts of its stages, as in `check`.
+      effects: rows as those of `EFFECTS`.
     """
     own = stored.flat(stored.tuples(config.to_dict()))
-    for names, counts, words in EFFECTS:
+    for names, counts, words in effects:
         for name in names.split():
             if own[name] != fields.TABLE[name].default and not any(map(counts, parts)):
                 logging.warning('config.%s: found %r, which has no effect; it needs %s.',
@@ -104,6 +143,10 @@ def warn(config, parts):
                 if name in changes and not counts(parts[number]):
                     logging.warning('config.stages[%d]: found %s = %r, which has no effect; it '
                                     'needs %s.', number, name, changes[name], words)
+
+
+def warn_of_doubts(parts):
+    """Logs warnings for values of a training that are allowed but probably not meant."""
     for number, part in enumerate(parts):
         for message in _doubts(part):
             logging.warning('stage %d: %s', number, message)

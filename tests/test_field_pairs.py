@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from bsce_tf import config_check, field_pairs, fields, recipes
+from bsce_tf import cli, config_check, field_pairs, fields, recipes
 from bsce_tf.errors import InputError
 from bsce_tf.training import stages
 from bsce_tf.training.train import train
@@ -88,10 +88,49 @@ def test_a_field_without_effect_is_told(caplog, name, value, beside, words):
         assert f'config.{name}' not in caplog.text
 
 
-def test_every_field_of_the_table_of_effects_is_one():
-    names = [name for row in field_pairs.EFFECTS for name in row[0].split()]
-    assert len(names) == len(set(names))
-    assert set(names) <= fields.TABLE.keys()
+# The same of fields that one mode has to itself.
+OF_MODES = [
+    ('pack', 'pack.quality', 50, {'pack.side': 24}, 'needs pack.side'),
+    ('pack', 'data.max_bad_fraction', 0.5, {'data.on_error': 'skip'}, 'data.on_error = skip'),
+    ('clean_train', 'audit.folds', 3, {'audit.model': ''}, 'no audit.model'),
+    ('review', 'review.program', 'fiftyone', {'review.read': 'a.json'}, 'review.read'),
+    ('index', 'index.kind', 'ivf', {'index.remove': ''}, 'no index.remove'),
+    ('evaluate', 'evaluate.depth', 7, {'predict.by': 'both'}, 'predict.by neighbours, both'),
+    ('predict', 'predict.top_k', 3, {'predict.format': 'csv'}, 'predict.format = csv'),
+    ('predict', 'neighbours.mix', 0.3, {'predict.by': 'both'}, 'predict.by = both'),
+    ('export', 'export.measured', 9, {'export.weights': 'int8'}, 'export.weights float16, int8'),
+    ('export', 'export.index_type', 'int8', {'export.by': 'neighbours'}, 'export.by neighbours'),
+    ('export', 'export.freeze', True, {'export.format': 'onnx,saved_model'}, 'saved_model in'),
+    ('demo_page', 'adjust.tau', 1.0, {'predict.model': ''}, 'no predict.model')]
+BARE_MODES = {'audit.model': 'run', 'index.remove': 'gone.csv', 'predict.format': 'aliproducts',
+              'export.format': 'onnx', 'predict.model': 'export/1'}
+
+
+@pytest.mark.parametrize(('mode', 'name', 'value', 'beside', 'words'), OF_MODES)
+def test_a_field_without_effect_in_its_mode_is_told_there(caplog, mode, name, value, beside, words):
+    config_check.check(config_of(**BARE, **BARE_MODES, **{name: value}), mode)
+    assert f'config.{name}: found {value!r}, which has no effect; it needs' in caplog.text
+    assert words in caplog.text
+    caplog.clear()
+    config_check.check(config_of(**BARE, **{**BARE_MODES, **beside, name: value}), mode)
+    if name != 'data.max_bad_fraction':
+        config_check.check(config_of(**BARE, **BARE_MODES, **{name: value}))  # not of training
+    assert name not in caplog.text
+
+
+def test_rounds_are_of_clean_train(caplog):
+    config_check.check(config_of(**BARE, **{'audit.rounds': 2}), 'clean_train')
+    assert not caplog.text
+    config_check.check(config_of(**BARE, **{'audit.rounds': 2}), 'audit')
+    assert 'config.audit.rounds: found 2, which has no effect; it needs --mode=cl' in caplog.text
+
+
+def test_every_field_of_the_tables_of_effects_is_one_that_its_mode_has():
+    for mode, rows in {'train': field_pairs.EFFECTS, **field_pairs.OF_MODES}.items():
+        names = [name for row in rows for name in row[0].split()]
+        assert len(names) == len(set(names))
+        assert set(names) <= fields.TABLE.keys()
+        assert all(name.startswith(cli.MODES[mode].fields) for name in names)
 
 
 def test_the_configs_that_come_with_the_program_set_nothing_in_vain(caplog):

@@ -37,9 +37,6 @@ def run(config, workdir):
     """
     folder = pathlib.Path(workdir) / 'packed'
     splits = sources.load(config.data.source, **sources.fields(config.data))
-    if config.pack.quality != _QUALITY and not config.pack.side:
-        logging.warning('config.pack.quality: found %d, which has no effect; it needs pack.side.',
-                        config.pack.quality)
     for split, examples in splits._asdict().items():
         if examples is None:
             continue

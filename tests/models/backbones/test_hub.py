@@ -212,7 +212,7 @@ def test_an_audit_trains_with_a_preset(preset, tmp_path):
 def test_random_weights_are_told(preset, said):
     config = recipes.load('smoke')
     config.model.backbone = name_of(preset('resnet'))
-    field_pairs.warn(config, stages.resolve(config))
+    field_pairs.warn_of_doubts(stages.resolve(config))
     assert "begins with random weights; expected 'preset'" in said.text
 
 
