@@ -4,10 +4,11 @@ import pathlib
 
 import numpy as np
 
-from bsce_tf import class_weights, files
+from bsce_tf import class_weights, files, locks
 from bsce_tf.catalogue import group_report, hashes, histogram, recipe
 from bsce_tf.data import clean_list, groups, label_map, sources
 from bsce_tf.data.reading import records
+from bsce_tf.termination import Terminated
 
 _SHOWN = 10  # names that the report shows of each kind of problem
 _CAP = 10.0  # suggested largest class weight; the mean weight over images is 1
@@ -20,9 +21,20 @@ def run(config, workdir):
     `class_sizes.svg`, the groups of equal files as `duplicates.csv`; where the data have groups
     (`Examples.groups`), those with images in several splits as `groups_across_splits.csv`; the
     hashes of the files as `hashes.bin`, so that a second call reads only what has changed.
+
+    Raises:
+      InputError: if the data are not as expected.
+      RunError: if another process holds `workdir`.
+      PreemptedError: after SIGTERM or Ctrl-C; the same call goes on.
     """
     workdir = pathlib.Path(workdir)
-    workdir.mkdir(parents=True, exist_ok=True)
+    with locks.held(workdir), Terminated() as terminated, terminated.at_once(
+            f'{workdir}: told to stop; hashes that are done stay, and the same command resumes'):
+        _run(config, workdir)
+
+
+def _run(config, workdir):
+    """`run` in a folder that this process holds."""
     loaded = sources.load(config.data.source, **sources.fields(config.data))
     splits = {split: found for split, found in loaded._asdict().items() if found is not None}
     digests, unreadable = {}, {}

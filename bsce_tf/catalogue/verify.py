@@ -10,6 +10,7 @@ where the first was interrupted.
 """
 
 import concurrent.futures
+import contextlib
 import json
 import multiprocessing
 import os
@@ -19,11 +20,12 @@ import tempfile
 import numpy as np
 from absl import logging
 
-from bsce_tf import files
+from bsce_tf import files, locks
 from bsce_tf.data import clean_list, sources
 from bsce_tf.data.reading import parallel, records
 from bsce_tf.errors import InputError
 from bsce_tf.progress import Bar
+from bsce_tf.termination import Terminated
 
 _CHUNK = 32  # images that a worker judges at a time
 _CRASH = 'decoder crashed: its process was killed'
@@ -36,9 +38,20 @@ def run(config, workdir):
     and so on for every split, and `verify.json` (counts, and files whose ending is not that of
     their format) into `workdir`. `--config.data.clean=<workdir>` then leaves bad images out,
     whatever the source. With `data.warned = bad`, images whose decoder warned count as bad.
+
+    Raises:
+      InputError: if the data are not as expected.
+      RunError: if another process holds `workdir`.
+      PreemptedError: after SIGTERM or Ctrl-C; the same call goes on.
     """
     workdir = pathlib.Path(workdir)
-    workdir.mkdir(parents=True, exist_ok=True)
+    with locks.held(workdir), Terminated() as terminated, terminated.at_once(
+            f'{workdir}: told to stop; verdicts that are done stay, and the same command resumes'):
+        _run(config, workdir)
+
+
+def _run(config, workdir):
+    """`run` in a folder that this process holds."""
     splits = sources.load(config.data.source, **sources.fields(config.data))
     splits = {split: found for split, found in splits._asdict().items() if found is not None}
     summary, bad, warned, kept, journals = {}, [], [], {}, []
@@ -64,7 +77,7 @@ def run(config, workdir):
         clean_list.write(workdir / f'clean_{split}.csv', examples, kept[split])
     files.write_json(workdir / 'verify.json', summary)
     for journal in journals:  # so that the next call judges anew
-        journal.unlink()
+        journal.unlink(missing_ok=True)  # on a file system without locks another took it
     for name, reason in bad[:10]:
         print(f'  {os.fsdecode(name)}: {reason}')
     for name, warning in warned[:10]:
@@ -159,13 +172,20 @@ def _judge_apart(reader, chunk, max_pixels):
                 yield [numbers.pop(0)], found
 
 
+@contextlib.contextmanager
 def _pool(reader, max_pixels, processes, readers=1):
+    """Context manager of the worker processes; an error ends the images that wait for one."""
     # A fork of this process would hang in TensorFlow's threads; a fork of a server that has only
     # imported it does not, and costs no second import.
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(['bsce_tf.data.images.check'])
-    return concurrent.futures.ProcessPoolExecutor(
-        processes, context, initializer=_start, initargs=(reader, max_pixels, readers))
+    with concurrent.futures.ProcessPoolExecutor(
+            processes, context, initializer=_start, initargs=(reader, max_pixels, readers)) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 _worker = {}

@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import signal
 import xml.etree.ElementTree
 
 import ml_collections
@@ -12,6 +13,7 @@ from bsce_tf.catalogue import hashes, histogram, inspect, recipe
 from bsce_tf.data import prepare
 from bsce_tf.data.examples import Examples
 from bsce_tf.data.reading import records
+from bsce_tf.errors import PreemptedError, RunError
 from bsce_tf.training import build
 
 
@@ -52,6 +54,23 @@ def test_the_report_tells_what_is_in_the_data(tmp_path, capsys):
     assert [advice['action'] for advice in found['recommended']] == [
         '--config.loss.name=bsce_many', '--mode=audit, then --config.data.clean=…',
         'see duplicates.csv']
+
+
+def test_a_stop_keeps_the_hashes_and_lets_nobody_in_meanwhile(tmp_path, monkeypatch):
+    _tree(tmp_path)
+
+    def stop(*_):
+        with pytest.raises(RunError, match='run is in use by process'):
+            _run(tmp_path, tmp_path / 'run')
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hashes, 'duplicates', stop)
+        with pytest.raises(PreemptedError, match=r'hashes that are done stay, .* \(Ctrl-C\)'):
+            _run(tmp_path, tmp_path / 'run')
+    monkeypatch.setattr(records.Files, 'read', None)  # nothing is read again
+    assert _run(tmp_path, tmp_path / 'run')['images'] == {'train': 43, 'validation': 3}
+    assert not (tmp_path / 'run' / '.lock').exists()
 
 
 def test_equal_files_are_found_across_splits_and_classes_and_within(tmp_path):

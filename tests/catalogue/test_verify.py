@@ -12,7 +12,7 @@ from PIL import Image
 from bsce_tf.catalogue import pack, verify
 from bsce_tf.data import sources
 from bsce_tf.data.reading import records
-from bsce_tf.errors import InputError
+from bsce_tf.errors import InputError, PreemptedError, RunError
 from tests.smoke import smoke
 
 
@@ -188,6 +188,32 @@ def test_an_interrupted_verification_goes_on(tmp_path):
     again, _, _ = verify.verify(_reader(tmp_path, 100, set(range(100))), 0, journal, processes=1,
                              progress=False)
     assert again == bad  # nothing is judged twice
+
+
+def test_a_stop_keeps_the_verdicts_and_lets_nobody_in_meanwhile(tmp_path, monkeypatch):
+    (tmp_path / 'a').mkdir()
+    for i in range(40):
+        (tmp_path / 'a' / f'{i}.jpg').write_bytes(_jpeg(i))
+    config, run = _config(tmp_path, source='folder', train=''), tmp_path / 'run'
+    update = verify.Bar.update
+
+    def stop(bar, *arguments):
+        update(bar, *arguments)
+        with pytest.raises(RunError, match='run is in use by process'):
+            verify.run(config, run)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(verify, '_judge_all', lambda reader, chunks, *_: (
+        (chunk, [('', '', '')] * len(chunk)) for chunk in chunks))
+    monkeypatch.setattr(verify.Bar, 'update', stop)
+    with pytest.raises(PreemptedError, match=r'verdicts that are done stay, .* \(SIGTERM\)'):
+        verify.run(config, run)
+    assert len((run / 'verify_train.jsonl').read_text().splitlines()) == 2  # head, and one entry
+    monkeypatch.setattr(verify.Bar, 'update', update)
+    verify.run(config, run)
+    assert len(_rows(run / 'clean_train.csv')) == 40
+    assert not list(run.glob('*.jsonl'))
+    assert not (run / '.lock').exists()
 
 
 def test_a_journal_of_other_data_is_not_used(tmp_path):
