@@ -19,6 +19,7 @@ class Index(NamedTuple):
       groups: `texts.Texts` `[N]`, see `Examples.groups`, or None.
       folders: array `[D]` of `path` (bytes) and `state` (see `walk.state`): the folders that were
         walked, before they were; or None.
+      left_out: words on what was left out of them, see `walk.tell`; '' for nothing.
     """
 
     paths: texts.Texts
@@ -26,6 +27,7 @@ class Index(NamedTuple):
     names: tuple
     groups: texts.Texts | None = None
     folders: np.ndarray | None = None
+    left_out: str = ''
 
 
 def index(paths, codes, names, origin, groups=None):

@@ -18,6 +18,7 @@ from bsce_tf.errors import InputError
 
 _VERSION = 2
 _SMALLEST = 1 << 20  # bytes of lists; smaller ones are read as fast as their cache
+_LEFT_OUT = 'left_out.json'
 _TEXTS, _ARRAYS = ('paths', 'groups'), ('codes', 'folders')
 
 
@@ -86,6 +87,8 @@ def _write(entry, built):
         for name, array in _arrays(built).items():
             np.save(temporary / f'{name}.npy', array)
         (temporary / 'names.json').write_text(json.dumps(built.names), encoding='utf-8')
+        if built.left_out:
+            (temporary / _LEFT_OUT).write_text(json.dumps(built.left_out), encoding='utf-8')
         sums = {path.name: _checksum(path) for path in sorted(temporary.iterdir())}
         (temporary / 'checksums.json').write_text(json.dumps(sums), encoding='utf-8')
         shutil.rmtree(entry, ignore_errors=True)
@@ -109,7 +112,10 @@ def _read(entry):
     for name in _TEXTS:
         if f'{name}_ends' in arrays:
             arrays[name] = texts.Texts(arrays[name], arrays.pop(f'{name}_ends'))
-    return Index(arrays.pop('paths'), arrays.pop('codes'), tuple(names), **arrays)
+    left_out = (json.loads((entry / _LEFT_OUT).read_text(encoding='utf-8'))
+                if _LEFT_OUT in sums else '')
+    return Index(arrays.pop('paths'), arrays.pop('codes'), tuple(names), left_out=left_out,
+                 **arrays)
 
 
 def _arrays(index):

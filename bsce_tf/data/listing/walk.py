@@ -24,15 +24,16 @@ def left_out(name):
     return name.startswith('.') or name.lower() in _SYSTEM
 
 
-def walk(top, states=None):
+def walk(top, states=None, told=None):
     """Walks a folder and all folders below it, sorted by code points. Follows links.
 
     Skips hidden and system files and folders, and files without the ending of an image. When the
-    walk ends, one line of the log counts what was skipped.
+    walk ends, one line of the log counts what was skipped, see `tell`.
 
     Args:
       top: the folder.
       states: dict to which the `state` of every folder is added before its names are read.
+      told: list to which the words on what was skipped are added, in place of the log; or None.
 
     Yields:
       (folder, names of its subfolders, names of its images), both sorted.
@@ -68,7 +69,11 @@ def walk(top, states=None):
         endings_out.update(os.path.splitext(name)[1].lower() or 'no ending' for name in visible
                            if not name.lower().endswith(ENDINGS))
         yield folder, kept, images
-    _tell(top, number, folders_out, endings_out, hidden)
+    words = _words(number, folders_out, endings_out, hidden)
+    if told is None:
+        tell(top, words)
+    else:
+        told.append(words)
 
 
 def state(folder):
@@ -90,7 +95,13 @@ def images(top):
             for folder, _, names in walk(top) for name in names]
 
 
-def _tell(top, number, folders, endings, hidden):
+def tell(top, words):
+    """Logs what a walk of a folder has left out; nothing for ''."""
+    if words:
+        logging.warning('%s: left out %s.', top, words)
+
+
+def _words(number, folders, endings, hidden):
     parts = []
     if number:
         parts.append(f'{number} hidden or system folders ({_some(sorted(folders))})')
@@ -100,8 +111,7 @@ def _tell(top, number, folders, endings, hidden):
         common = sorted(endings, key=lambda ending: (-endings[ending], ending))
         parts.append(f'{sum(endings.values())} files without the ending of an image '
                      f'({_some(common)})')
-    if parts:
-        logging.warning('%s: left out %s.', top, ', '.join(parts))
+    return ', '.join(parts)
 
 
 def _some(names):

@@ -9,7 +9,7 @@ import numpy as np
 from bsce_tf.data.listing import image_lists, index_cache, set_folders, walk
 from bsce_tf.errors import InputError
 
-_VERSION = 1  # of what is an image and what is left out, for the index
+_VERSION = 2  # of what is an image and what is left out, for the index
 _LARGE = 20_000  # images of a set that has an index; smaller ones are walked as fast
 _TICK = 2_000_000_000  # ns; two changes within it may have one time on some file systems
 _THREADS = 16  # so that many folders are looked at at once where the disk is far away
@@ -69,11 +69,13 @@ def _read(root, name, cache):
     if not os.path.isdir(top):
         raise InputError(f'{top}: no such folder; expected one with a subfolder for each class.')
     begun = time.time_ns()
-    return index_cache.cached(
+    found = index_cache.cached(
         [], ['folder', os.path.abspath(top), name, _VERSION], cache, lambda: _walk(top, name),
         lambda index: index.folders is not None and _as_they_were(top, index.folders),
         lambda index: len(index.paths) >= _LARGE
         and index.folders['state'][:, :2].max() < begun - _TICK)
+    walk.tell(top, found.left_out)
+    return found
 
 
 def _as_they_were(top, folders):
@@ -84,8 +86,8 @@ def _as_they_were(top, folders):
 
 
 def _walk(top, name):
-    paths, codes, classes, states = [], [], [], {}
-    for folder, folders, images in walk.walk(top, states):
+    paths, codes, classes, states, told = [], [], [], {}, []
+    for folder, folders, images in walk.walk(top, states, told):
         inside = os.path.relpath(folder, top)
         if not images and (folders or inside == '.'):
             continue
@@ -96,13 +98,15 @@ def _walk(top, name):
         if inside != '.':
             classes.append(_class_name(inside, top))
     if not paths:
+        walk.tell(top, told[0])
         raise InputError(f'{top}: no image found; expected files that end with '
                          f'{" ".join(walk.ENDINGS)}.')
     walked = np.zeros(len(states), [('path', f'S{max(map(len, map(os.fsencode, states)))}'),
                                     ('state', '<i8', 3)])
     walked['path'] = [os.fsencode(os.path.relpath(folder, top)) for folder in states]
     walked['state'] = list(states.values())
-    return image_lists.index(paths, codes, classes, top)._replace(folders=walked)
+    return image_lists.index(paths, codes, classes, top)._replace(
+        folders=walked, left_out=told[0])
 
 
 def _class_name(inside, top):

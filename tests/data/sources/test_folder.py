@@ -198,6 +198,20 @@ def test_an_unchanged_tree_is_not_walked_again(indexed):
     assert walked == ['train', 'val']
 
 
+def test_what_an_index_leaves_out_is_told_at_every_start(indexed, caplog):
+    root, load, walked = indexed
+    _touch(root, 'train/b/@eaDir/3.jpg', 'train/b/.3.jpg', 'val/b/note.txt')
+    load()
+    first = [record.getMessage() for record in caplog.records]
+    assert [text.partition(': ')[2] for text in first] == [
+        'left out 1 hidden or system folders (@eaDir), 1 hidden files.',
+        'left out 1 files without the ending of an image (.txt).']
+    caplog.clear()
+    load()
+    assert walked == []
+    assert [record.getMessage() for record in caplog.records] == first
+
+
 @pytest.mark.parametrize('change', ['add', 'deep', 'remove', 'rename', 'class', 'link', 'restored'])
 def test_a_changed_tree_is_walked_again(indexed, change):
     root, load, walked = indexed
