@@ -5,8 +5,10 @@ import numpy as np
 from bsce_tf import fields
 from bsce_tf.errors import InputError
 
+BETA = fields.default('loss.effective_beta')
 
-def balanced(counts, cap=None):
+
+def balanced(counts, cap=0.0):
     """w(k) = N / (K·n(k)), the weight of class k in the balanced cross-entropy (BCE).
 
     Huang, Li and Zhu 2020, "Balanced Symmetric Cross Entropy for Large Scale Imbalanced and Noisy
@@ -14,14 +16,14 @@ def balanced(counts, cap=None):
 
     Args:
       counts: `[K]` images of each class, integers ≥ 1; N is their sum.
-      cap: largest weight, > 0, or None. Without a cap, AliProducts (5 to 8,000 images per class,
-        mean 50) has weights up to 10.
+      cap: largest weight, as `loss.weight_cap`; 0 or None: no cap. Without a cap, AliProducts (5
+        to 8,000 images per class, mean 50) has weights up to 10.
 
     Returns:
       float32 `[K]`.
 
     Raises:
-      InputError: if a count is below 1 or not finite, or the cap is not positive.
+      InputError: if a count is below 1 or not finite, or the cap is out of range.
 
     Example:
       >>> balanced([8, 4, 4])
@@ -35,13 +37,13 @@ def balanced(counts, cap=None):
         raise InputError(
             f'counts: class {bad[0]} has {counts[bad[0]]:g} images ({bad.size} such classes), so '
             'it has no weight N / (K·n); expected at least 1 image of every class.')
-    if cap is not None and not cap > 0:
-        raise InputError(f'cap: found {cap}; expected a number above 0, or None.')
+    if cap is not None:
+        fields.check('loss.weight_cap', cap)
     weights = counts.sum() / (counts.size * counts)
-    return np.minimum(weights, cap if cap is not None else np.inf).astype(np.float32)
+    return np.minimum(weights, cap or np.inf).astype(np.float32)
 
 
-def effective(counts, beta=0.9999):
+def effective(counts, beta=BETA):
     """w(k) ∝ (1−β) / (1−β^n(k)), one over the effective number of images; the weights sum to K.
 
     Cui et al. 2019, "Class-Balanced Loss Based on Effective Number of Samples", section 4.

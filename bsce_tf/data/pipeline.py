@@ -64,7 +64,7 @@ def training(examples, sampler, view, *, batch_size, augmentation=None, seed=0, 
     worker, workers = shard
     share = _share(batch_size, workers)
     fields.check('image.crop', view.crop)
-    augmentation = augmentation or augment.Augmentation()
+    augmentation = augmentation or augment.NONE
     _check_augmentation(augmentation, examples, share)
     make = _training_images(examples, view, augment.build(augmentation), bad or BadImages())
     labels = tf.constant(examples.labels)

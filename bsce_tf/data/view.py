@@ -33,11 +33,11 @@ class View:
     size: int
     scales: tuple
     crop: str = CENTRE
-    aspect: str = 'squash'
-    antialias: bool = False
+    aspect: str = fields.default('image.aspect')
+    antialias: bool = fields.default('image.antialias')
     channels: int = 3
-    area: tuple = (0.08, 1.0)
-    aspect_ratio: tuple = (3 / 4, 4 / 3)
+    area: tuple = fields.default('image.area')
+    aspect_ratio: tuple = fields.default('image.aspect_ratio')
 
     def __post_init__(self):
         for name in ('size', 'scales', 'aspect', 'area', 'aspect_ratio'):

@@ -8,7 +8,7 @@ from bsce_tf.fields.renamed import RENAMED, current
 from bsce_tf.fields.table import TABLE
 
 __all__ = ['OF_AUDIT', 'OF_ROUNDS', 'OF_RUN', 'RENAMED', 'TABLE', 'VERSION', 'check', 'choices',
-           'current']
+           'current', 'default']
 
 
 def check(name, value, prefix=''):
@@ -26,6 +26,11 @@ def check(name, value, prefix=''):
     if not rule.accepts(value):
         near = alike(value, rule.names()) if rule.names and isinstance(value, str) else ''
         raise InputError(f'{prefix}{name}: found {value!r}{near}; expected {rule.expected}.')
+
+
+def default(name):
+    """The default of a field."""
+    return TABLE[name].default
 
 
 def choices(name):

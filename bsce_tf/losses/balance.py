@@ -10,7 +10,8 @@ from bsce_tf.errors import InputError
 NAMES = ('none', 'weights', 'effective', 'logit_adjustment')
 
 
-def loss_arguments(name, counts, drawn=None, weight_cap=None, effective_beta=0.9999):
+def loss_arguments(name, counts, drawn=None, weight_cap=0.0,
+                   effective_beta=class_weights.BETA):
     """Arguments for a loss that balance the classes.
 
     A class without images gets weight 0 and does not influence the weights of the other classes.
@@ -22,7 +23,7 @@ def loss_arguments(name, counts, drawn=None, weight_cap=None, effective_beta=0.9
       counts: `[K]` training images of each class. 'weights' uses these.
       drawn: `[K]` images of each class that the sampler draws in an epoch; default `counts`.
         'effective' and 'logit_adjustment' use these, so that sampler and loss do not both balance.
-      weight_cap: largest of the paper's weights, or None.
+      weight_cap: largest of the paper's weights, see `class_weights.balanced`.
       effective_beta: β of the effective numbers.
 
     Returns:

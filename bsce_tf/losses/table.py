@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import keras
 
-from bsce_tf import parts
+from bsce_tf import class_weights, parts
 from bsce_tf.errors import InputError
 from bsce_tf.losses import balance
 from bsce_tf.losses.bsce import BalancedSymmetricCrossEntropy
@@ -84,7 +84,8 @@ def balance_of(name, chosen=BY_NAME):
     return row(name).balance if chosen == BY_NAME else chosen
 
 
-def make(name, counts=None, drawn=None, weight_cap=0.0, effective_beta=0.9999, **settings):
+def make(name, counts=None, drawn=None, weight_cap=0.0,
+         effective_beta=class_weights.BETA, **settings):
     """Makes a loss for a training set.
 
     Args:
@@ -103,7 +104,7 @@ def make(name, counts=None, drawn=None, weight_cap=0.0, effective_beta=0.9999, *
     if parts.is_part(name):
         return parts.made('loss.name', name, keras.losses.Loss, counts if drawn is None else drawn)
     chosen = balance_of(name, settings.pop('balance', BY_NAME))
-    found = balance.loss_arguments(chosen, counts, drawn, weight_cap or None, effective_beta)
+    found = balance.loss_arguments(chosen, counts, drawn, weight_cap, effective_beta)
     kind = row(name).counts
     if kind and counts is None:
         raise InputError(f"loss.name: found '{name}' without class sizes; expected the images of "

@@ -52,7 +52,7 @@ class AdamW(_RateFactors, keras.optimizers.AdamW):
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """The fields of `config.optimizer`.
+    """The fields of `config.optimizer`, with their ranges and defaults.
 
     Attributes:
       name: one of `NAMES`.
@@ -66,18 +66,26 @@ class Settings:
       clip_norm: maximum norm of the gradient of all variables together; 0: no limit.
       clip_value: maximum absolute value of a gradient's entries; 0: no limit.
       accumulate: steps whose mean gradient makes one update, see `trainer.Trainer`.
+
+    Raises:
+      InputError: if a field is out of its range.
     """
 
     name: str
-    learning_rate: float = 0.01
-    momentum: float = 0.9
-    nesterov: bool = False
-    weight_decay: float = 0.0
-    decay_all: bool = False
-    layer_decay: float = 1.0
-    clip_norm: float = 0.0
-    clip_value: float = 0.0
-    accumulate: int = 1
+    learning_rate: float = fields.default('optimizer.learning_rate')
+    momentum: float = fields.default('optimizer.momentum')
+    nesterov: bool = fields.default('optimizer.nesterov')
+    weight_decay: float = fields.default('optimizer.weight_decay')
+    decay_all: bool = fields.default('optimizer.decay_all')
+    layer_decay: float = fields.default('optimizer.layer_decay')
+    clip_norm: float = fields.default('optimizer.clip_norm')
+    clip_value: float = fields.default('optimizer.clip_value')
+    accumulate: int = fields.default('optimizer.accumulate')
+
+    def __post_init__(self):
+        """Checks the ranges."""
+        for field in dataclasses.fields(self):
+            fields.check(f'optimizer.{field.name}', getattr(self, field.name))
 
 
 def make(model, settings, scale_loss=False):

@@ -1,15 +1,17 @@
 """The learning rate as a function of the step, and the plateau rule."""
 
+import dataclasses
 import math
-from typing import NamedTuple
 
 from bsce_tf import fields, parts
 
 NAMES = fields.choices('schedule.name')
 _RATE = 'a learning rate, a finite number of at least 0'
+_OWN = ('name', 'factor', 'milestones', 'final', 'warmup_steps', 'min_rate')
 
 
-class Schedule(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Schedule:
     """The learning rate of a stage: a pure function, so that a resumed run has the same rates.
 
     plateau: base · factor^drops, at least min_rate, see `plateau`. constant: base. cosine: half a
@@ -18,27 +20,38 @@ class Schedule(NamedTuple):
     `warmup_steps`, the rate is multiplied by (step + 1) / warmup_steps (Goyal et al. 2017, section
     2.2).
 
+    Ranges and defaults are those of the fields of `config.schedule`.
+
     Attributes:
       name: one of `NAMES`, or 'module:function', see `parts`.
-      base: initial rate, above 0.
+      base: initial rate, `optimizer.learning_rate`.
       steps: number of steps of the whole stage.
       epoch_steps: number of steps of an epoch.
-      factor: above 0, below 1.
+      factor: of plateau and step.
       milestones: epochs after which `step` multiplies by the factor.
-      final: 0 to 1, of cosine.
-      warmup_steps: 0 or more.
-      min_rate: 0 to `base`, of plateau.
+      final: of cosine.
+      warmup_steps: see above.
+      min_rate: of plateau.
+
+    Raises:
+      InputError: if one is out of its range.
     """
 
     name: str
     base: float
     steps: int
     epoch_steps: int
-    factor: float = 0.1
-    milestones: tuple = ()
-    final: float = 0.0
-    warmup_steps: int = 0
-    min_rate: float = 0.0
+    factor: float = fields.default('schedule.factor')
+    milestones: tuple = fields.default('schedule.milestones')
+    final: float = fields.default('schedule.final')
+    warmup_steps: int = fields.default('schedule.warmup_steps')
+    min_rate: float = fields.default('schedule.min_rate')
+
+    def __post_init__(self):
+        """Checks the ranges."""
+        fields.check('optimizer.learning_rate', self.base)
+        for name in _OWN:
+            fields.check(f'schedule.{name}', getattr(self, name))
 
     def rate(self, step, drops=0):
         """The rate at step 0, 1, … of the stage; `drops`: number of plateaus so far."""
@@ -76,7 +89,7 @@ def of(config, epoch_steps):
       config: ConfigDict of the stage.
       epoch_steps: steps of an epoch.
     """
-    own = {name: value for name, value in config.schedule.items() if name in Schedule._fields}
+    own = {name: config.schedule[name] for name in _OWN}
     return Schedule(base=config.optimizer.learning_rate, steps=config.epochs * epoch_steps,
                     epoch_steps=epoch_steps, **own)
 

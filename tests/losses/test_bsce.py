@@ -194,5 +194,7 @@ def test_balanced_weights():
     np.testing.assert_allclose(weights, 8055 / (3 * counts), rtol=1e-6)
     assert (weights * counts).sum() / counts.sum() == pytest.approx(1)
     assert class_weights.balanced(counts, cap=10).max() == 10
-    with pytest.raises(InputError, match='cap'):
-        class_weights.balanced(counts, cap=0)
+    for none in (0, None):
+        assert (class_weights.balanced(counts, cap=none) == weights).all()
+    with pytest.raises(InputError, match='loss.weight_cap: found -1; expected a number ≥ 0'):
+        class_weights.balanced(counts, cap=-1)

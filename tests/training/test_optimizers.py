@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from bsce_tf.errors import InputError
 from bsce_tf.models import classifier
 from bsce_tf.training import optimizers, strategy
 
@@ -108,3 +109,9 @@ def test_config_round_trip():
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     assert type(again) is optimizers.SGD
     assert again.rate_factors == {'a': 0.5}
+
+
+@pytest.mark.parametrize('wrong', [{'name': 'rmsprop'}, {'momentum': 1.0}, {'accumulate': 0}])
+def test_what_no_field_may_be_is_refused(wrong):
+    with pytest.raises(InputError, match=f'optimizer.{next(iter(wrong))}'):
+        optimizers.Settings(**{'name': 'sgd', **wrong})

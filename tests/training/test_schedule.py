@@ -1,8 +1,10 @@
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 
+from bsce_tf.errors import InputError
 from bsce_tf.training.schedule import Schedule, plateau
 from bsce_tf.training.state import State
 
@@ -51,7 +53,7 @@ def test_step_falls_after_its_milestones():
 @pytest.mark.parametrize('name', ['plateau', 'constant', 'cosine', 'step'])
 def test_warm_up_multiplies_any_of_them(name):
     plain = Schedule(name, 0.1, 40, 10, milestones=(1,))
-    warm = plain._replace(warmup_steps=4)
+    warm = dataclasses.replace(plain, warmup_steps=4)
     factors = [warm.rate(s) / plain.rate(s) for s in range(8)]
     np.testing.assert_allclose(factors, [0.25, 0.5, 0.75, 1, 1, 1, 1, 1])
 
@@ -60,3 +62,12 @@ def test_constant_knows_no_drops():
     assert Schedule('constant', 0.1, 40, 10).rate(39, drops=3) == 0.1
     assert Schedule('plateau', 0.1, 40, 10).rate(39, drops=3) == pytest.approx(1e-4)
     assert math.isinf(State().lowest)
+
+
+@pytest.mark.parametrize('wrong', [
+    {'name': 'linear'}, {'base': 0.0}, {'factor': 1.0}, {'milestones': (0,)}, {'final': 2.0},
+    {'warmup_steps': -1}, {'min_rate': -0.1}])
+def test_what_no_field_may_be_is_refused(wrong):
+    field = 'optimizer.learning_rate' if 'base' in wrong else f'schedule.{next(iter(wrong))}'
+    with pytest.raises(InputError, match=field):
+        Schedule(**{'name': 'plateau', 'base': 0.1, 'steps': 40, 'epoch_steps': 10, **wrong})

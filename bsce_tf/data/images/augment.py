@@ -28,39 +28,41 @@ _YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3
 class Augmentation:
     """What to do to training images, in this order; the fields of `config.augment`.
 
+    Ranges, units and defaults are those of the fields.
+
     Attributes:
       flip: mirror half of the images left to right.
       vertical_flip: mirror half of the images upside down.
-      brightness: multiply by a factor from 1 ± this; 0 … 1.
-      contrast: scale the distance from the mean grey by a factor from 1 ± this; 0 … 1.
-      saturation: scale the distance from grey by a factor from 1 ± this; 0 … 1.
-      hue: turn the colours (in the YIQ plane) by up to ± this; in turns, 0 … 0.5.
+      brightness: multiply by a factor from 1 ± this.
+      contrast: scale the distance from the mean grey by a factor from 1 ± this.
+      saturation: scale the distance from grey by a factor from 1 ± this.
+      hue: turn the colours (in the YIQ plane) by up to ± this.
       policy: none, randaugment (Cubuk et al. 2020) or autoaugment (Cubuk et al. 2019).
-      num_layers: N of RandAugment, operations on an image; ≥ 1.
-      magnitude: M of RandAugment, strength of each; 0 … 10.
+      num_layers: N of RandAugment, operations on an image.
+      magnitude: M of RandAugment, strength of each.
       autoaugment_policy: a policy of tf-models-official: reduced_imagenet, v0, simple, …
-      erasing: probability of filling a rectangle with noise (Zhong et al. 2020); 0 … 1.
-      mixup: α of MixUp (Zhang et al. 2018), blending two images; 0 for none.
-      cutmix: α of CutMix (Yun et al. 2019), pasting a rectangle; 0 for none. With both, each pair
-        of images draws one of them.
+      erasing: probability of filling a rectangle with noise (Zhong et al. 2020).
+      mixup: α of MixUp (Zhang et al. 2018), blending two images.
+      cutmix: α of CutMix (Yun et al. 2019), pasting a rectangle. With mixup, too, each pair of
+        images draws one of them.
 
     Raises:
       InputError: if a field is out of its range.
     """
 
-    flip: bool = False
-    vertical_flip: bool = False
-    brightness: float = 0.0
-    contrast: float = 0.0
-    saturation: float = 0.0
-    hue: float = 0.0
-    policy: str = 'none'
-    num_layers: int = 2
-    magnitude: float = 9.0
-    autoaugment_policy: str = 'reduced_imagenet'
-    erasing: float = 0.0
-    mixup: float = 0.0
-    cutmix: float = 0.0
+    flip: bool = fields.default('augment.flip')
+    vertical_flip: bool = fields.default('augment.vertical_flip')
+    brightness: float = fields.default('augment.brightness')
+    contrast: float = fields.default('augment.contrast')
+    saturation: float = fields.default('augment.saturation')
+    hue: float = fields.default('augment.hue')
+    policy: str = fields.default('augment.policy')
+    num_layers: int = fields.default('augment.num_layers')
+    magnitude: float = fields.default('augment.magnitude')
+    autoaugment_policy: str = fields.default('augment.autoaugment_policy')
+    erasing: float = fields.default('augment.erasing')
+    mixup: float = fields.default('augment.mixup')
+    cutmix: float = fields.default('augment.cutmix')
 
     def __post_init__(self):
         """Checks the ranges."""
@@ -76,6 +78,9 @@ class Augmentation:
     def colours(self):
         """Whether any part of the colour jitter is on."""
         return bool(self.brightness or self.contrast or self.saturation or self.hue)
+
+
+NONE = Augmentation(flip=False)
 
 
 def build(augmentation):

@@ -20,7 +20,7 @@ def seeds(number):
 
 
 def test_nothing_asked_for_changes_nothing():
-    np.testing.assert_array_equal(augment.build(Augmentation())(IMAGE, seeds(0)), IMAGE)
+    np.testing.assert_array_equal(augment.build(augment.NONE)(IMAGE, seeds(0)), IMAGE)
 
 
 def test_flips_half_of_the_images():
@@ -75,8 +75,8 @@ def test_erasing_takes_its_share_and_its_probability():
     assert image.sum() >= 0.98 * len(rows) * len(columns)  # one full rectangle
 
 
-POLICIES = (Augmentation(policy='randaugment', num_layers=2, magnitude=9),
-            Augmentation(policy='autoaugment'))
+POLICIES = (Augmentation(flip=False, policy='randaugment', num_layers=2, magnitude=9),
+            Augmentation(flip=False, policy='autoaugment'))
 
 
 @pytest.mark.parametrize('settings', POLICIES, ids=lambda a: a.policy)
