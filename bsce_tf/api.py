@@ -157,6 +157,11 @@ def train(config, folder, data=None, callbacks=(), **changes):
     Afterwards Keras's global seed is that of the run, and TensorFlow stays deterministic if
     `deterministic=True`. Keras's dtype policy is restored.
 
+    On a damaged JPEG, TensorFlow's decoder writes a line to standard error, such as "Corrupt JPEG
+    data", that names no image. The program leaves these lines out; here they stay, as the filter
+    takes over the standard error of the whole process, which may be a notebook's. A script can use
+    it: `with decoder_messages.left_out():`. `--mode=verify` names the images.
+
     Args:
       config: ConfigDict, name or path of a config; see `recipes.load`.
       folder: path; the folder is missing, empty or holds the same run.

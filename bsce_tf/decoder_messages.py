@@ -32,7 +32,11 @@ _PAUSE = 0.2  # seconds after which a line without an end is passed on
 
 @contextlib.contextmanager
 def left_out():
-    """Drops libjpeg's messages within the block and prints their number at its end."""
+    """Drops libjpeg's messages within the block and prints their number at its end.
+
+    For programs that own their process: file descriptor 2 and `sys.stderr` are others within the
+    block, for all threads, and a notebook would no longer show what it writes there.
+    """
     try:
         real = os.dup(2)
     except OSError:  # there is no standard error
