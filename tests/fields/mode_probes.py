@@ -3,6 +3,7 @@
 import contextlib
 import json
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -12,13 +13,14 @@ from bsce_tf.audit import audit, out_of_sample, rounds, top_probabilities
 from bsce_tf.data import decisions, prepare, view
 from bsce_tf.demo_page import demo_page as page_of_a_model
 from bsce_tf.errors import InputError
-from bsce_tf.evaluation import adjust, networks
+from bsce_tf.evaluation import adjust, networks, predictors
 from bsce_tf.evaluation.evaluate import evaluate
 from bsce_tf.evaluation.neighbours import build, predictor
 from bsce_tf.evaluation.neighbours import evaluate as by_neighbours
 from bsce_tf.evaluation.predict import predict
 from bsce_tf.report.report import report
 from bsce_tf.review import app, review
+from bsce_tf.review.exchange import label_studio
 from bsce_tf.serving import export
 from bsce_tf.training import resume, strategy, workdir
 from bsce_tf.web import server
@@ -52,10 +54,25 @@ def tables(config, place):
     return (place / 'tables' / 'ensemble.json').exists()
 
 
+class OneAnswer:
+    """Stands for a SavedModel, which takes seconds to write and to load."""
+
+    top_k, voting, columns, fingerprints = 1, False, (), []
+
+    def __init__(self, path, top_k):
+        self._path = path
+
+    def answers(self, examples, batch_size, bad, start=0):
+        size = len(examples) - start
+        yield predictors.Answers(np.ones(size, bool), np.full((size, 1), self._path),
+                                 np.ones((size, 1)), None)
+
+
 def predictions(config, place):
     for old in place.rglob('predictions.csv'):
         old.unlink()
-    predict(config, place / 'run' / '0')
+    with replaced((predictors, 'SavedModel', OneAnswer)):
+        predict(config, place / 'run' / '0')
     return [(str(path), path.read_text()) for path in place.rglob('predictions.csv')]
 
 
@@ -239,14 +256,30 @@ def _audit_of_files(place):
 
 
 def exchanged(config, place):
-    """What a review writes for another program, or says of the file that it is to read."""
-    if not (config.review.write or config.review.read):
+    """What a review writes for another program, or what it decides by the file that it reads."""
+    if config.review.read:
+        return _decided_by_file(config, place)
+    if not config.review.write:
         return 'the page'
-    try:
-        review.review(config, _audit_of_files(place))
-    except InputError as error:
-        return str(error)
+    review.review(config, _audit_of_files(place))
     return json.loads(pathlib.Path(config.review.write).read_text(encoding='utf-8'))
+
+
+def _decided_by_file(config, place):
+    """The decisions that come of one task that somebody finished."""
+    folder, path = place / 'review_of_file', pathlib.Path(config.review.read)
+    shutil.copytree(_audit_of_files(place), folder)
+    writing = config.copy_and_resolve_references()
+    writing.review.update(read='', write=str(path))
+    review.review(writing, folder)
+    tasks = json.loads(path.read_text(encoding='utf-8'))
+    result = [{'from_name': 'label', 'value': {'choices': [label_studio.REMOVE]}}]
+    path.write_text(json.dumps([
+        {**task, 'annotations': [{'result': [] if number else result}]}
+        for number, task in enumerate(tasks)]), encoding='utf-8')
+    review.review(config, folder)
+    _, *lines = (folder / 'decisions.jsonl').read_text(encoding='utf-8').splitlines()
+    return [json.loads(line)['decision'] for line in lines]
 
 
 def reviewed(config, place):

@@ -1,17 +1,19 @@
 """Probes: each function runs the shortest piece of the program in which a field has its effect.
 
 Each takes a ConfigDict and a folder with pictures, tables and lists (see `world`), and returns
-something that can be compared. Of an InputError the message is compared.
+something that can be compared.
 """
 
 import contextlib
 import csv
 import itertools
 import pathlib
+import sys
 import types
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 from keras import layers
 from PIL import Image
@@ -19,7 +21,9 @@ from tensorflow.python.framework import config as tf_config  # no public way to 
 
 from bsce_tf.catalogue import pack, verify
 from bsce_tf.data import prepare
+from bsce_tf.data.images import augment
 from bsce_tf.data.listing import index_cache
+from bsce_tf.data.sources import generated
 from bsce_tf.data.view import View
 from bsce_tf.heads import choice
 from bsce_tf.models import network as split_network
@@ -30,6 +34,7 @@ from bsce_tf.training.batches import Batches
 from bsce_tf.training.loop import Loop
 from bsce_tf.training.state import State
 from tests.data.pictures import encoded, picture
+from tests.training.observers.test_tracking import mlflow_double
 
 ERRORS = (0.5, 0.495, 0.49, 0.3, 0.31, 0.32)  # of validation, an epoch each
 COUNTS = np.array([900, 90, 9])
@@ -71,7 +76,9 @@ def world(folder):
     (folder / 'copies.csv').write_text('group,split,image,label\n' + ''.join(
         f'0,train,train/{i}.png,a\n' for i in range(0, 8, 2)))
     (folder / 'clean.csv').write_text('image,label\n' + ''.join(
-        f'{split}/{i}.png,{"ab"[i % 2]}\n' for split in ('train', 'val', 'test') for i in range(4)))
+        f'train/{i}.png,{"ab"[i % 2]}\n' for i in range(4)))
+    (folder / 'mixed.csv').write_text('image,label\n' + ''.join(
+        f'train/{i}.png,{("bar 0°", "new")[i % 2]}\n' for i in range(4)))
 
 
 @contextlib.contextmanager
@@ -86,6 +93,12 @@ def replaced(*changes):
 
 def part_of(config):
     return stages.resolve(config)[0]
+
+
+def source():
+    """A source of the user's own."""
+    splits = generated.load()
+    return splits._replace(train=splits.train.subset(range(60)))
 
 
 def data(config, place):
@@ -142,6 +155,14 @@ def batch(config, place):
     """The first training batch, whose images are pixels and order, crop and augmentation."""
     found = next(iter(_batches(config).training(0)))
     return [np.asarray(value).tobytes() for value in tf.nest.flatten(found)]
+
+
+def policy(config, place):
+    """The operations of AutoAugment, whose graph would take seconds to build."""
+    found = []
+    with replaced((augment, '_switch', lambda pairs, **_: found.append(pairs))):
+        augment.build(augment.Augmentation(**config.augment))
+    return found
 
 
 def validation(config, place):
@@ -288,5 +309,7 @@ def number_of_stages(config, place):
 def tracked(config, place):
     job = types.SimpleNamespace(plan=types.SimpleNamespace(config=config), folder=place,
                                 data=prepare.load('generated'), callbacks=())
-    found = train._observers(job, config, None, 4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, 'mlflow', mlflow_double([]))
+        found = train._observers(job, config, None, 4)
     return [type(observer).__name__ for observer in found]
