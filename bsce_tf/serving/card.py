@@ -8,6 +8,8 @@ import json
 import pathlib
 
 from bsce_tf import metrics
+from bsce_tf.data import clean_list
+from bsce_tf.errors import InputError
 from bsce_tf.evaluation import tables
 from bsce_tf.training import workdir
 
@@ -61,11 +63,18 @@ def _data(run):
 
 
 def _noise(clean):
-    """What the audit that wrote the list `data.clean` found."""
-    path = pathlib.Path(clean).parent / 'audit.json' if clean else None
-    if not path or not path.exists():
-        return ('Wrong labels: not estimated by an audit.' if not clean else
-                f'Wrong labels: the images of a list, `{pathlib.Path(clean).name}`; not estimated.')
+    """What the audit that wrote a list in `data.clean` found."""
+    if not clean:
+        return 'Wrong labels: not estimated by an audit.'
+    names = ', '.join(pathlib.Path(part.strip()).name for part in clean.split(','))
+    listed = f'Wrong labels: the images of a list, `{names}`; '
+    try:
+        audited = clean_list.places(clean)[1]
+    except InputError:  # the list was moved: no reason to refuse an export
+        return f'{listed}it cannot be read any more, so an estimate is not known.'
+    path = pathlib.Path(audited).parent / 'audit.json'
+    if not audited or not path.exists():
+        return f'{listed}not estimated.'
     told = json.loads(path.read_text(encoding='utf-8'))
     if told.get('noise') is None:
         return 'Wrong labels: an audit could not tell.'
@@ -93,8 +102,12 @@ def _recipe(run):
 
 def _errors(run, view):
     path = run.folder / workdir.EVALUATION
+    served = [str(scale) for scale in view.scales]
+    serves = (f'This export averages the scales {", ".join(served)}' if len(served) > 1 else
+              f'This export serves the scale {served[0]}')
     if not path.exists():
-        return 'Not evaluated: `bsce evaluate` writes the errors, and the next export has them.'
+        return (f'{serves}.\n\nNot evaluated: `bsce evaluate` writes the errors, and the next '
+                'export has them.')
     told = json.loads(path.read_text(encoding='utf-8'))
     rows = [((scale,), errors) for scale, errors in told['scales'].items()]
     sizes = {group: [run.data['counts'][k] for k in ids]
@@ -106,11 +119,12 @@ def _errors(run, view):
              tables.markdown(('scale',), rows).rstrip(),
              'Mean top-1 error: the error of each class, averaged over the classes. Head, medium '
              f'and tail: thirds of the classes by their training images ({thirds}).']
-    served = [str(scale) for scale in view.scales]
     known = [scale for scale in told['scales'] if scale != 'tta']
-    if served != known and not (len(served) == 1 and served[0] in known):
-        lines.append(f'This export averages the scales {", ".join(served)}, which were not '
-                     'evaluated together.')
+    if served == known or len(served) == 1 and served[0] in known:
+        lines.append(f'{serves}.')
+    else:
+        lines.append(f'{serves}, which {"were" if len(served) > 1 else "was"} not evaluated'
+                     f'{" together" if len(served) > 1 else ""}.')
     if 'other_data' in told:
         lines.append('They are errors on other data than the training set\'s own test set.')
     return '\n\n'.join(lines)

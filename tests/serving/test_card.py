@@ -48,12 +48,14 @@ def test_its_errors_are_those_of_the_evaluation(run):
     assert '| tta   | 0.2000           | 0.1250 | 0.0000 | 0.1000 | 0.2000 | –    |' in text
     assert 'On the test set, 48 images' in text
     assert 'head 300 to 1,000; medium 40 to 40; tail 21 to 21' in text
-    assert 'not evaluated together' not in text
-    assert 'not evaluated together' not in card_of(run, scales=(24,))
+    assert 'This export averages the scales 21, 24.\n' in text
+    assert 'This export serves the scale 24.\n' in card_of(run, scales=(24,))
+    assert 'This export serves the scale 30, which was not evaluated.' in card_of(run, scales=(30,))
     assert 'averages the scales 21, 30, which were not evaluated together' in card_of(
         run, scales=(21, 30))
     (run.folder / 'eval.json').unlink()
-    assert 'Not evaluated: `bsce evaluate`' in card_of(run)
+    text = card_of(run)
+    assert 'averages the scales 21, 24.\n\nNot evaluated: `bsce evaluate`' in text
 
 
 @pytest.mark.parametrize(('audit', 'told'), [
@@ -61,13 +63,19 @@ def test_its_errors_are_those_of_the_evaluation(run):
     ({'noise': None}, 'an audit could not tell'),
     ({'noise': 0.25, 'noise_interval': [0.2, 0.3]}, 'an audit estimated 25.0% (20.0% to 30.0%)')])
 def test_it_says_how_many_labels_are_wrong(run, audit, told):
-    folder = run.folder / 'audit'
+    folder, verified = run.folder / 'audit', run.folder / 'verify'
     folder.mkdir()
+    verified.mkdir()
+    (folder / 'cleaned.csv').write_text('image,label,given_label\na.png,a,b\n')
     if audit:
         (folder / 'audit.json').write_text(json.dumps(audit))
     assert 'not estimated by an audit' in card_of(run)
     run.config.data.clean = f'{folder}/cleaned.csv'
     assert told in card_of(run)
+    run.config.data.clean = f'{verified},{folder}/cleaned.csv'
+    assert told.replace('`cleaned', '`verify, cleaned') in card_of(run)
+    (folder / 'cleaned.csv').unlink()
+    assert 'it cannot be read any more' in card_of(run)
 
 
 def test_labels_made_wrong_on_purpose_are_told(run):
