@@ -11,6 +11,7 @@ from bsce_tf.data.listing import walk
 from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import run_data
+from bsce_tf.progress import Bar
 
 COUNT = 6
 _CANDIDATES = 60  # images tried, as some may be bad
@@ -49,7 +50,7 @@ def load(run, place='', max_pixels=0):
 def labelled(config, runs, count, max_pixels=0):
     """Yields at most `count` (bytes, class id), evenly spread, of what `evaluate` would evaluate.
 
-    Images that cannot be used are left out.
+    Images that cannot be used are left out. A progress bar shows how many were asked for.
 
     Args:
       config: ConfigDict; data is used.
@@ -61,13 +62,16 @@ def labelled(config, runs, count, max_pixels=0):
       InputError: if the data are missing or have other classes.
     """
     _, examples = run_data.evaluated(run_data.load(config, runs), runs)
-    for i in np.unique(np.linspace(0, len(examples) - 1, min(len(examples), count)).astype(int)):
-        try:
-            (data,) = _encoded(examples, [i])
-        except InputError:
-            continue
-        if check.reason(data, max_pixels) is None:
-            yield data, int(examples.labels[i])
+    chosen = np.unique(np.linspace(0, len(examples) - 1, min(len(examples), count)).astype(int))
+    with Bar('export: errors of the files', len(chosen)) as bar:
+        for i in chosen:
+            bar.update()
+            try:
+                (data,) = _encoded(examples, [i])
+            except InputError:
+                continue
+            if check.reason(data, max_pixels) is None:
+                yield data, int(examples.labels[i])
 
 
 def _in_folder(place):
