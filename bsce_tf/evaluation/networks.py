@@ -1,11 +1,15 @@
 """The networks of trained runs, for test time."""
 
 import contextlib
+import hashlib
+import json
 
 import keras
 
+from bsce_tf import fields
 from bsce_tf.data import view
 from bsce_tf.errors import InputError
+from bsce_tf.fields import field, stored
 from bsce_tf.models import classifier, network
 from bsce_tf.training import workdir
 
@@ -45,6 +49,25 @@ def model_of(run):
     model = classifier.make_model(run.config, len(run.class_names), run.data['channels'])
     classifier.load_weights(model, run.weights)
     return model
+
+
+def fingerprint(run, network):
+    """Hex digest of what the answers of a `workdir.Run` by its `Network` depend on.
+
+    These are its weights, classes, precision, crops at test time and fields of its model. What may
+    change when a finished run is resumed, such as `report.pairs`, does not count. Nor do fields
+    with the value that they have in runs from before they existed, so that a field which is new
+    changes no fingerprint.
+    """
+    seen, model = network.view, stored.flat({'model': run.config.model.to_dict()})
+    told = [list(run.class_names), run.config.precision,
+            [seen.size, seen.scales, seen.aspect, seen.antialias, seen.channels],
+            {name: value for name, value in sorted(model.items())
+             if value != fields.TABLE[name].before and fields.TABLE[name].resume != field.LATER}]
+    digest = hashlib.sha256(json.dumps(told).encode())
+    with open(run.weights, 'rb') as file:
+        digest.update(hashlib.file_digest(file, 'sha256').digest())
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager

@@ -12,7 +12,6 @@ from bsce_tf.data import given, loading
 from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError, RunError
 from bsce_tf.evaluation import adjust, ensemble, forward, networks
-from bsce_tf.training import workdir
 
 _OUTPUTS = ('class_names', 'class_ids', 'scores')
 
@@ -49,7 +48,7 @@ class Runs:
       top_k: k; may be changed between calls.
       voting: whether answers have votes.
       columns: names of what answers have besides.
-      fingerprints: list of strings, one per model, which change with its files.
+      fingerprints: list of strings, one per model, which change when its answers do.
 
     Raises:
       InputError: if classes differ, naming the first, or weights do not fit the model.
@@ -68,7 +67,7 @@ class Runs:
         self.top_k = min(top_k, len(self._names))
         self.voting = len(runs) > 1
         self.fingerprints = [
-            f'{digest([run.folder / workdir.CONFIG, run.weights])} {network.view.scales} {tau:g}'
+            f'{networks.fingerprint(run, network)} {tau:g}'
             for run, network, tau in zip(runs, self._networks, taus, strict=True)]
 
     def answers(self, examples, batch_size, bad, start=0):

@@ -103,7 +103,7 @@ def read(folder, models=None, class_names=None, probes=32):
 
     Args:
       folder: path.
-      models: fingerprints of the runs that it has to be of; None: any.
+      models: for each run that it has to be of, the fingerprints that stand for it; None: any.
       class_names: of these runs; None: any.
       probes: cells that a search looks into.
 
@@ -168,7 +168,8 @@ def check_models(folder, about, models, class_names):
     if class_names is not None:
         label_map.check(class_names, label_map.load(folder / CLASSES), 'the run in --workdir',
                         f'{folder / CLASSES} of the index')
-    if models is not None and about['models'] != list(models):
+    if models is not None and not (len(about['models']) == len(models) and all(
+            known in run for known, run in zip(about['models'], models, strict=True))):
         same = len(about['models']) == len(models)
         what = 'other runs, weights or test scales' if same else (
             f'{len(about["models"])} run(s), and --workdir names {len(models)}')

@@ -114,8 +114,7 @@ def load(config, folder, runs, networks):
     fields = config.export
     if fields.by == 'classifier':
         return None
-    index = stored.read(folder, [vectors.fingerprint(run, network) for run, network in zip(
-        runs, networks, strict=True)], runs[0].class_names, _EVERY)
+    index = stored.read(folder, vectors.accepted(runs, networks), runs[0].class_names, _EVERY)
     if len(index) > LARGEST:
         raise InputError(f'export.by: {folder} has {len(index):,} images; expected at most '
                          f'{LARGEST:,} in a SavedModel. For more, the page "New products without '

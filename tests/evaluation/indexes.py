@@ -28,6 +28,7 @@ class Pixels:
     def __init__(self, runs, scales, devices, taus=None):
         self.class_names, self.devices, self.width = runs[0].class_names, devices, 48
         self.fingerprints, self.views = ['pixels'] * len(runs), [View(28, (28,))]
+        self.accepted = [('pixels',)] * len(runs)
 
     def compute(self, batch):
         pixels = tf.image.resize(batch.crops[0][:, 0], (4, 4), 'area')

@@ -133,7 +133,8 @@ def test_refusals(settings, runs, tmp_path, monkeypatch):
     with pytest.raises(InputError, match='other runs, weights or test scales'):
         predict(settings, both(runs))
     monkeypatch.setattr(Pixels, '__init__', lambda self, runs, *_: self.__dict__.update(
-        fingerprints=fingerprints, class_names=runs[0].class_names))
+        fingerprints=fingerprints, accepted=[[known] for known in fingerprints],
+        class_names=runs[0].class_names))
     with pytest.raises(InputError, match='neighbours.k: found 999; expected at most'):
         predict(changed(settings, neighbours__k=999), both(runs))
     with pytest.raises(InputError, match='holds no index.json'):

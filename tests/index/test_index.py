@@ -11,6 +11,7 @@ from bsce_tf.errors import InputError
 from bsce_tf.index import kinds, rows, stored
 
 MODELS, NAMES = ['run 24 28'], ('a', 'b', 'c')
+ACCEPTED = [('newer', 'run 24 28')]  # fingerprints that stand for the run
 
 
 def vectors(count, width=16, seed=0):
@@ -43,7 +44,7 @@ def nearest(data, queries, count):
 def test_an_index_is_read_as_it_was_written(tmp_path):
     data = vectors(50)
     made(tmp_path, data)
-    index = stored.read(tmp_path, MODELS, NAMES)
+    index = stored.read(tmp_path, ACCEPTED, NAMES)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         'classes.json', 'index.json', 'rows-1.csv', 'vectors-1.faiss']
     assert index.rows.files()[3] == ('/data, "shop"', b'3/\xff.png')
@@ -68,7 +69,7 @@ def test_rows_are_removed_and_left_out_in_every_kind(tmp_path, kind):
     gone[[0, 5, 399]] = True
     left = index.rows.kept(~gone)
     stored.write(tmp_path, index.about, index.without(gone), left, NAMES)
-    again = stored.read(tmp_path, MODELS, NAMES, probes=400)
+    again = stored.read(tmp_path, ACCEPTED, NAMES, probes=400)
     assert len(again) == 397
     assert again.about['generation'] == 2
     assert not list(tmp_path.glob('*-1.*'))
@@ -133,7 +134,7 @@ def test_a_kill_leaves_the_index_before(tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             made(tmp_path, vectors(9), generation=1)
     assert (tmp_path / 'rows-2.csv').exists()
-    again = stored.read(tmp_path, MODELS, NAMES)
+    again = stored.read(tmp_path, ACCEPTED, NAMES)
     assert again.fingerprint == index.fingerprint
     assert len(again) == 30
     made(tmp_path, vectors(9), generation=1)
@@ -147,11 +148,11 @@ def test_refusals_are_one_line(tmp_path):
         stored.read(tmp_path)
     index = made(tmp_path, data)
     with pytest.raises(InputError, match='made with other runs, weights or test scales'):
-        stored.read(tmp_path, ['run 24'], NAMES)
+        stored.read(tmp_path, [('run 24', 'x')], NAMES)
     with pytest.raises(InputError, match='made with 1 run.s., and --workdir names 2'):
-        stored.read(tmp_path, ['run 24', 'x'], NAMES)
+        stored.read(tmp_path, [*ACCEPTED, ('x',)], NAMES)
     with pytest.raises(InputError, match=r"class 1 is 'b'; expected 'x'"):
-        stored.read(tmp_path, MODELS, ('a', 'x', 'c'))
+        stored.read(tmp_path, ACCEPTED, ('a', 'x', 'c'))
     with pytest.raises(InputError, match='would hold no image'):
         stored.write(tmp_path, index.about, faiss.IndexFlatIP(16), rows.empty(), NAMES)
     assert len(stored.read(tmp_path)) == 30

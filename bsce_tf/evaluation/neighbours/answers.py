@@ -87,7 +87,7 @@ def open_index(config, folder, embedder):
     Raises:
       InputError: as `stored.read`.
     """
-    return stored.read(folder, embedder.fingerprints, embedder.class_names, config.index.probes)
+    return stored.read(folder, embedder.accepted, embedder.class_names, config.index.probes)
 
 
 def limit(reject, index):

@@ -97,7 +97,7 @@ def _listed(path, rows, place):
 def _add(config, place, runs):
     devices = strategy.of_this_machine(config.strategy, config.replicas)
     embedder = Embedder(runs, config.tta.scales, devices)
-    index = stored.read(place, embedder.fingerprints, embedder.class_names) if stored.exists(
+    index = stored.read(place, embedder.accepted, embedder.class_names) if stored.exists(
         place) else None
     examples, origin = _images(config, runs)
     contents, _ = hashes.digests(examples, 'images', kept=place / _HASHES)

@@ -26,6 +26,7 @@ class Embedder:
       views: list of `View`, for `forward.over`.
       width: numbers of a vector.
       fingerprints: list of strings, one per run, which change when its vectors do.
+      accepted: list of tuples, one per run: its fingerprint, and that of earlier versions.
     """
 
     def __init__(self, runs, scales, devices, taus=None):
@@ -37,8 +38,8 @@ class Embedder:
         self.devices, self.class_names = devices, runs[0].class_names
         self.views = list(dict.fromkeys(network.view for network in self.networks))
         self.width = sum(network.body.output.shape[-1] for network in self.networks)
-        self.fingerprints = [fingerprint(run, network)
-                             for run, network in zip(runs, self.networks, strict=True)]
+        self.accepted = accepted(runs, self.networks)
+        self.fingerprints = [newest for newest, _ in self.accepted]
 
     def compute(self, batch):
         """{'vectors' float32 `[n, width]`, 'probabilities' float32 `[n, K]`} of a `pipeline.Batch`.
@@ -56,10 +57,23 @@ class Embedder:
         return {'vectors': self.compute(batch)['vectors']}
 
 
-def fingerprint(run, network):
-    """A string that changes when the vectors of a `workdir.Run` by its `Network` do."""
-    return (f'{predictors.digest([run.folder / workdir.CONFIG, run.weights])} '
-            f'{" ".join(map(str, network.view.scales))}')
+def accepted(runs, made):
+    """The fingerprints that an index of runs may name: for each, its own and its earlier one.
+
+    Earlier versions took the whole config.json, which changes when a run is resumed with another
+    `report.pairs`.
+
+    Args:
+      runs: list of `workdir.Run`.
+      made: their `Network`s.
+
+    Returns:
+      List of tuples of strings.
+    """
+    return [(networks.fingerprint(run, network),
+             f'{predictors.digest([run.folder / workdir.CONFIG, run.weights])} '
+             f'{" ".join(map(str, network.view.scales))}')
+            for run, network in zip(runs, made, strict=True)]
 
 
 def joined(features):
