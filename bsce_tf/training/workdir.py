@@ -111,7 +111,7 @@ def check_data(folder, data):
         raise InputError(f'{path}: begun with other validation images or labels; expected the '
                          'same, or another --workdir.')
     for key, part in (('contents', examples), ('validation_contents', data.validation)):
-        if there.get(key) and there[key] != records.contents(part):
+        if there.get(key) and not records.same(there[key], records.contents(part)):
             raise InputError(f'{path}: begun with other images: {part.origin} has the same names '
                              'and labels, but images of other sizes or bytes; expected the same '
                              'images, or another --workdir.')

@@ -21,9 +21,10 @@ class Records:
 
     Args:
       store: object with a thread-safe `read(numbers)`, int64 `[n]` → list of n bytes. It may have
-        `facts(numbers)` → an array that changes when the images do and is quick to get; see
-        `contents`. It may have `in_order`, True where one call for many images is much quicker than
-        many calls at once.
+        `facts(numbers)` → an array that changes when the images do and is quick to get, or
+        `files_digest(numbers)` → hex digest of what quickly tells the files apart that hold the
+        images; see `contents`. It may have `in_order`, True where one call for many images is much
+        quicker than many calls at once.
       names: `texts.Texts` or NumPy bytes array `[N]`, UTF-8: a name for each image, for messages.
       numbers: int `[N]`, the number of each image in the store; None: 0 … N−1.
     """
@@ -60,6 +61,11 @@ class Records:
         known = b'' if facts is None else np.ascontiguousarray(facts(self._numbers)).tobytes()
         with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
             return known + b''.join(pool.map(self._digest, _spread(len(self), _READ)))
+
+    def files_digest(self):
+        """Hex digest of the files that hold the images, see `contents`; '' where there is none."""
+        of_files = getattr(self._store, 'files_digest', None)
+        return '' if of_files is None else of_files(self._numbers)
 
     def _digest(self, index):
         try:
@@ -149,11 +155,15 @@ def names(examples):
 
 
 def contents(examples):
-    """Hex digest of the content of the images, as far as it can be read in about a second.
+    """Digest of the content of the images, as far as it can be read in about a second.
+
+    It is in hexadecimal; see `same` for how two are compared.
 
     * Images in memory: every pixel; of more than 1 GiB, whole images spread over the set.
     * Packs: the checksums of all images, which packing wrote.
     * Files: all sizes; of more than 100,000 files, the sizes of 100,000 spread over the set.
+    * Parquet files: the size and the footer of each, which has the sizes of its columns. This is
+      a second word, which the results of earlier versions lack.
     * Packs, files and all other records: the bytes of 256 images, spread over the set.
 
     Modification times do not count, since copies on other machines have others. A file that was
@@ -164,7 +174,13 @@ def contents(examples):
         if images.nbytes > _IN_MEMORY:  # they may lie in a file that was never read whole
             images = images[_spread(len(images), max(_IN_MEMORY // images[0].nbytes, 1))]
         return hashlib.sha256(np.ascontiguousarray(images)).hexdigest()
-    return hashlib.sha256(of(examples).facts()).hexdigest()
+    found = of(examples)
+    return f'{hashlib.sha256(found.facts()).hexdigest()} {found.files_digest()}'.rstrip()
+
+
+def same(found, expected):
+    """Whether stored `contents` are those of now; a word that an earlier version lacks is equal."""
+    return found == expected or found == expected.partition(' ')[0]
 
 
 def differing(found, expected):
@@ -173,7 +189,8 @@ def differing(found, expected):
     Results of earlier versions have no `contents`, which then counts as equal.
     """
     return [key for key, value in expected.items()
-            if found.get(key, value if key == 'contents' else None) != value]
+            if not (same(found.get(key, value), value) if key == 'contents'
+                    else found.get(key) == value)]
 
 
 def _spread(count, most):

@@ -6,6 +6,7 @@ in the order of the files: `--mode=pack` turns a large set into one that trains 
 """
 
 import collections
+import hashlib
 import json
 import os
 import threading
@@ -198,6 +199,25 @@ class Rows:
         for file, row, i in sorted(places):
             images[i] = self._image(os.path.join(self._root, os.fsdecode(file)), row)
         return images
+
+    def files_digest(self, numbers):
+        """Hex digest of the size and the footer of each file that holds an image at `numbers`.
+
+        The footer has place and size of each column of each row group, and least and largest values
+        where they were written. A missing or damaged file is reported when it is read.
+        """
+        digest = hashlib.sha256()
+        for name in sorted({name.rpartition(b':')[0] for name in self._names[numbers].tolist()}):
+            try:
+                with open(os.path.join(os.fsencode(self._root), name), 'rb') as file:
+                    size = file.seek(0, os.SEEK_END)
+                    file.seek(max(size - 8, 0))
+                    length = int.from_bytes(file.read(4), 'little')
+                    file.seek(max(size - 8 - length, 0))
+                    digest.update(b'%d %s' % (size, file.read()))
+            except OSError:
+                digest.update(b'unreadable')
+        return digest.hexdigest()
 
     def _image(self, path, row):
         import pyarrow as pa

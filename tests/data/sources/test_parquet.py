@@ -1,4 +1,5 @@
 import json
+import os
 import pickle
 
 import numpy as np
@@ -7,6 +8,7 @@ import pyarrow.parquet
 import pytest
 
 from bsce_tf.data import sources
+from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError
 
 IMAGES = [b'image %d' % i * (i + 1) for i in range(20)]
@@ -91,6 +93,31 @@ def test_a_file_that_is_gone_later_is_named(tmp_path):
     (tmp_path / 'train.parquet').unlink()
     with pytest.raises(InputError, match=r'train\.parquet'):
         train.records.read([3])
+
+
+def test_a_replaced_image_changes_the_contents_as_earlier_versions_did_not_notice(tmp_path):
+    images = [b'%03d' % i * 4 for i in range(600)]  # more than the bytes of which are compared
+    place = tmp_path / 'train.parquet'
+    _write(place, images, [0] * 600, ['a'], group=100)
+
+    def contents():
+        return records.contents(_load(tmp_path).train)
+
+    before = contents()
+    os.utime(place, (1, 1))  # as a copy has
+    assert contents() == before
+    images[1] = b'a longer one' * 2
+    _write(place, images, [0] * 600, ['a'], group=100)
+    after = contents()
+    assert not records.same(before, after)
+    earlier = before.split()[0]
+    assert earlier == after.split()[0]  # it is not one of the 256
+    assert records.same(earlier, after)
+    assert records.differing({'contents': earlier}, {'contents': after}) == []
+    assert records.differing({'contents': before}, {'contents': after}) == ['contents']
+    train = _load(tmp_path).train
+    place.unlink()
+    assert records.contents(train)
 
 
 def test_labels_beyond_the_names_and_below_0(tmp_path):
