@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from bsce_tf import files
 from bsce_tf.audit import duplicates, folds, top_probabilities
 from bsce_tf.data import groups, label_map
 from bsce_tf.data.reading import records
@@ -15,6 +16,8 @@ from bsce_tf.evaluation import collect, networks
 from bsce_tf.training import strategy, train, workdir
 
 HELD_OUT, FEATURES = 'held_out', 'features'  # folders of predictions and of features
+SEEN = 'seen.npy'  # bool [N], which images `audit.model` was trained on
+_HASHES = 'hashes.bin'  # of the images, so that another call does not read them again
 _MOST_SEEN = 0.5  # share of the images that `audit.model` may have been trained on
 
 
@@ -68,7 +71,9 @@ def by_model(config, folder, data):
     run = workdir.read(config.audit.model)
     label_map.check(data.train.class_names, run.class_names, data.train.origin,
                     run.folder / workdir.CLASSES)
-    seen = workdir.seen(run, data.train)
+    seen = workdir.seen(run, data.train, folder / _HASHES)
+    with files.replacing(folder / SEEN) as temporary:
+        np.save(temporary, seen)
     common = f'{run.folder} was trained on {int(seen.sum()):,} of the {len(seen):,} images'
     if seen.mean() > _MOST_SEEN:
         raise InputError(f'audit.model: {common}; expected a run on others, and on half of them at '

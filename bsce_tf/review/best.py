@@ -37,8 +37,13 @@ def _parts(config, folder, train):
     """Yields (folder of predictions, int64 `[n]` indices of its images)."""
     if config.audit.model:
         try:
-            seen = workdir.seen(workdir.read(config.audit.model), train)
-        except InputError:  # the run is gone; the page does without its predictions
+            seen = np.load(folder / out_of_sample.SEEN)
+        except FileNotFoundError:  # an audit of an earlier version, which went by names
+            try:
+                seen = workdir.seen(workdir.read(config.audit.model), train)
+            except InputError:  # the run is gone; the page does without its predictions
+                return
+        if len(seen) != len(train):  # the data have changed since
             return
         yield folder / out_of_sample.HELD_OUT, np.flatnonzero(~seen)
         return

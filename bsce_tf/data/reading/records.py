@@ -199,10 +199,10 @@ def _spread(count, most):
 
 
 def identities(examples):
-    """uint64 `[N]`: a hash of each image, to find the same image in another set.
+    """uint64 `[N]`: a hash of each image, to find it in another set without reading files.
 
-    For images in memory it is of the pixels; for files and records, of the name in the source. So
-    the same picture under another name has another hash.
+    For images in memory it is of the pixels; for files and records, of the name in the source.
+    `catalogue.hashes` gives hashes of the bytes.
     """
     if examples.images is None:
         hashed = map(bytes, names(examples))
