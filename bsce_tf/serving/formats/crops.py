@@ -22,8 +22,6 @@ def centre(images, view):
     """
     shape = tf.cast(tf.shape(images)[1:3], tf.float32)
     pixels = tf.cast(images, tf.float32)
-    if view.channels == 1:
-        pixels = tf.reduce_mean(pixels, axis=-1, keepdims=True)
     crops = []
     for scale in view.scales:
         resized = tf.fill([2], float(scale))
@@ -33,7 +31,10 @@ def centre(images, view):
         length = view.size * (shape / resized)
         rows, columns = (_weights(shape[i], start[i], length[i], view) for i in range(2))
         crops.append(_product(columns, _product(rows, pixels)))
-    return tf.floor(tf.stack(crops, axis=1) + 0.5)
+    crops = tf.stack(crops, axis=1)
+    if view.channels == 1:  # last, as LiteRT would average any number of channels without a word
+        crops = tf.reduce_mean(crops, axis=-1, keepdims=True)
+    return tf.floor(crops + 0.5)
 
 
 def _weights(side, start, length, view):

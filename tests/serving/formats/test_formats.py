@@ -114,6 +114,30 @@ def test_narrow_weights_make_smaller_files_that_differ_little(module, weights, b
     assert bytes_each * numbers < size < bytes_each * numbers + 30_000
 
 
+def grey(module, folder):
+    """File of a network of grey images, as small as one can be."""
+    inputs = keras.Input((16, 16, 1))
+    x = keras.layers.GlobalAveragePooling2D(name='features')(inputs)
+    made = network.of(keras.Model(inputs, keras.layers.Dense(4, name='logits')(x)),
+                      View(16, (16,), channels=1))
+    module.write(answers.Answers([made], list('abcd'), 4), folder / module.FILE, 'float32')
+    return folder / module.FILE
+
+
+@MODULES
+@pytest.mark.parametrize('kind', ['colour', 'grey'])
+def test_a_file_refuses_what_is_no_colour_image(module, kind, both, tmp_path):
+    ask = module.load(both / module.FILE if kind == 'colour' else grey(module, tmp_path))
+    before = ask(IMAGES)['scores']
+    assert np.isfinite(ask(IMAGES[:, :1, :1])['scores']).all()  # any height and width
+    for wrong in (IMAGES[:0], IMAGES[:, :0], IMAGES[:, :, :0], IMAGES[..., :1], IMAGES[..., :2],
+                  np.concatenate([IMAGES, IMAGES[..., :1]], axis=-1), IMAGES[0],
+                  IMAGES.astype(np.float32), IMAGES.astype(np.int64)):
+        with pytest.raises(Exception, match=r'ONNXRuntimeError|reshape|Cannot set tensor|RESHAPE'):
+            ask(wrong)
+    np.testing.assert_array_equal(ask(IMAGES)['scores'], before)  # it goes on as before
+
+
 def test_int8_weights_are_the_nearest_of_255_steps(tmp_path):
     import onnx as library
 
