@@ -55,6 +55,12 @@ def measure(config, embedder, answerer, data, images, bad, split):
     rate = config.evaluate.false_accept_rate
     limit = max(open_set.threshold(others, rate), -1.0)
     open_set.write(answerer.index.folder, answerer.index, limit, rate)
+    if kind != 'classes':
+        logging.warning('evaluate.false_accept_rate: %g is of validation images whose own class is '
+                        'left out, as none is of a class that %s lacks. Real unknown products can '
+                        'be nearer to the catalogue and be accepted far more often. A run with '
+                        'data.unseen_classes > 0 and an index with index.classes = seen measure it '
+                        'on the test set.', rate, answerer.index.folder)
     found = {'threshold': limit, 'false_accept_rate': rate, 'unknown': kind,
              'validation': _measures(known, others, limit)}
     inside = images.references > 0
