@@ -9,6 +9,7 @@ from absl import logging
 
 from bsce_tf import files
 from bsce_tf.audit import duplicates, folds, top_probabilities
+from bsce_tf.audit import seen as seen_images
 from bsce_tf.data import groups, label_map
 from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError
@@ -17,7 +18,6 @@ from bsce_tf.training import strategy, train, workdir
 
 HELD_OUT, FEATURES = 'held_out', 'features'  # folders of predictions and of features
 SEEN = 'seen.npy'  # bool [N], which images `audit.model` was trained on
-_HASHES = 'hashes.bin'  # of the images, so that another call does not read them again
 _MOST_SEEN = 0.5  # share of the images that `audit.model` may have been trained on
 
 
@@ -71,7 +71,7 @@ def by_model(config, folder, data):
     run = workdir.read(config.audit.model)
     label_map.check(data.train.class_names, run.class_names, data.train.origin,
                     run.folder / workdir.CLASSES)
-    seen = workdir.seen(run, data.train, folder / _HASHES)
+    seen = seen_images.seen(run, data.train, folder)
     with files.replacing(folder / SEEN) as temporary:
         np.save(temporary, seen)
     common = f'{run.folder} was trained on {int(seen.sum()):,} of the {len(seen):,} images'

@@ -169,7 +169,6 @@ def _make_loop(job, config, state, arrays, bad):
     observers = []
     if job.chief:
         resume.claim(folder, job.plan)  # only now: a bad field leaves no trace
-        workdir.describe_images(folder, data.train)
         workdir.describe(folder, data)
         _announce(job, config, state, trainer.model, batches.epoch_steps)
         observers = _observers(job, config, trainer.model, batches.epoch_steps)

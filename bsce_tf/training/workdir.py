@@ -6,11 +6,9 @@ import pathlib
 from typing import NamedTuple
 
 import numpy as np
-from absl import logging
 from ml_collections import config_dict
 
 from bsce_tf import files, locks
-from bsce_tf.catalogue import hashes
 from bsce_tf.data import bad_images, label_map
 from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError
@@ -21,7 +19,6 @@ CONFIG, METRICS, CLASSES, DATA = 'config.json', 'metrics.csv', 'classes.json', '
 BEST, WEIGHTS, CHECKPOINTS = 'best.json', 'best.weights.h5', 'checkpoints'
 TENSORBOARD, EVALUATION, BAD_IMAGES = 'tensorboard', 'eval.json', 'bad_images.csv'
 NOT_FINITE, IMAGES = 'not_finite.txt', 'training_images.npy'
-CONTENTS = 'training_contents.npy'
 
 # Kinds of weights: as trained, their exponential moving average, their mean over the last epochs.
 KINDS = {'raw': WEIGHTS, 'ema': 'ema.weights.h5', 'swa': 'swa.weights.h5'}
@@ -35,8 +32,7 @@ class Run(NamedTuple):
       config: ConfigDict of the stage that made the weights.
       class_names: K names; position is the class id.
       data: dict of data.json, on the training set: `images`, `channels`, `counts` (images of each
-        class), `fingerprint` and `contents` (see `records`), and `decoded`: whether the images were
-        in memory; earlier versions do not tell.
+        class), `fingerprint` and `contents` (see `records`).
       weights: pathlib.Path of the weights to use.
       best: their entry in best.json: `kind`, `stage`, `epoch` and `error`.
     """
@@ -130,8 +126,8 @@ def unusable(folder, error):
 def describe(folder, data):
     """Writes classes.json, data.json and training_images.npy, which describe the `Splits`.
 
-    training_images.npy holds sorted hashes of the training images, of their names or pixels, see
-    `records.identities`. A resumed run keeps its files; see `check_data`.
+    training_images.npy holds the sorted hashes of the training images, from which an audit tells
+    what the model has seen. A resumed run keeps its files; see `check_data`.
     """
     if (folder / IMAGES).exists() and 'contents' in json_of(folder / DATA):
         return
@@ -140,66 +136,20 @@ def describe(folder, data):
     files.write_json(folder / DATA, {
         'images': len(examples), 'channels': examples.channels,
         'fingerprint': records.fingerprint(examples), 'counts': examples.counts.tolist(),
-        'contents': records.contents(examples), 'decoded': examples.images is not None,
+        'contents': records.contents(examples),
         'validation_fingerprint': records.fingerprint(data.validation),
         'validation_contents': records.contents(data.validation)})
     with files.replacing(folder / IMAGES) as temporary:
         np.save(temporary, np.sort(records.identities(examples)))
 
 
-def describe_images(folder, examples):
-    """Writes training_contents.npy, from which an audit tells what a model has seen.
-
-    It holds sorted hashes of the bytes of the training images, uint64; those of unreadable ones are
-    0. It is to be called before `describe`. All images are read once for it, undecoded. Of images
-    in memory `describe` has the pixels, so there is no such file; and a resumed run keeps its own.
-    """
-    if examples.images is not None or (folder / IMAGES).exists():
-        return
-    found, _ = hashes.digests(examples, 'of the training images')
-    with files.replacing(folder / CONTENTS) as temporary:
-        np.save(temporary, np.sort(found[:, 0]))
-
-
-def seen(run, examples, kept=None):
-    """Tells which images of a set a `Run` was trained on, bool `[N]`.
-
-    Images in memory are compared by their pixels, others by their bytes, for which each is read
-    once. Where that is not possible, a warning says how they were compared, or that they were not.
-
-    Args:
-      run: the `Run`.
-      examples: the `Examples`.
-      kept: pathlib.Path of a file of hashes, see `hashes.digests`; None: all images are read.
+def seen(run, examples):
+    """Tells which images of a set a `Run` was trained on: bool `[N]`, see `records.identities`.
 
     Raises:
-      InputError: if a list of the run's images is missing or damaged.
+      InputError: if the run's list of images is missing or damaged.
     """
-    there, decoded = _hashes(run, IMAGES), run.data.get('decoded')
-    named = np.isin(records.identities(examples), there)
-    if decoded is None:
-        logging.warning('%s: a run of an earlier version; images are compared with those that it '
-                        'was trained on by their names alone, in memory by their pixels.',
-                        run.folder)
-        return named
-    if decoded != (examples.images is not None):
-        logging.warning('%s was trained on images %s, and these are %s: whether they are the same '
-                        'cannot be told, and all count as others.', run.folder,
-                        *(('in memory', 'in files') if decoded else ('in files', 'in memory')))
-    if decoded or examples.images is not None:
-        return named
-    found, _ = hashes.digests(examples, f'of the images, to compare with {run.folder}', kept=kept)
-    same = np.isin(found[:, 0], _hashes(run, CONTENTS)) & found.any(axis=1)
-    if others := int((named & ~same).sum()):
-        logging.warning('%s: %s images have the names of images that it was trained on, but other '
-                        'bytes, and count as others. If they are the same pictures, written anew, '
-                        'its predictions of them prove nothing.', run.folder, f'{others:,}')
-    return same
-
-
-def _hashes(run, name):
-    """uint64 `[images of the run]`, in the file of this name."""
-    path = run.folder / name
+    path = run.folder / IMAGES
     try:
         there = np.load(path, allow_pickle=False)
         if there.dtype != np.uint64 or there.shape != (run.data['images'],):
@@ -207,7 +157,7 @@ def _hashes(run, name):
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f'{path}: {error}; expected the hashes of the training images, as a run '
                          'of this version writes them.') from error
-    return there
+    return np.isin(records.identities(examples), there)
 
 
 def bad_images_of(config, folder, name=BAD_IMAGES):
