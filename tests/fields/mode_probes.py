@@ -82,6 +82,7 @@ class Pixels:
     def __init__(self, runs, scales, devices, taus=None):
         self.class_names, self.devices, self.width = runs[0].class_names, devices, 3
         self.fingerprints, self.views = ['pixels'], [view.View(16, (20,))]
+        self.accepted = [('pixels',)]
 
     def compute(self, batch):
         vectors = tf.reduce_mean(tf.cast(batch.crops[0][:, 0], tf.float32), (1, 2)) - 127
