@@ -10,6 +10,7 @@ HEAD = 70  # bytes at the start of an image that are read as its head
 DATA_SPEC = tf.TensorSpec([], tf.string)
 HEAD_SPEC = tf.TensorSpec([HEAD], tf.uint8)
 VIEW = range(256)  # bytes of chunks that are searched at once
+_MOST_VIEWS = 20_000  # that a search reads, in some 2 s; only a hostile file has more
 _VIEW_HOPS = 8  # doublings: 2 ** 8 parts of at least one byte fill a view
 _WINDOW = 16_384  # bytes of a GIF's blocks that are searched at once
 _HOPS = 13  # doublings: 2 ** 13 blocks of at least 2 bytes fill a window
@@ -112,7 +113,8 @@ def find_part(data, start, head, parts):
         is wanted; int64 `[256]`, its bytes, at least 1).
 
     Returns:
-      int32 scalar, offset of the first part that is wanted; −1 where there is none.
+      int32 scalar, offset of the first part that is wanted; −1 where there is none in the first
+      `_MOST_VIEWS` views.
     """
     end = length(data)
 
@@ -126,7 +128,8 @@ def find_part(data, start, head, parts):
         return (tf.minimum(place + last + sizes[last], end), tf.where(hit[last], place + last, -1))
 
     first = tf.constant(start, tf.int64), tf.constant(-1, tf.int64)
-    return tf.cast(tf.while_loop(goes_on, step, first)[1], tf.int32)
+    _, found = tf.while_loop(goes_on, step, first, maximum_iterations=_MOST_VIEWS)
+    return tf.cast(found, tf.int32)
 
 
 @as_call(tf.TensorSpec([len(VIEW)], tf.bool), tf.TensorSpec([len(VIEW)], tf.int64))
