@@ -83,7 +83,7 @@ def test_the_files_tell_the_same(cleaned):
     assert low < 0.3 < high  # what is true
     quality = told['networks']
     assert not quality['weak']
-    assert [network['images'] for network in quality['networks']] == [72, 72]
+    assert [network['images'] for network in quality['models']] == [72, 72]
     with np.load(folder / audit.SCORES) as file:
         agrees = ~file['listed'] & (file['score'] > 0.5)
         for row in listed:

@@ -132,7 +132,7 @@ def test_the_least_suspicious_images_of_every_class_stay(rule):
     issues = np.array([1, 1, 1, 1, 1, 1, 1, 0, 1, 1, 0, 0, 1, 1], bool)
     scores = np.array([.1, .9, .2, .8, .3, .7, .4, 1, .5, .4, 1, 1, .1, .2])
     decision = cleaning.decide(labels, issues, scores, np.full(14, 2), np.arange(14) % 2 == 0, 3,
-                               rule, keep=3)
+                               rule, least=3)
     leaving = [0, 2, 4, 6, 5, 9]  # of class 0 all but 3, of class 1 the worse one, of class 2 none
     changed = decision.dropped | (decision.labels != labels)
     assert np.flatnonzero(changed).tolist() == sorted(leaving)
