@@ -23,7 +23,7 @@ RATE = flags.DEFINE_float('rate', 0.02, 'Learning rate of all runs.')
 KEY = 'train_images', 'seed', 'statistics'
 WAYS = {'own': 'moving, own momentum (0.99)', '0.9': 'moving, momentum 0.9',
         'estimated': 'estimated'}
-TABLE = pathlib.Path('results/batch_norm.csv')
+TABLE, LOCK = pathlib.Path('results/batch_norm.csv'), pathlib.Path('runs/batch_norm/.lock')
 
 
 def measure(size, seed, test):
@@ -64,7 +64,7 @@ def main(_):
                        'test_error': round(error, 4), 'test_images': len(test),
                        'learning_rate': RATE.value, 'epochs': finetune.EPOCHS.value,
                        **provenance()}
-                rows.add(TABLE, KEY, row, files.cache_folder() / 'batch_norm.lock')
+                rows.add(TABLE, KEY, row, LOCK)
                 print(f'{size} images, seed {seed}, {way}: {error:.4f}', flush=True)
     with files.replacing(TABLE.with_suffix('.md')) as temporary:
         temporary.write_text(table(rows.read(TABLE, KEY)))

@@ -58,6 +58,8 @@ def claimed(path):
 @contextlib.contextmanager
 def locked(path):
     """Holds a lock file during the block; waits for a process that holds it."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, 'w') as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
