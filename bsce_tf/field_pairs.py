@@ -70,9 +70,9 @@ _REMOVES = (lambda c: not (c.index.remove or c.index.remove_classes),
 _SKIPS = ('data.max_bad_fraction', lambda c: c.data.on_error == 'skip', 'data.on_error = skip')
 
 
-def _of_index(block):
+def _of_index(block, more=''):
     """Rows of the fields that need an answer by an index; `block` has the field `by`."""
-    return (('index.folder index.probes neighbours.k neighbours.temperature',
+    return ((f'index.folder neighbours.k neighbours.temperature {more}',
              lambda c: c[block].by != 'classifier', f'{block}.by neighbours, both'),
             ('neighbours.mix', lambda c: c[block].by == 'both', f'{block}.by = both'))
 
@@ -88,14 +88,15 @@ OF_MODES = {
         ('review.port', lambda c: not (c.review.write or c.review.read),
          'neither review.write nor review.read')),
     'index': (('index.input index.classes index.kind', *_REMOVES),),
-    'evaluate': (*_of_index('predict'), (
+    'evaluate': (*_of_index('predict', 'index.probes'), (
         'evaluate.depth evaluate.false_accept_rate', lambda c: c.predict.by != 'classifier',
         'predict.by neighbours, both')),
-    'predict': (*_of_index('predict'), (
+    'predict': (*_of_index('predict', 'index.probes'), (
         'neighbours.reject', lambda c: c.predict.by != 'classifier', 'predict.by neighbours, both'),
         ('predict.top_k', lambda c: c.predict.format == 'csv', 'predict.format = csv'),
         ('tta.scales', lambda c: not c.predict.model, 'no predict.model')),
     'export': (*_of_index('export'), (
+        'index.probes', lambda c: False, '--mode=evaluate or predict'), (
         'neighbours.reject export.index_type', lambda c: c.export.by != 'classifier',
         'export.by neighbours, both'),
         ('export.measured', lambda c: c.export.weights != 'float32',
