@@ -33,7 +33,8 @@ def seen(run, examples, folder):
         workdir.check_data(run.folder, data)
     except InputError as error:
         logging.warning('audit.model: the training images of %s cannot be read again (%s): images '
-                        'in files are compared by their names alone.', run.folder, error)
+                        'in files are compared by their names alone, others by their pixels.',
+                        run.folder, error)
         return named
     own = data.train
     if (own.images is None) != (examples.images is None):

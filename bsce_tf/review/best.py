@@ -37,12 +37,9 @@ def _parts(config, folder, train):
     """Yields (folder of predictions, int64 `[n]` indices of its images)."""
     if config.audit.model:
         try:
-            seen = np.load(folder / out_of_sample.SEEN)
-        except FileNotFoundError:  # an audit of an earlier version, which went by names
-            try:
-                seen = workdir.seen(workdir.read(config.audit.model), train)
-            except InputError:  # the run is gone; the page does without its predictions
-                return
+            seen = _seen(config, folder, train)
+        except (InputError, ValueError, EOFError):  # the run is gone, or the file is damaged
+            return  # the page does without its predictions
         if len(seen) != len(train):  # the data have changed since
             return
         yield folder / out_of_sample.HELD_OUT, np.flatnonzero(~seen)
@@ -52,6 +49,14 @@ def _parts(config, folder, train):
     for number in range(config.audit.folds):
         yield (folder / f'fold-{number}' / out_of_sample.HELD_OUT,
                np.flatnonzero(predicted & (fold == number)))
+
+
+def _seen(config, folder, train):
+    """bool `[N]`, which images `audit.model` was trained on."""
+    try:
+        return np.load(folder / out_of_sample.SEEN, allow_pickle=False)
+    except FileNotFoundError:  # an audit of an earlier version, which went by names
+        return workdir.seen(workdir.read(config.audit.model), train)
 
 
 def _stored(folder, train, images):

@@ -146,6 +146,15 @@ def test_a_run_predicts_the_images_that_it_has_not_seen(cleaned, tmp_path, caplo
     told = json.loads((tmp_path / 'by_model' / audit.SUMMARY).read_text())
     assert told['not_judged'] == 72
     assert [network['images'] for network in told['networks']['models']] == [72]
+    earlier = {('judges' if key == 'networks' else key): value for key, value in told.items()}
+    assert audit.describe(earlier) == audit.describe(told)
+    for lost in (None, out_of_sample.SEEN):  # an audit of an earlier version has no such file
+        if lost:
+            (tmp_path / 'by_model' / lost).unlink()
+        classes, _ = best.read(config, tmp_path / 'by_model', result.train)
+        np.testing.assert_array_equal(classes[:, 0] < 0, fold == 1)
+    (tmp_path / 'by_model' / out_of_sample.SEEN).write_bytes(b'damaged')
+    assert (best.read(config, tmp_path / 'by_model', result.train)[0] < 0).all()
 
 
 @pytest.mark.parametrize('fields', [
