@@ -177,6 +177,8 @@ def test_scales_that_are_not_set_follow_the_size():
     ({'schedule.warmup_steps': 5}, r'warmup_steps: found 5; expected at most the 4 steps of'),
     ({'augment.policy': 'autoaugment', 'augment.autoaugment_policy': 'none_such'}, 'none_such')])
 def test_mistakes_of_a_later_stage_come_before_the_first_step(tmp_path, stage, message):
+    if 'augment.policy' in stage:
+        pytest.importorskip('official', reason="needs pip install 'bsce-tf[augment]'")
     config = config_of(epochs=2, stages=({}, stage))
     config_check.check(config)
     with pytest.raises(InputError, match=message):

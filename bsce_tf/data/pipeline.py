@@ -35,6 +35,7 @@ class Batch(NamedTuple):
     indices: tf.Tensor
 
 
+@tf.autograph.experimental.do_not_convert  # all are TensorFlow's own operations: the start is quicker
 def training(examples, sampler, view, *, batch_size, augmentation=None, seed=0, start=0,
              shard=(0, 1), bad=None, numbered=False):
     """Endless training batches; batch s holds positions s·batch_size … of the run.
@@ -95,6 +96,7 @@ def training(examples, sampler, view, *, batch_size, augmentation=None, seed=0, 
         images, mixing.soft_labels(labels, part, examples.num_classes))))
 
 
+@tf.autograph.experimental.do_not_convert
 def evaluation(examples, views, batch_size, bad=None, *, start=0, end=None, shard=(0, 1),
                full=False):
     """Every image from `start` to `end` once, in order, read and decoded once for all views.
