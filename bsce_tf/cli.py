@@ -147,6 +147,7 @@ def main(arguments):
             print(usage(arguments[0], values.helpfull))
             return 0
         workdir = values.workdir
+        _check_local(workdir)
         print(f'{values.mode}: loading TensorFlow', file=sys.stderr, flush=True)
         with imports.without_garbage_collection():
             from bsce_tf import config_check  # loads TensorFlow: only after the flags are checked
@@ -250,6 +251,11 @@ def _parse(arguments):
         _check_config(arguments)
         raise InputError(f'flags: {error}') from error
     return values
+
+
+def _check_local(workdir):
+    if '://' in workdir:  # as a path it would be a new folder called s3:
+        raise InputError(f"--workdir: found '{workdir}'; expected a folder of this machine.")
 
 
 def _check_own_data(mode, flag, used):

@@ -15,6 +15,10 @@ class RunError(RuntimeError):
     status = 1
 
 
+class StorageError(RunError):
+    """A bucket or server that does not answer; the same command goes on when it does."""
+
+
 class PreemptedError(RunError):
     """A run that was told to stop and saved its state: the same command continues it."""
 

@@ -62,3 +62,21 @@ def _module():
     tf.random.set_seed(0)
     yield
     keras.backend.clear_session()
+
+
+@pytest.fixture(scope='module')
+def bucket():
+    """Function (key, bytes) that puts an object into s3://shop, on a server of this machine."""
+    from tests import servers  # its imports take a second
+
+    with servers.s3() as put:
+        yield put
+
+
+@pytest.fixture
+def web():
+    """A `servers.Web`."""
+    from tests import servers
+
+    with servers.web() as found:
+        yield found

@@ -16,7 +16,7 @@ from absl import logging
 from bsce_tf import fields, files
 from bsce_tf.data.images import check
 from bsce_tf.data.reading import records
-from bsce_tf.errors import InputError, RunError
+from bsce_tf.errors import InputError, RunError, StorageError
 
 ACTIONS = fields.choices('data.on_error')
 _LOGGED = set()  # (name, reason) of the bad images that this process has logged
@@ -41,7 +41,7 @@ class BadImages:
       few: this many bad images of a set never stop the run, however small the set is.
 
     Attributes:
-      error: the `InputError` or `RunError` that stopped the run, or None.
+      error: the `InputError`, `StorageError` or `RunError` that stopped the run, or None.
 
     Raises:
       InputError: if a setting is out of range.
@@ -144,6 +144,8 @@ class BadImages:
         try:
             data = records.of(examples).read([index])[0]
             reason = check.reason(data, self.max_pixels)
+        except StorageError as error:  # tells nothing of the image
+            raise self._stop(str(error), StorageError) from error
         except InputError as error:
             reason = str(error)
         if reason is None:

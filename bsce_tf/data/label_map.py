@@ -8,7 +8,7 @@ import unicodedata
 
 import numpy as np
 
-from bsce_tf import files
+from bsce_tf import files, storage
 from bsce_tf.errors import InputError
 
 
@@ -44,8 +44,8 @@ def load(path):
     """
     reader = _load_json if _ending(path) == '.json' else _load_csv
     try:
-        with open(path, newline='', encoding='utf-8-sig') as file:  # line ends stay within cells
-            text = file.read()
+        with storage.open_file(path) as file:
+            text = file.read().decode('utf-8-sig')  # line ends stay within cells
     except OSError as error:
         raise InputError(f'{path}: {error.strerror}; expected a file of class names.') from error
     except UnicodeDecodeError as error:

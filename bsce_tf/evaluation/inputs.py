@@ -6,6 +6,7 @@ import pathlib
 
 import numpy as np
 
+from bsce_tf import storage
 from bsce_tf.data import prepare, texts
 from bsce_tf.data.examples import Examples
 from bsce_tf.data.listing import tables, walk
@@ -41,14 +42,15 @@ def load(source, *, data, seed=0):
                              'folder, a list or an image.')
         return test, records.names(test)
     readers = data['readers']
-    if os.path.isdir(source):
+    if storage.is_folder(source):
         return _examples(_walk(source), source, source, readers)
-    if not os.path.exists(source):
+    if not storage.exists(source):
         raise InputError(f'predict.input: {source} does not exist; expected a folder, a list or an '
                          'image.')
     ending = pathlib.PurePath(source).suffix.lower()
     if ending in walk.ENDINGS:
-        return _examples([os.fsencode(source)], '', source, readers)
+        root = storage.WHOLE if storage.is_address(source) else ''
+        return _examples([os.fsencode(source)], root, source, readers)
     if ending in _TEXTS:
         paths = _lines(source)
     elif tables.kind(source):
@@ -59,13 +61,18 @@ def load(source, *, data, seed=0):
                          f'or a list ({" ".join(_TEXTS)}).')
     if not len(paths):
         raise InputError(f'{source}: no image found; expected at least one path.')
-    return _examples(paths, data['root'] or os.path.dirname(source), source, readers)
+    root = csv_file.data_folder(data['root'], os.path.dirname(source), texts.of(paths), source)
+    return _examples(paths, root, source, readers)
 
 
 def _examples(paths, root, origin, readers):
     """Examples without labels; if one path is absolute, all are made absolute."""
     names = paths = texts.of(paths)
-    if any(path.startswith(b'/') for path in paths):
+    absolute = [path.startswith(b'/') for path in paths]
+    if storage.is_address(root) and any(absolute) and not all(absolute):
+        local = os.fsdecode(paths[absolute.index(True)])
+        raise InputError(f"{origin}: found '{local}' beside paths in {root}; expected one kind.")
+    if any(absolute):
         start = os.fsencode(os.path.abspath(root))
         paths = texts.of([os.path.join(start, path) for path in paths])
         root = '/'
@@ -87,7 +94,8 @@ def _column(path, name):
 
 
 def _lines(path):
-    data = pathlib.Path(path).read_bytes().removeprefix(codecs.BOM_UTF8)
+    with storage.open_file(path) as file:
+        data = file.read().removeprefix(codecs.BOM_UTF8)
     if b'\0' in data:
         raise InputError(f'{path}: not a text file; expected one path per line.')
     return [line for line in data.splitlines() if line.strip()]

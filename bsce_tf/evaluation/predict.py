@@ -165,8 +165,7 @@ def _text(name):
 
 
 def _fingerprint(examples, names):
-    place = examples.origin if examples.paths is None else os.path.realpath(examples.root)
-    digest = hashlib.sha256(place.encode(errors='surrogateescape'))
+    digest = hashlib.sha256(records.place(examples).encode(errors='surrogateescape'))
     for name in names.tolist():
         digest.update(name + b'\0')
     return digest.hexdigest()

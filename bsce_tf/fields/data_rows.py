@@ -4,6 +4,7 @@ from bsce_tf.fields.field import BOUNDED, DATA, LATER, ROUNDS, Field
 from bsce_tf.fields.rules import (
     BOOLEAN,
     MAYBE_SIZES,
+    PATH,
     STAGES,
     TEXT,
     integer,
@@ -38,10 +39,12 @@ ROWS = {
     'data.source': Field('fashion_mnist', one_of('bsce_tf.data.sources:SOURCES', own=True),
         'Where images and labels come from.', DATA),
     'data.root': Field('', TEXT,
-        'Folder of the images, or of the files that the source reads.', DATA),
+        'Folder of the images, or of the files that the source reads. csv, folder: also the '
+        'address of one in a bucket (s3://, gs://, az://); csv: also of a web server '
+        '(https://).', DATA),
     'data.train': Field('', TEXT,
-        'Training images: a list, folder, file pattern or split, as the source needs it. Empty: '
-        "the source's usual name.", DATA),
+        'Training images: a list, folder, file pattern or split, as the source needs it; csv: also '
+        "the address of a list. Empty: the source's usual name.", DATA),
     'data.validation': Field('', TEXT,
         "Validation images, named like data.train. Empty: the source's usual name, or else a part "
         'of the training images is held out.', DATA),
@@ -61,22 +64,22 @@ ROWS = {
     'data.group_pattern': Field('', TEXT,
         "Regular expression that finds an image's group in its path: the text of its first "
         'brackets, or else the whole match. Empty: no groups, or those of the packed set.', DATA),
-    'data.copies': Field('paths', TEXT,
+    'data.copies': Field('paths', PATH,
         'Copies that stay together like a group: paths (rows that name the same file), or these '
         'and the images of a list: duplicates.csv of --mode=inspect, near_duplicates.csv of '
         '--mode=audit. Empty: none.', DATA, old=''),
     'data.classes': Field('', TEXT,
         'File of class names in the order of their ids, .json or .csv. Empty: the classes found in '
         'the data.', DATA),
-    'data.clean': Field('', TEXT,
+    'data.clean': Field('', PATH,
         'Clean lists, which choose images and give their labels: the folder of --mode=verify, or '
         "one of its lists; the cleaned.csv of --mode=audit; or one of each, 'A,B'. Empty: "
         'none.', DATA),
-    'data.trusted': Field('', TEXT,
+    'data.trusted': Field('', PATH,
         "decisions.jsonl of a --mode=review, or several files, 'A,B': the images that a person "
         'kept or relabelled are the validation set, with these labels, and are not trained on. '
         'Empty: validation as above.', DATA),
-    'data.cache': Field('', TEXT,
+    'data.cache': Field('', PATH,
         "Folder for the indexes of long lists. Empty: in ~/.cache/bsce_tf. 'off': no index is "
         'kept.', LATER),
     'data.readers': Field(0, integer(0),

@@ -5,6 +5,7 @@ from bsce_tf.fields.rules import (
     BOOLEAN,
     MAYBE_SIZES,
     NAMES,
+    PATH,
     TEXT,
     integer,
     number,
@@ -24,16 +25,16 @@ ROWS = {
     'adjust.tau': Field(0.0, number_or(('auto',), 0, 10),
         'Logit adjustment after training: τ·log π is subtracted from the logits, π the class '
         'shares in training. 0: off. auto: the best τ on validation.', LATER),
-    'index.folder': Field('', TEXT,
+    'index.folder': Field('', PATH,
         'Folder of the index. Empty: index in the first --workdir.', LATER),
-    'index.input': Field('', TEXT,
+    'index.input': Field('', PATH,
         'Images to add, with labels: a folder with one folder for each class, or a table with the '
         'columns data.image_column and data.label_column. Empty: the training images of '
         'config.data, also those of data.unseen_classes.', LATER),
     'index.classes': Field('all', one_of('all', 'seen'),
         'Images of which classes to add: all, or only those that the runs were trained on '
         '(seen).', LATER),
-    'index.remove': Field('', TEXT,
+    'index.remove': Field('', PATH,
         'Remove images instead of adding any: a table whose column data.image_column has their '
         'paths as rows-….csv of the index has them.', LATER),
     'index.remove_classes': Field((), NAMES,
@@ -59,12 +60,12 @@ ROWS = {
     'evaluate.false_accept_rate': Field(0.05, number(0, 1),
         'Share of images of unknown products that may be accepted; the threshold of '
         'neighbours.reject=auto is chosen for it.', LATER),
-    'evaluate.output': Field('', TEXT,
+    'evaluate.output': Field('', PATH,
         'Folder for the tables of several runs. Empty: the first --workdir.', LATER),
 
     'audit.folds': Field(5, integer(2),
         'Networks to train; each predicts the images that it was not trained on.', AUDIT),
-    'audit.model': Field('', TEXT,
+    'audit.model': Field('', PATH,
         '--workdir of a run on other images, which predicts all images. Empty: train audit.folds '
         'networks.', AUDIT),
     'audit.top_k': Field(20, integer(2),
@@ -85,7 +86,7 @@ ROWS = {
     'audit.duplicate_similarity': Field(0.98, number(0, 1),
         'Smallest cosine similarity of the features of near-duplicates. 0: no search.', LATER),
 
-    'audit.reviewed': Field('', TEXT,
+    'audit.reviewed': Field('', PATH,
         "decisions.jsonl of the --mode=review of an earlier audit, or several files, 'A,B', of "
         'which the later counts. Their labels are taken as right: removed images are left out, '
         'the others have the label of the decision, and none is listed again. Empty: none.', DATA),
@@ -107,9 +108,9 @@ ROWS = {
     'review.program': Field('label_studio', one_of('label_studio', 'fiftyone'),
         'Program that review.write writes for and review.read reads from, in place of the page.',
         LATER),
-    'review.write': Field('', TEXT,
+    'review.write': Field('', PATH,
         'JSON file to write, of the images on which nobody decided. Empty: none.', LATER),
-    'review.read': Field('', TEXT,
+    'review.read': Field('', PATH,
         'JSON file that the program exported, to take decisions from. Empty: none.', LATER),
 
     'predict.by': Field('classifier', one_of('classifier', 'neighbours', 'both'),
@@ -117,9 +118,9 @@ ROWS = {
         '(--mode=index), or both, see bsce_tf/index/vote.py.', LATER),
     'predict.input': Field('', TEXT,
         'Folder, list or image to predict. Empty: the test set.', LATER),
-    'predict.model': Field('', TEXT,
+    'predict.model': Field('', PATH,
         'SavedModel to predict with. Empty: the runs in --workdir.', LATER),
-    'predict.output': Field('', TEXT,
+    'predict.output': Field('', PATH,
         'File to write. Empty: predictions.csv in the first --workdir.', LATER),
     'predict.format': Field('csv', one_of('csv', 'aliproducts'),
         "Format of that file: csv, or aliproducts (the challenge's submission).", LATER),
@@ -142,7 +143,7 @@ ROWS = {
         'neighbours, both: add the signature neighbours, which answers by the index.', LATER),
     'export.index_type': Field('float32', one_of('float32', 'float16', 'int8'),
         'Numbers of the vectors in the SavedModel: 4, 2 or 1 byte each.', LATER),
-    'export.folder': Field('', TEXT,
+    'export.folder': Field('', PATH,
         'Folder that the server watches. Empty: export in the first --workdir.', LATER),
     'export.name': Field('bsce_tf', TEXT, 'Name of the model in the server.', LATER),
     'export.top_k': Field(5, integer(1), 'Classes per answer.', LATER),
@@ -151,10 +152,10 @@ ROWS = {
         'Weights as constants: faster with oneDNN, about 8 × the memory.', LATER),
     'export.bad_image': Field('error', one_of('error', 'empty'),
         'A bad image makes its request fail (error), or gets an empty answer (empty).', LATER),
-    'export.images': Field('', TEXT,
+    'export.images': Field('', PATH,
         "Image or folder of images to test the export with. Empty: the run's own data.", LATER),
 
-    'report.output': Field('', TEXT,
+    'report.output': Field('', PATH,
         'File to write. Empty: report.html in the first --workdir.', LATER),
     'report.pairs': Field(12, integer(0),
         'Pairs of confused classes to show per run; fewer with more than 4 runs.', LATER),

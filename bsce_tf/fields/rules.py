@@ -120,6 +120,7 @@ def _sizes(values):
 
 BOOLEAN = Rule(lambda v: type(v) is bool, 'True or False')
 TEXT = Rule(lambda v: type(v) is str, 'a string')
+PATH = Rule(lambda v: type(v) is str and '://' not in v, 'a path of this machine')
 MAYBE_SIZES = _sequence(lambda v: not v or _sizes(v), 'whole numbers ≥ 8, or ()')
 EPOCHS = _sequence(lambda v: all(type(s) is int and s > 0 for s in v),
                    'whole numbers ≥ 1 in brackets')

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import config_dict
 
-from bsce_tf import files, locks
+from bsce_tf import files, locks, storage
 from bsce_tf.data import bad_images, label_map
 from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError
@@ -45,6 +45,13 @@ class Run(NamedTuple):
     best: dict
 
 
+def local(workdir):
+    """The folder of a run as pathlib.Path. Raises InputError for an address such as s3://…."""
+    if storage.is_address(workdir):
+        raise InputError(f"--workdir: found '{workdir}'; expected a folder of this machine.")
+    return pathlib.Path(workdir)
+
+
 def check(workdir):
     """Checks that `workdir` is, or can become, the folder of a run.
 
@@ -57,7 +64,7 @@ def check(workdir):
     Raises:
       InputError: if the folder holds anything else.
     """
-    folder = pathlib.Path(workdir)
+    folder = local(workdir)
     try:
         if folder.exists() and not folder.is_dir():
             raise InputError(f'--workdir: {folder} is a file; expected a folder.')
@@ -196,7 +203,7 @@ def kinds(workdir):
     Raises:
       InputError: as `read`.
     """
-    folder = pathlib.Path(workdir)
+    folder = local(workdir)
     config = config_of(folder)
     class_names, data = label_map.load(folder / CLASSES), json_of(folder / DATA)
     found = {}

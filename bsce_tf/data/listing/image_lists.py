@@ -1,9 +1,11 @@
 """Lists of image files or records, and how lists of several splits become `Splits`."""
 
+import os
 from typing import NamedTuple
 
 import numpy as np
 
+from bsce_tf import storage
 from bsce_tf.data import label_map, texts
 from bsce_tf.data.examples import Examples, Splits
 from bsce_tf.errors import InputError
@@ -55,7 +57,8 @@ def index(paths, codes, names, origin, groups=None):
 
 
 def check_inside(paths, origin):
-    """Refuses paths that are empty, absolute or climb out of the data folder.
+    """Refuses paths that are empty, absolute or climb out of the data folder, and addresses of a
+    scheme that is not in `storage.SCHEMES`.
 
     Args:
       paths: `texts.Texts` `[N]`, relative to the data folder.
@@ -66,13 +69,16 @@ def check_inside(paths, origin):
     """
     suspect = paths.mask(lambda block: (
         (np.strings.str_len(block) == 0) | np.strings.startswith(block, b'/')
-        | (np.strings.find(block, b'..') >= 0) | (np.strings.find(block, b'\0') >= 0)))
+        | (np.strings.find(block, b'..') >= 0) | (np.strings.find(block, b'\0') >= 0)
+        | (np.strings.find(block, b'://') >= 0)))
     for i in np.flatnonzero(suspect):
         parts = paths[i].split(b'/')
         if parts[0] == b'' or b'..' in parts or b'\0' in paths[i]:
             found = paths[i].decode('utf-8', 'replace')
             raise InputError(f"{origin}: image {i + 1} has the path '{found}'; expected a path "
                              'relative to the data folder that stays inside of it.')
+        if b'://' in paths[i]:
+            storage.check(os.fsdecode(paths[i]), f'{origin}: image {i + 1}')
 
 
 def assemble(indexes, origins, store, classes=''):

@@ -11,7 +11,7 @@ import zlib
 import numpy as np
 from absl import logging
 
-from bsce_tf import files
+from bsce_tf import files, storage
 from bsce_tf.data import texts
 from bsce_tf.data.listing.image_lists import Index
 from bsce_tf.errors import InputError
@@ -26,8 +26,9 @@ def cached(lists, key, folder, build, holds=lambda index: True, worth=None):
     """Returns an index from the cache, or builds it and puts it there.
 
     The key of an entry has the path, size and modification time of every list, so a changed list is
-    read again. An entry whose checksums differ is built again, with a warning. If the folder cannot
-    be written, a warning says so and nothing is cached.
+    read again. A list on a web server that tells no time is read each time. An entry whose
+    checksums differ is built again, with a warning. If the folder cannot be written, a warning says
+    so and nothing is cached.
 
     An index may depend on more than its lists, such as the folder in which the images lie. `holds`
     checks that: an entry that fails is built again, and a new index that fails is not kept.
@@ -47,6 +48,8 @@ def cached(lists, key, folder, build, holds=lambda index: True, worth=None):
       InputError: if a list is missing, or what `build` raises.
     """
     facts = [_facts(path) for path in lists]
+    if None in facts:
+        return build()
     short = worth is None and sum(size for _, size, _ in facts) < _SMALLEST
     if folder == 'off' or short:
         return build()
@@ -73,6 +76,9 @@ def cached(lists, key, folder, build, holds=lambda index: True, worth=None):
 
 
 def _facts(path):
+    if storage.is_address(path):
+        version = storage.version(path)
+        return version and [path, *version]
     try:
         found = os.stat(path)
     except OSError as error:

@@ -6,6 +6,7 @@ import re
 
 from absl import logging
 
+from bsce_tf import storage
 from bsce_tf.data.listing import walk
 from bsce_tf.errors import InputError
 
@@ -107,6 +108,8 @@ def _check_sets(root, found, chosen, others):
 
 
 def _subfolders(folder):
+    if storage.is_address(folder):
+        return storage.folders(folder) if storage.is_folder(folder) else []
     try:
         with os.scandir(folder) as entries:
             return sorted(entry.name for entry in entries

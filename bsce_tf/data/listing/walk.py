@@ -6,6 +6,7 @@ import pathlib
 
 from absl import logging
 
+from bsce_tf import storage
 from bsce_tf.errors import InputError
 
 ENDINGS = ('.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.gif', '.bmp', '.webp')
@@ -31,8 +32,9 @@ def walk(top, states=None, told=None):
     walk ends, one line of the log counts what was skipped, see `tell`.
 
     Args:
-      top: the folder.
-      states: dict to which the `state` of every folder is added before its names are read.
+      top: the folder, or its address in a bucket.
+      states: dict to which the `state` of every folder is added before its names are read; those
+        in a bucket have none.
       told: list to which the words on what was skipped are added, in place of the log; or None.
 
     Yields:
@@ -42,26 +44,14 @@ def walk(top, states=None, told=None):
       InputError: if a folder cannot be read, or a link leads to a folder that contains it.
     """
 
-    def fail(error):
-        raise InputError(f'{error.filename}: {error.strerror}; expected a folder that can be read.')
-
-    above = {top: (os.path.realpath(top),)}
-    states = {} if states is None else states
-    states[top] = state(top)
     folders_out, endings_out, hidden = set(), collections.Counter(), 0
     number = 0
-    for folder, folders, files in os.walk(top, followlinks=True, onerror=fail):
-        chain = above.pop(folder)
+    listed = _stored(top) if storage.is_address(top) else _local(
+        top, {} if states is None else states)
+    for folder, folders, files in listed:
         kept = sorted(name for name in folders if not left_out(name))
         folders_out.update(set(folders) - set(kept))
         number += len(folders) - len(kept)
-        for name in kept:
-            place = os.path.join(folder, name)
-            real = os.path.realpath(place)
-            if real in chain:
-                raise InputError(f'{place}: a link to a folder that contains it; expected a tree.')
-            above[place] = chain + (real,)
-            states[place] = state(place)
         folders[:] = kept
         visible = [name for name in files if not left_out(name)]
         hidden += len(files) - len(visible)
@@ -74,6 +64,42 @@ def walk(top, states=None, told=None):
         tell(top, words)
     else:
         told.append(words)
+
+
+def _local(top, states):
+    """As `os.walk`: (folder, names of its subfolders, of which some may be taken out, of its files)
+    """
+    def fail(error):
+        raise InputError(f'{error.filename}: {error.strerror}; expected a folder that can be read.')
+
+    above = {top: (os.path.realpath(top),)}
+    states[top] = state(top)
+    for folder, folders, files in os.walk(top, followlinks=True, onerror=fail):
+        chain = above.pop(folder)
+        yield folder, folders, files
+        for name in folders:
+            place = os.path.join(folder, name)
+            real = os.path.realpath(place)
+            if real in chain:
+                raise InputError(f'{place}: a link to a folder that contains it; expected a tree.')
+            above[place] = chain + (real,)
+            states[place] = state(place)
+
+
+def _stored(top):
+    """The same of a folder in a bucket, which gives all names at once."""
+    folders, files = collections.defaultdict(set), collections.defaultdict(list)
+    for path in storage.files(top):
+        *above, name = path.split('/')
+        for depth, part in enumerate(above):
+            folders['/'.join(above[:depth])].add(part)
+        files['/'.join(above)].append(name)
+    waiting = ['']
+    while waiting:
+        place = waiting.pop()
+        kept = sorted(folders[place])
+        yield os.path.join(top, place).rstrip('/'), kept, files[place]
+        waiting += [os.path.join(place, name) for name in reversed(kept)]
 
 
 def state(folder):

@@ -8,6 +8,7 @@ import stat
 
 import numpy as np
 
+from bsce_tf import storage
 from bsce_tf.data import texts
 from bsce_tf.errors import InputError
 
@@ -112,6 +113,24 @@ class Files:
         return sizes
 
 
+class Addresses:
+    """A store of files in a bucket or on a web server. It has no facts: each would be a request.
+
+    Args:
+      root: address of the data folder, or `storage.WHOLE`.
+      paths: `texts.Texts` or NumPy bytes array `[N]`, relative to `root`, or addresses.
+    """
+
+    def __init__(self, root, paths):
+        self._root = root
+        self._paths = texts.of(paths)
+
+    def read(self, numbers):
+        """Bytes of the files at `numbers`; an `InputError` names one that cannot be read."""
+        return [storage.read(storage.join(self._root, os.fsdecode(self._paths[number])))
+                for number in numbers]
+
+
 def read_file(path):
     """Bytes of the file at `path` (bytes); an `InputError` names one that cannot be read."""
     try:
@@ -141,7 +160,16 @@ def of(examples):
     if examples.paths is None:
         raise InputError(f'{examples.origin}: these images are in memory, decoded; expected image '
                          'files or records (data.source).')
-    return Records(Files(examples.root, examples.paths), examples.paths)
+    store = Addresses if storage.is_address(examples.root) else Files
+    return Records(store(examples.root, examples.paths), examples.paths)
+
+
+def place(examples):
+    """Where a set lies, as text that tells it from others: the data folder, or what it is called.
+    """
+    if examples.paths is None:
+        return examples.origin
+    return examples.root if storage.is_address(examples.root) else os.path.realpath(examples.root)
 
 
 def names(examples):
@@ -164,7 +192,8 @@ def contents(examples):
     * Files: all sizes; of more than 100,000 files, the sizes of 100,000 spread over the set.
     * Parquet files: the size and the footer of each, which has the sizes of its columns. This is
       a second word, which the results of earlier versions lack.
-    * Packs, files and all other records: the bytes of 256 images, spread over the set.
+    * Packs, files, those of buckets and web servers, and all other records: the bytes of 256
+      images, spread over the set.
 
     Modification times do not count, since copies on other machines have others. A file that was
     replaced by one of the same size is noticed only if it is among the 256.

@@ -5,7 +5,7 @@ import inspect
 
 from absl import logging
 
-from bsce_tf import parts
+from bsce_tf import parts, storage
 from bsce_tf.data import clean_list, groups, label_map
 from bsce_tf.data.examples import Examples, Splits
 from bsce_tf.errors import InputError
@@ -25,6 +25,8 @@ SOURCES = {
     'generated': 'bsce_tf.data.sources.generated:load',
     'given': 'bsce_tf.data.sources.given:load',
 }
+
+WITH_ADDRESSES = 'csv', 'folder'  # sources that read from buckets, see `storage`
 
 # Fields of `config.data` for sources. Each source takes some of them. Of the others only `cache`
 # may be set, since it does not change what is read.
@@ -73,6 +75,13 @@ def load(name, *, group_pattern='', clean='', readers=0, **fields):
             raise InputError(f'data.{field}: found {value!r}, which data.source {name} does not '
                              f'take; expected {TABLE[f"data.{field}"].default!r}, as it takes '
                              f'{taken or "no such field"}.')
+    if name in SOURCES and name not in WITH_ADDRESSES:
+        for field in ('root', 'train', 'validation', 'test', 'classes'):
+            if storage.is_address(fields.get(field) or ''):
+                raise InputError(
+                    f'data.{field}: found {fields[field]!r}, which data.source {name} does not '
+                    f'read; expected data.source {" or ".join(WITH_ADDRESSES)}, or a copy on this '
+                    'machine.')
     print(f'listing the images of the source {name}', flush=True)  # millions take a while
     given = {field: value for field, value in fields.items() if field in known}
     splits = _own(name, given) if parts.is_part(name) else loader(**given)

@@ -6,6 +6,7 @@ import os
 import numpy as np
 from absl import logging
 
+from bsce_tf import storage
 from bsce_tf.data import texts
 from bsce_tf.data.listing import image_lists, index_cache, tables, walk
 from bsce_tf.errors import InputError
@@ -18,12 +19,14 @@ def load(*, root='', train='', validation='', test='', classes='', cache='', ima
     """Reads the tables. The ending of a file is its kind; `.gz` after it means compressed.
 
     A table may also be a folder of files or a pattern such as `lists/part-*.parquet`: these are
-    joined in the order of their names.
+    joined in the order of their names. Tables and images may also have addresses, see `storage`.
 
     Args:
       root: the data folder: what paths in the tables are relative to, and below which absolute
-        paths must lie; empty for the folder of the training table.
-      train: table of training images, absolute or relative to the working folder or to `root`.
+        paths must lie; empty for the folder of the training table. Without it, a table may give
+        the whole address of every image.
+      train: table of training images, absolute or relative to the working folder or to `root`, or
+        an address.
       validation: table of validation images; empty for none.
       test: table of test images; empty for none. Its labels may be missing or all empty.
       classes: file of class names in the order of their ids; empty: names of the training table,
@@ -47,21 +50,56 @@ def load(*, root='', train='', validation='', test='', classes='', cache='', ima
     lists = {'train': train, 'validation': validation, 'test': test}
     origins = {split: _find(root, name) for split, name in lists.items()}
     parts = {split: _parts(path) for split, path in origins.items()}
-    root = root or os.path.dirname(parts['train'][0]) or '.'
+    folder = os.path.dirname(parts['train'][0]) or '.'
     columns = (image_column, label_column, *filter(None, [group_column]))
     indexes = {}
     for split, paths in parts.items():
         indexes[split] = index_cache.cached(
-            paths, ['csv', _VERSION, os.path.abspath(root), *columns], cache,
+            paths, ['csv', _VERSION, _absolute(root or folder), *columns], cache,
             lambda paths=paths, split=split: _build(
-                paths, origins[split], root, split, *columns)) if paths else None
-    return image_lists.assemble(
-        indexes, origins, lambda _, found: {'paths': found.paths, 'root': root}, classes)
+                paths, origins[split], root or folder, split, *columns)) if paths else None
+    return image_lists.assemble(indexes, origins, lambda split, found: {
+        'paths': found.paths,
+        'root': data_folder(root, folder, found.paths, origins[split])}, classes)
+
+
+def data_folder(given, table, paths, origin):
+    """The data folder of a table's images: `storage.WHOLE` where all paths are addresses.
+
+    Args:
+      given: `data.root`; '' for none.
+      table: folder of the table, the data folder where none is given.
+      paths: `texts.Texts`, those below the data folder relative to it.
+      origin: what to call the table in messages.
+
+    Raises:
+      InputError: if a path is an address outside of `given`, or some are addresses and others not.
+    """
+    addresses = paths.mask(lambda block: np.strings.find(block, b'://') >= 0)
+    if not addresses.any():
+        return given or table
+    address, path = (paths[int(place)].decode('utf-8', 'replace')
+                     for place in (addresses.argmax(), addresses.argmin()))
+    if given:
+        raise InputError(f"{origin}: found '{address}', outside of data.root = {given}; expected "
+                         'images inside of it, or no data.root.')
+    if not addresses.all():
+        raise InputError(f"{origin}: found '{address}' and '{path}'; expected addresses alone, or "
+                         f'paths in {table} alone.')
+    return storage.WHOLE
+
+
+def _absolute(root):
+    return root if storage.is_address(root) else os.path.abspath(root)
 
 
 def _find(root, name):
+    if not name or storage.is_address(name):
+        return name
+    if storage.is_address(root):
+        return name if _exists(name) else storage.join(root, name)
     inside = os.path.join(root, name)
-    return inside if name and not _exists(name) and _exists(inside) else name
+    return inside if not _exists(name) and _exists(inside) else name
 
 
 def _exists(path):
@@ -72,6 +110,8 @@ def _parts(path):
     """The files of a table: the file itself, those in a folder, or those that match a pattern."""
     if os.path.isfile(path) or not path:
         return [path] if path else []
+    if storage.is_address(path):
+        return _stored_parts(path)
     found = glob.glob(os.path.join(glob.escape(path), '*') if os.path.isdir(path) else path)
     found = sorted(name for name in found if tables.kind(name) and os.path.isfile(name)
                    and not walk.left_out(os.path.basename(name)))
@@ -79,6 +119,19 @@ def _parts(path):
         raise InputError(f'{path}: no table in it; expected files that end with '
                          f'{", ".join(tables.KINDS)}.')
     return found or [path]  # missing; reading it says so
+
+
+def _stored_parts(address):
+    if storage.is_folder(address):
+        address = storage.join(address, '*')
+    elif not glob.has_magic(address):
+        return [address]
+    found = [name for name in storage.matching(address)
+             if tables.kind(name) and not walk.left_out(os.path.basename(name))]
+    if not found:
+        raise InputError(f'{address}: no table in it; expected files that end with '
+                         f'{", ".join(tables.KINDS)}.')
+    return found
 
 
 def _build(files, origin, root, split, image_column, label_column, group_column=''):
@@ -104,10 +157,13 @@ def _build(files, origin, root, split, image_column, label_column, group_column=
 
 def _relative(paths, root):
     """Makes absolute paths below `root` relative; `listing` refuses all other absolute paths."""
-    start = os.fsencode(os.path.abspath(root)).rstrip(b'/') + b'/'
+    start = os.fsencode(_absolute(root)).rstrip(b'/') + b'/'
     inside = np.flatnonzero(paths.mask(lambda block: np.strings.startswith(block, start)))
     if not inside.size:
         return paths
+    if storage.is_address(root):
+        return paths.changed(inside, [
+            os.fsencode(storage.relative(os.fsdecode(path), root)) for path in paths[inside]])
     return paths.changed(inside, [path[len(start):].lstrip(b'/') for path in paths[inside]])
 
 

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 
+from bsce_tf import storage
 from bsce_tf.data.listing import image_lists, index_cache, set_folders, walk
 from bsce_tf.errors import InputError
 
@@ -22,7 +23,7 @@ def load(*, root, train='', validation='', test='', classes='', cache=''):
     subfolders is a class without images. Hidden and system files are skipped, see `walk.walk`.
 
     Args:
-      root: the data folder.
+      root: the data folder, or its address in a bucket (see `storage`).
       train: folder of the training classes, relative to `root`. Empty: `train` or `training` in
         upper or lower case, or else `root` itself; see `set_folders.choose`.
       validation: folder of the validation classes. Empty: a folder beside the training folder that
@@ -66,8 +67,10 @@ def _check_apart(root, folders):
 
 def _read(root, name, cache):
     top = _place(root, name)
-    if not os.path.isdir(top):
+    if not storage.is_folder(top):
         raise InputError(f'{top}: no such folder; expected one with a subfolder for each class.')
+    if storage.is_address(top):
+        return _walk(top, name)
     begun = time.time_ns()
     found = index_cache.cached(
         [], ['folder', os.path.abspath(top), name, _VERSION], cache, lambda: _walk(top, name),
@@ -101,6 +104,9 @@ def _walk(top, name):
         walk.tell(top, told[0])
         raise InputError(f'{top}: no image found; expected files that end with '
                          f'{" ".join(walk.ENDINGS)}.')
+    if not states:
+        walk.tell(top, told[0])
+        return image_lists.index(paths, codes, classes, top)
     walked = np.zeros(len(states), [('path', f'S{max(map(len, map(os.fsencode, states)))}'),
                                     ('state', '<i8', 3)])
     walked['path'] = [os.fsencode(os.path.relpath(folder, top)) for folder in states]

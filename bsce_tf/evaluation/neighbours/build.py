@@ -161,8 +161,7 @@ def _images(config, runs):
             raise InputError(f'index.classes: seen, but no image of {examples.origin} is of a '
                              f'class that {runs[0].folder} was trained on; expected some.')
         examples = examples.subset(kept)
-    origin = os.path.realpath(examples.root) if examples.paths is not None else examples.origin
-    return examples, origin
+    return examples, records.place(examples)
 
 
 def _changes(examples, origin, contents, index):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from absl import logging
 
+from bsce_tf import storage
 from bsce_tf.data import decisions
 from bsce_tf.errors import InputError
 from bsce_tf.review import catalogue, store
@@ -89,7 +90,11 @@ def still_open(found, decided):
 
 
 def absolute(train, file):
-    """Path of an image's file from the root of the file system, without links resolved."""
+    """Path of an image's file from the root of the file system, without links resolved; or its
+    address.
+    """
+    if storage.is_address(train.root):
+        return storage.join(train.root, file)
     return str(pathlib.Path(os.path.abspath(train.root), file))
 
 

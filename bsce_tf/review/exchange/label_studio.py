@@ -9,7 +9,7 @@ import json
 import pathlib
 import urllib.parse
 
-from bsce_tf import files
+from bsce_tf import files, storage
 from bsce_tf.errors import InputError
 from bsce_tf.review.exchange import items
 
@@ -41,18 +41,23 @@ def write(path, found, open_items):
     if REMOVE in train.class_names:
         raise InputError(f"review.write: a class is called '{REMOVE}', which here means to remove "
                          'an image; expected another name.')
-    files.write_json(path, [_task(item) for item in open_items])
+    stored = storage.is_address(train.root)
+    files.write_json(path, [_task(item, items.absolute(train, item.file) if stored
+                                  else _FIELD + urllib.parse.quote(item.file))
+                            for item in open_items])
     interface = path.with_suffix('.xml')
     files.write_text(interface, _INTERFACE)
+    start = '' if stored else (
+        ' Start it with LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true and '
+        f'LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={items.absolute(train, "")}')
     return (f'{path}: {len(open_items):,} tasks for Label Studio; {interface} is their labelling '
-            'interface. Start it with LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true and '
-            f'LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={items.absolute(train, "")}')
+            f'interface.{start}')
 
 
-def _task(item):
+def _task(item, image):
     path, before, copy = item.key
     task = {'data': {
-        'image': _FIELD + urllib.parse.quote(item.file), 'given': item.given,
+        'image': image, 'given': item.given,
         'choices': [{'value': name} for name in (*item.best, REMOVE)],
         'path': path, 'given_label': before, 'copy': copy, 'sha256': item.sha256}}
     if item.wrong is not None:

@@ -1,0 +1,171 @@
+"""Lists and images in a bucket and on a web server, as those of this machine."""
+
+import csv
+import gzip
+import io
+import pathlib
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bsce_tf import cli, fields, storage
+from bsce_tf.data import sources
+from bsce_tf.data.reading import records
+from bsce_tf.errors import InputError, StorageError
+from bsce_tf.evaluation import inputs
+from bsce_tf.training import workdir
+from bsce_tf.training.train import train
+from tests.run_files import assert_same, results
+from tests.smoke import smoke
+
+CLASSES = 'bags', 'é shoes'
+
+
+@pytest.fixture(scope='module')
+def shop(tmp_path_factory):
+    """Folder of <class>/<number>.png, 12 of each class."""
+    root, rng = tmp_path_factory.mktemp('shop'), np.random.default_rng(0)
+    for k, name in enumerate(CLASSES):
+        (root / name).mkdir()
+        for i in range(12):
+            picture = rng.integers(0, 60, (30, 30, 3), np.uint8)
+            picture[..., k] += 180
+            Image.fromarray(picture).save(root / name / f'{i}#.png')
+    return root
+
+
+def table(paths):
+    text = io.StringIO()
+    csv.writer(text).writerows([('image', 'label'), *((path, path.split('/')[-2])
+                                                      for path in paths)])
+    return text.getvalue().encode()
+
+
+def everything(examples):
+    return (bytes(records.names(examples).data), examples.labels.tolist(), examples.class_names,
+            records.of(examples).read(np.arange(len(examples))))
+
+
+def paths_of(shop):
+    return sorted(str(path.relative_to(shop)) for path in shop.rglob('*.png'))
+
+
+@pytest.mark.parametrize('ending', ['.csv', '.csv.gz'])
+def test_a_list_in_a_bucket_is_as_one_here(bucket, shop, tmp_path, ending):
+    data = table(paths_of(shop))
+    data = gzip.compress(data) if ending == '.csv.gz' else data
+    (tmp_path / f'train{ending}').write_bytes(data)
+    bucket(f'lists/train{ending}', data)
+    for path in paths_of(shop):
+        bucket(path, (shop / path).read_bytes())
+    here = sources.load('csv', root=str(shop), train=str(tmp_path / f'train{ending}'), cache='off')
+    there = sources.load('csv', root='s3://shop', train=f's3://shop/lists/train{ending}',
+                         cache=str(tmp_path / 'cache'))
+    assert everything(there.train) == everything(here.train)
+    assert records.fingerprint(there.train) == records.fingerprint(here.train)
+    relative = sources.load('csv', root='s3://shop', train=f'lists/train{ending}', cache='off')
+    parts = sources.load('csv', root='s3://shop', train=f's3://shop/lists/*{ending}', cache='off')
+    assert everything(relative.train) == everything(parts.train) == everything(here.train)
+
+
+def test_folders_in_a_bucket_are_as_folders_here(bucket, shop, tmp_path):
+    for path in paths_of(shop):
+        split = 'Val' if path.endswith(('/1#.png', '/2#.png')) else 'train'
+        for place in (f'{split}/{path}', '__MACOSX/x.png', f'train/{CLASSES[0]}/.hidden.png',
+                      'train/notes.txt'):
+            data = (shop / path).read_bytes()
+            bucket(f'folders/{place}', data)
+            file = tmp_path / place
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+    here = sources.load('folder', root=str(tmp_path), cache='off')
+    there = sources.load('folder', root='s3://shop/folders', cache=str(tmp_path / 'cache'))
+    for split in ('train', 'validation'):
+        assert everything(getattr(there, split)) == everything(getattr(here, split))
+    assert there.test is None
+    assert (len(there.train), len(there.validation)) == (20, 4)
+    with pytest.raises(InputError, match='s3://shop/none: no such folder'):
+        sources.load('folder', root='s3://shop/none')
+
+
+def test_rows_may_be_addresses(web, shop, tmp_path):
+    for path in paths_of(shop):
+        web.content[f'/{path}'] = (shop / path).read_bytes()
+    addresses = [storage.join(web.address, path) for path in paths_of(shop)]
+    (tmp_path / 'train.csv').write_bytes(table(addresses))
+    found = sources.load('csv', train=str(tmp_path / 'train.csv'), cache='off').train
+    assert everything(found)[3] == [(shop / path).read_bytes() for path in paths_of(shop)]
+    images, names = inputs.load(str(tmp_path / 'train.csv'), data={
+        'readers': 0, 'root': '', 'image_column': 'image'})
+    assert records.of(images).read([3]) == records.of(found).read([3])
+    assert [name.decode() for name in names.tolist()] == addresses
+    (tmp_path / 'mixed.csv').write_bytes(table([addresses[0], paths_of(shop)[0]]))
+    with pytest.raises(InputError, match=r"mixed.csv: found 'http.*' and 'bags/0#.png'; expect"):
+        sources.load('csv', train=str(tmp_path / 'mixed.csv'), cache='off')
+    with pytest.raises(InputError, match=r"train.csv: found 'http.*', outside of data.root = "):
+        sources.load('csv', root=str(shop), train=str(tmp_path / 'train.csv'), cache='off')
+    below = sources.load('csv', root=web.address, train=str(tmp_path / 'train.csv'), cache='off')
+    assert below.train.root == web.address
+    assert records.names(below.train).tolist() == [path.encode() for path in paths_of(shop)]
+    assert everything(below.train)[3] == everything(found)[3]
+    (tmp_path / 'other.csv').write_bytes(table(['file:///etc/passwd']))
+    with pytest.raises(InputError, match=r"other.csv: image 1: found 'file:///etc/passwd'; expect"):
+        sources.load('csv', train=str(tmp_path / 'other.csv'), cache='off')
+
+
+def test_what_a_run_writes_lies_on_this_machine(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(['main.py', '--config=smoke', '--workdir=s3://shop/run']) == 2
+    assert "--workdir: found 's3://shop/run'; expected a folder of this" in capsys.readouterr().err
+    with pytest.raises(InputError, match='--workdir: found .*a folder of this machine'):
+        train(smoke(), 's3://shop/run')
+    with pytest.raises(InputError, match='--workdir: found .*a folder of this machine'):
+        workdir.read('s3://shop/run')
+    with pytest.raises(InputError, match="data.clean: found 's3://shop/a.csv'; expected a path of"):
+        fields.check('data.clean', 's3://shop/a.csv')
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(('source', 'places'), [
+    ('packed', {'root': 's3://shop/pack'}), ('tfrecord', {'root': 's3://shop'}),
+    ('parquet', {'root': 'data', 'train': 's3://shop/a.parquet'}),
+    ('arrays', {'root': 'gs://shop'}), ('aliproducts', {'root': 'az://shop'})])
+def test_other_sources_say_that_they_read_this_machine_only(source, places):
+    with pytest.raises(InputError, match=f'{source} does not read; expected data.source csv or'):
+        sources.load(source, **places)
+
+
+def test_a_run_outlives_a_server_that_goes_down(web, shop, tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, 'PATIENCE', 0.3)
+    for path in paths_of(shop):
+        web.content[f'/{path}'] = (shop / path).read_bytes()
+    (tmp_path / 'train.csv').write_bytes(table(paths_of(shop)))
+    config = smoke(**{
+        'data.source': 'csv', 'data.train': str(tmp_path / 'train.csv'), 'data.cache': 'off',
+        'data.root': web.address, 'data.on_error': 'skip', 'data.validation_fraction': 0.25,
+        'batch_size': 6, 'steps': 8, 'epochs': 2, 'deterministic': True, 'checkpoint.steps': 4})
+    train(config, tmp_path / 'undisturbed')
+    down = web.asked.total()
+
+    def watch():
+        while web.asked.total() < 1.7 * down:
+            if stopped.wait(0.001):
+                return
+        web.down = 503
+
+    stopped = threading.Event()
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    with pytest.raises(StorageError, match=f'{web.address}/.*does not answer'):
+        train(config, tmp_path / 'run')
+    stopped.set()
+    watcher.join()
+    bad = pathlib.Path(tmp_path / 'run/bad_images.csv')
+    assert not bad.exists()
+    assert list((tmp_path / 'run/checkpoints').iterdir())
+    web.down = None
+    train(config, tmp_path / 'run')
+    assert not bad.exists()
+    assert_same(results(tmp_path / 'run'), results(tmp_path / 'undisturbed'))
