@@ -47,7 +47,7 @@ class Mode(NamedTuple):
 # Training uses every field that no other mode has to itself.
 _TRAINING = tuple(dict.fromkeys(
     name.partition('.')[0] + ('.' if '.' in name else '') for name in fields.TABLE
-    if name.partition('.')[0] not in ('audit', 'review', 'index', 'neighbours', 'evaluate',
+    if name.partition('.')[0] not in ('part', 'audit', 'review', 'index', 'neighbours', 'evaluate',
                                        'predict', 'export', 'report', 'pack', 'demo_page')))
 _OF_DATA_MODES = ('data.shard_images', 'data.warned')  # which `data.` has, but no other mode uses
 # To list images: data.source and `data.sources.FIELDS`, which would load TensorFlow.
@@ -69,11 +69,11 @@ GROUPS = {
                         ('bsce_tf.catalogue.inspect:run',), _LISTING),
         'verify': Mode('decode every image and list those that cannot be used',
                        ('bsce_tf.catalogue.verify:run',),
-                       (*_LISTING, 'data.max_pixels', 'data.warned')),
+                       (*_LISTING, 'data.max_pixels', 'data.warned', 'part')),
         'pack': Mode('write the images into a few large files that load fast',
                      ('bsce_tf.catalogue.pack:run',),
                      (*_LISTING, 'data.max_pixels', 'data.on_error', 'data.max_bad_fraction',
-                      'data.shard_images', 'pack.'))},
+                      'data.shard_images', 'pack.', 'part'))},
     'Train': {
         'train': Mode('train a run in --workdir, or resume it, and evaluate',
                       ('bsce_tf.training.train:train', 'bsce_tf.evaluation.evaluate:evaluate'),
@@ -99,7 +99,7 @@ GROUPS = {
                          (*_OF_DATA_MODES, 'neighbours.reject')),
         'predict': Mode('classify images; writes a CSV file',
                         ('bsce_tf.evaluation.predict:predict',),
-                        (*_USING, 'data.', 'predict.', *_BY), _OF_DATA_MODES),
+                        (*_USING, 'data.', 'predict.', 'part', *_BY), _OF_DATA_MODES),
         'export': Mode('files for TensorFlow Serving, ONNX, LiteRT',
                        ('bsce_tf.serving.export:export',),
                        ('batch_size', 'data.', 'tta.', 'adjust.', 'export.', 'index.folder',

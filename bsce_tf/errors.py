@@ -15,6 +15,10 @@ class RunError(RuntimeError):
     status = 1
 
 
+class InUseError(RunError):
+    """A folder that another process holds, see `locks`."""
+
+
 class StorageError(RunError):
     """A bucket or server that does not answer; the same command goes on when it does."""
 

@@ -11,7 +11,7 @@ import socket
 
 from absl import logging
 
-from bsce_tf.errors import RunError
+from bsce_tf.errors import InUseError
 
 NAME = '.lock'
 
@@ -33,7 +33,8 @@ def held(folder, name=NAME, what='--workdir'):
       what: the flag or field that names the folder, for the message.
 
     Raises:
-      RunError: if another process holds the lock; names its id, its machine and the time.
+      InUseError: (a RunError) if another process holds the lock; names its id, its machine and the
+        time.
       OSError: if the folder cannot be made or written.
     """
     folder = pathlib.Path(folder)
@@ -68,8 +69,8 @@ def _locked(path, what):
             file.close()
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                 raise
-            raise RunError(f'{what}: {path.parent} is in use by {owner}; expected to be the only '
-                           'one: wait for its end, or take another folder.') from error
+            raise InUseError(f'{what}: {path.parent} is in use by {owner}; expected to be the only '
+                             'one: wait for its end, or take another folder.') from error
         if _is(path, file):
             break
         file.close()  # its last holder has removed the file meanwhile

@@ -5,10 +5,10 @@ endpoints come from that library's usual environment and files (AWS_PROFILE, AWS
 GOOGLE_APPLICATION_CREDENTIALS, AZURE_STORAGE_ACCOUNT_NAME …), never from a config.
 
 A place that does not answer is asked again for `PATIENCE` seconds. Then `StorageError` stops the
-run: a network that is down makes no image bad.
+run, as it does at once without credentials: a network that is down makes no image bad.
 """
 
-import functools
+import glob
 import io
 import os
 import re
@@ -16,6 +16,7 @@ import threading
 import time
 import urllib.parse
 
+import numpy as np
 from absl import logging
 
 from bsce_tf.errors import InputError, StorageError
@@ -25,17 +26,24 @@ SCHEMES = {'s3': 's3fs', 'gs': 'gcsfs', 'gcs': 'gcsfs', 'az': 'adlfs', 'abfs': '
 WHOLE = '://'  # a data folder whose images have whole addresses as their paths
 PATIENCE = 120.0  # seconds
 
-_SCHEME = re.compile(r'([A-Za-z][A-Za-z0-9+.-]*)?://')
+_SCHEME = re.compile(r'([a-z][a-z0-9+.-]*)?://')
 _WEB = ('http', 'https')
 _CONNECTIONS = 256  # at a time, as many as `data.readers` measures at most
 _CONNECT, _ANSWER = 30, 60  # seconds to wait for a connection and for the next bytes
 _FIRST, _LONGEST = 0.5, 10.0  # seconds between tries
 _TELL = 30.0  # seconds between warnings
-_AGAIN = (408, 425, 429)  # of the statuses from 400 to 499 those that a later try may not have
-_CREDENTIALS = ('NoCredentialsError', 'PartialCredentialsError', 'DefaultCredentialsError',
-                'ClientAuthenticationError', 'ProfileNotFound')
+_LATER = (408, 425, 429)  # statuses 400 to 499 that a later try may not meet
+_WRONG = ('ParamValidationError', 'InvalidURL', 'InvalidUrlClientError', 'NonHttpUrlClientError')
+_CREDENTIALS = ('NoCredentialsError', 'PartialCredentialsError', 'CredentialRetrievalError',
+                'TokenRetrievalError', 'ProfileNotFound', 'DefaultCredentialsError', 'RefreshError',
+                'ClientAuthenticationError', 'ClientConnectorCertificateError')
+_CODES = ('ExpiredToken', 'InvalidToken', 'TokenRefreshRequired', 'RequestTimeTooSkewed',
+          'InvalidAccessKeyId', 'SignatureDoesNotMatch')  # of S3, about the keys
+_silent = {}  # place → when it last began not to answer
 _told = [-_TELL]
 _lock = threading.Lock()
+
+failed = []  # the `StorageError`s of this process; TensorFlow's graphs do not let them through
 
 
 def is_address(path):
@@ -43,7 +51,7 @@ def is_address(path):
     return _SCHEME.match(os.fsdecode(path)) is not None
 
 
-def check(address, where):
+def check(address, where='address'):
     """Refuses an address whose scheme is not in `SCHEMES`.
 
     Args:
@@ -58,9 +66,16 @@ def check(address, where):
                          f'with {", ".join(f"{name}://" for name in SCHEMES)}.')
 
 
+def begin(block):
+    """bool `[n]`: which of a NumPy bytes array `[n]` begin as an address that can be read."""
+    return np.logical_or.reduce([np.strings.startswith(block, f'{name}://'.encode())
+                                 for name in SCHEMES])
+
+
 def scheme(address):
-    """The scheme of an address in lower case."""
-    return (_SCHEME.match(address)[1] or '').lower()
+    """The scheme of an address; '' of anything else."""
+    found = _SCHEME.match(address)
+    return (found and found[1]) or ''
 
 
 def join(root, path):
@@ -73,17 +88,18 @@ def join(root, path):
     if is_address(path):
         return path
     if scheme(root) in _WEB:  # a name may contain # or ?
-        path = urllib.parse.quote(path)
+        path = urllib.parse.quote(os.fsencode(path), safe="/!$&'()*+,;=:@~")
     return f'{root.rstrip("/")}/{path}'
 
 
 def relative(address, root):
-    """The path of which `join` makes the address; None where it is not inside of the folder."""
+    """The path from which `join` makes the address; None where there is none."""
     start = f'{root.rstrip("/")}/'
     if not address.startswith(start):
         return None
     path = address[len(start):].lstrip('/')
-    return urllib.parse.unquote(path) if scheme(root) in _WEB else path
+    path = urllib.parse.unquote(path) if scheme(root) in _WEB else path
+    return path if join(root, path) == address else None
 
 
 def read(address):
@@ -91,7 +107,7 @@ def read(address):
 
     Raises:
       InputError: if there is no such file, or it may not be read.
-      StorageError: if the place did not answer for `PATIENCE` seconds.
+      StorageError: if the place did not answer for `PATIENCE` seconds, or wants other credentials.
     """
     return _patiently(address, lambda system: system.cat_file(address))
 
@@ -103,33 +119,51 @@ def open_file(path):
 
 def exists(path):
     """Whether there is a file or folder."""
-    if not is_address(path):
-        return os.path.exists(path)
-    return _patiently(path, lambda system: system.exists(path))
+    return _info(path) is not None if is_address(path) else os.path.exists(path)
 
 
 def is_folder(path):
     """Whether a path is a folder; web servers have none."""
     if not is_address(path):
         return os.path.isdir(path)
-    return scheme(path) not in _WEB and _patiently(path, lambda system: system.isdir(path))
+    return (_info(path) or {}).get('type') == 'directory'
 
 
 def version(address):
     """What changes when a file is written anew: (size, text); None where the place tells nothing.
 
+    Web servers are taken to tell nothing.
+
     Raises:
       InputError, StorageError: as `read`.
     """
-    found = _patiently(address, lambda system: system.info(address))
+    found = _info(address)
+    if found is None:
+        raise InputError(f'{address}: no such file; expected one.')
     for key in ('ETag', 'etag', 'generation', 'LastModified', 'last_modified', 'mtime'):
         if found.get(key):
-            return found.get('size'), str(found[key])
+            return found.get('size') or 0, str(found[key])
     return None
+
+
+def _info(address):
+    """What fsspec tells of a file or folder; None where there is none."""
+    def ask(system):
+        try:
+            if scheme(address) in _WEB:  # whose `info` takes every failure for a missing file
+                system.cat_file(address, 0, 1)
+                return {'type': 'file'}
+            return system.info(address)
+        except FileNotFoundError:
+            return None
+
+    return _patiently(address, ask)
 
 
 def files(folder):
     """Paths of all files in a folder and below, relative to it, sorted.
+
+    Keys that are no paths, as those with // in them, are left out, and a line of the log says so.
 
     Raises:
       InputError: for a web server, which cannot list its files; or as `read`.
@@ -140,11 +174,17 @@ def files(folder):
                          'the address of each image (data.source=csv), or a bucket.')
 
     def names(system):
-        start = f'{system.unstrip_protocol(folder).partition(WHOLE)[2].rstrip("/")}/'
+        start = f'{_without_scheme(folder).rstrip("/")}/'
         return sorted(name[len(start):] for name in system.find(folder)
                       if name.startswith(start) and not name.endswith('/'))
 
-    return _patiently(folder, names)
+    found = _patiently(folder, names)
+    good = [name for name in found if not {'', '.', '..'} & set(name.split('/'))]
+    if len(good) < len(found):
+        odd = next(name for name in found if {'', '.', '..'} & set(name.split('/')))
+        logging.warning("%s: left out %d keys that are no paths, such as '%s'.", folder,
+                        len(found) - len(good), odd)
+    return good
 
 
 def folders(folder):
@@ -156,52 +196,97 @@ def folders(folder):
 
 def matching(pattern):
     """Addresses of the files that a pattern such as s3://shop/part-*.csv names, sorted."""
-    if scheme(pattern) in _WEB:
-        return [pattern]
     found = _patiently(pattern, lambda system: system.glob(pattern))
     return sorted(f'{scheme(pattern)}://{name}' for name in found)
 
 
-@functools.cache
+def is_pattern(address):
+    """Whether an address is a pattern for several files; those of web servers may contain ?."""
+    return scheme(address) not in _WEB and glob.has_magic(address)
+
+
+def _without_scheme(address):
+    from fsspec.core import strip_protocol
+
+    return strip_protocol(address)
+
+
 def _system(name):
-    """fsspec's file system of a scheme."""
+    """fsspec's file system of a scheme; one for all threads."""
+    with _lock:
+        if name not in _systems:
+            _systems[name] = _made(name)
+        return _systems[name]
+
+
+_systems = {}
+
+
+def _made(name):
     try:
         import fsspec
         options = {'use_listings_cache': False}  # of what changes while a run goes on
         if SCHEMES[name] == 's3fs':
             options['max_concurrency'] = 1  # else each file is asked for its size first
-            options['config_kwargs'] = {'max_pool_connections': _CONNECTIONS,
-                                        'connect_timeout': _CONNECT, 'read_timeout': _ANSWER}
+            options['config_kwargs'] = {
+                'max_pool_connections': _CONNECTIONS, 'connect_timeout': _CONNECT,
+                'read_timeout': _ANSWER, 'retries': {'total_max_attempts': 1}}
         elif name in _WEB:
             import aiohttp
-            options['client_kwargs'] = {'timeout': aiohttp.ClientTimeout(
-                total=None, sock_connect=_CONNECT, sock_read=_ANSWER)}
-        return fsspec.filesystem(name, **options)
+
+            async def client(loop, **more):
+                return aiohttp.ClientSession(
+                    loop=loop, connector=aiohttp.TCPConnector(limit=_CONNECTIONS),
+                    timeout=aiohttp.ClientTimeout(None, sock_connect=_CONNECT, sock_read=_ANSWER),
+                    **more)
+
+            options['get_client'] = client
+        system = fsspec.filesystem(name, **options)
+        system.retries = 1  # of s3fs: `_patiently` does it
+        return system
     except ImportError as error:
         raise InputError(f'{name}://…: needs fsspec and {SCHEMES[name]} ({error}): '
                          "pip install 'bsce-tf[cloud]'.") from error
+    except (ValueError, OSError) as error:  # such as adlfs without the name of an account
+        raise InputError(f'{name}://…: {_line(error)}; expected what the service needs in the '
+                         'environment.') from error
 
 
 def _patiently(address, function):
     """`function(file system)`, tried again as long as the place does not answer."""
-    check(address, 'address')
-    system = _system(scheme(address))
-    end, wait = time.monotonic() + PATIENCE, _FIRST
+    check(address)
+    system, place = _system(scheme(address)), '/'.join(address.split('/')[:3])
+    begin, wait = time.monotonic(), _FIRST
     while True:
         try:
-            return function(system)
+            found = function(system)
+            _silent.pop(place, None)
+            return found
         except Exception as error:  # every library raises its transport's own errors
-            reason = _final(error)
-            if reason:
+            reason, of_place = _final(error)
+            if reason and not of_place:
+                _silent.pop(place, None)
                 raise InputError(f'{address}: {reason}.') from error
-            line = f'{type(error).__name__}: {error}'.splitlines()[0]
-            if time.monotonic() + wait > end:
-                raise StorageError(
-                    f'{address}: does not answer since {PATIENCE:.0f} s ({line}); expected a place '
-                    'that can be reached: then start the same command again.') from error
-            _tell(address, line)
+            if reason:
+                raise _failure(f'{address}: {reason}.') from error
+            # Others may have waited for the place before.
+            since = min(_silent.setdefault(place, begin), begin)
+            if time.monotonic() + wait - since > PATIENCE:
+                raise _failure(
+                    f'{address}: has not answered for {PATIENCE:.0f} s ({_line(error)}); expected '
+                    'a place that can be reached: then start the same command again.') from error
+            _tell(address, _line(error))
         time.sleep(wait)
         wait = min(2 * wait, _LONGEST)
+
+
+def _failure(message):
+    failed.append(StorageError(message))
+    return failed[-1]
+
+
+def _line(error):
+    return f'{type(error).__name__}: {error}'.splitlines()[0]
 
 
 def _tell(address, line):
@@ -213,18 +298,21 @@ def _tell(address, line):
 
 
 def _final(error):
-    """Why it is of no use to try again; None where it may be."""
-    line = (str(error).splitlines() or [''])[0]
+    """(why it is of no use to try again, or None; whether that is so for all files of the place)"""
+    code = (getattr(error.__cause__, 'response', None) or {}).get('Error', {}).get('Code')
+    if type(error).__name__ in _CREDENTIALS or code in _CODES:
+        return (f'no credentials that count ({_line(error)}); expected them in the environment or '
+                'in the usual files of the service'), True
     if isinstance(error, FileNotFoundError):
-        return 'no such file; expected one'
+        return 'no such file; expected one', False
+    if isinstance(error, IsADirectoryError):
+        return 'a folder; expected a file', False
     if isinstance(error, PermissionError):
-        return f'may not be read ({line}); expected the right to'
-    if type(error).__name__ in _CREDENTIALS:
-        return (f'no credentials ({line}); expected them in the environment or in the usual files '
-                'of the service')
+        return f'may not be read ({_line(error)}); expected permission to read it', False
     status = getattr(error, 'status', None)
-    if isinstance(status, int) and 400 <= status < 500 and status not in _AGAIN:
-        return f'the server answers {status} ({getattr(error, "message", line)}); expected a file'
-    if isinstance(error, (ValueError, TypeError, NotImplementedError)):
-        return f'{line}; expected an address that can be read'
-    return None
+    if isinstance(status, int) and 400 <= status < 500 and status not in _LATER:
+        return f'the server answers {status} ({getattr(error, "message", "")}); expected a file', (
+            False)
+    if type(error).__name__ in _WRONG or isinstance(error, NotImplementedError):
+        return f'{_line(error)}; expected an address that can be read', False
+    return None, False

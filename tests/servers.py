@@ -29,7 +29,8 @@ def environment(**values):
 def _forget():
     import s3fs  # an import of a second, which other tests do without
 
-    storage._system.cache_clear()
+    storage._systems.clear()
+    storage._silent.clear()
     s3fs.S3FileSystem.clear_instance_cache()
 
 

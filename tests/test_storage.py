@@ -1,5 +1,7 @@
 import os
+import socket
 import sys
+import time
 
 import pytest
 
@@ -13,6 +15,7 @@ def _impatient(monkeypatch):
     monkeypatch.setattr(storage, 'PATIENCE', 1.0)
     monkeypatch.setattr(storage, '_FIRST', 0.05)
     monkeypatch.setattr(storage, '_told', [-100.0])
+    storage._silent.clear()
 
 
 def test_files_of_a_bucket(bucket):
@@ -75,13 +78,17 @@ def test_what_fails_for_a_moment_is_asked_for_again(web, caplog):
 @pytest.mark.parametrize('address', ['http://127.0.0.1:9/a.jpg', '{web}/a.jpg'])
 def test_what_does_not_answer_stops_the_run(web, address):
     web.down = 503
-    with pytest.raises(StorageError, match='does not answer since 1 s .*start the same command'):
+    with pytest.raises(StorageError, match='has not answered for 1 s .*start the same command'):
         storage.read(address.format(web=web.address))
 
 
 def test_bad_addresses_and_rights(bucket, monkeypatch):
-    with pytest.raises(InputError, match=r"address: found 'ftp://a/b'; .* begins with s3://, gs"):
-        storage.read('ftp://a/b')
+    for address in ('ftp://a/b', 'S3://shop/a.jpg', 'file:///etc/passwd'):
+        with pytest.raises(InputError, match=f"found '{address}'; .* begins with s3://, gs"):
+            storage.read(address)
+    for address in ('s3://My Bucket!/a.jpg', 's3://shop'):
+        with pytest.raises(InputError, match=address):
+            storage.read(address)
     with pytest.raises(InputError, match='s3://shop/none.jpg: no such file'):
         storage.read('s3://shop/none.jpg')
     with pytest.raises(InputError, match='s3://nowhere/none.jpg: no such file'):
@@ -89,12 +96,82 @@ def test_bad_addresses_and_rights(bucket, monkeypatch):
     monkeypatch.delenv('AWS_ACCESS_KEY_ID')
     monkeypatch.delenv('AWS_SECRET_ACCESS_KEY')
     with environment(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull), \
-            pytest.raises(InputError, match='s3://shop/a.jpg: no credentials'):
+            pytest.raises(StorageError, match='s3://shop/a.jpg: no credentials that count'):
         storage.read('s3://shop/a.jpg')
 
 
 def test_a_library_that_is_missing_is_named(monkeypatch):
-    storage._system.cache_clear()
+    storage._systems.pop('gs', None)
     monkeypatch.setitem(sys.modules, 'gcsfs', None)
     with pytest.raises(InputError, match=r"gs://…: needs .* gcsfs .*pip install 'bsce-tf\[cloud\]"):
         storage.read('gs://shop/a.jpg')
+
+
+def test_keys_that_are_no_paths_are_left_out(bucket, caplog):
+    for key in ('odd//a.jpg', 'odd/bags//a.jpg', 'odd/bags/a.jpg', 'odd/./b.jpg', 'odd/c/../d.jpg'):
+        bucket(key, b'1')
+    assert storage.files('s3://shop/odd') == ['bags/a.jpg']
+    assert 'left out 4 keys that are no paths' in caplog.text
+
+
+@pytest.mark.parametrize(('address', 'path'), [
+    ('https://cdn/s/a b.jpg', None), ('https://cdn/s/a%20b.jpg', 'a b.jpg'),
+    ('https://cdn/s/x,(1).jpg', 'x,(1).jpg'), ('https://cdn/s/a.jpg?sig=1', None),
+    ('https://cdn/s/a%2Fb.jpg', None), ('https://cdn/s/caf%E9.jpg', None),
+    ('https://cdn/other/a.jpg', None), ('https://cdn/s2/a.jpg', None)])
+def test_a_path_below_a_web_folder_leads_back_to_its_address(address, path):
+    assert storage.relative(address, 'https://cdn/s/') == path
+    assert path is None or storage.join('https://cdn/s', path) == address
+
+
+def test_a_place_that_is_down_is_asked_for_its_whole_patience_once(web, monkeypatch):
+    monkeypatch.setattr(storage, 'PATIENCE', 0.6)
+    web.content['/a.jpg'] = b'1'
+    web.down = 503
+    with pytest.raises(StorageError):
+        storage.read(f'{web.address}/a.jpg')
+    web.asked.clear()
+    time.sleep(0.6)
+    with pytest.raises(StorageError):
+        storage.read(f'{web.address}/b.jpg')
+    assert web.asked['/b.jpg'] == 1
+    web.down = None
+    assert storage.read(f'{web.address}/a.jpg') == b'1'
+    web.down = 503
+    web.asked.clear()
+    with pytest.raises(StorageError):
+        storage.read(f'{web.address}/a.jpg')
+    assert web.asked['/a.jpg'] > 2
+
+
+def test_what_a_dead_server_has_is_not_taken_for_missing(web):
+    web.content['/list.csv'] = b'1'
+    assert storage.exists(f'{web.address}/list.csv')
+    assert not storage.exists(f'{web.address}/none.csv')
+    web.down = 503
+    for ask in (storage.exists, storage.version, storage.is_folder):
+        with pytest.raises(StorageError):
+            ask(f'{web.address}/list.csv')
+
+
+def test_a_server_that_accepts_and_is_silent_does_not_hold_a_run(monkeypatch):
+    monkeypatch.setattr(storage, '_ANSWER', 0.2)
+    monkeypatch.setattr(storage, '_CONNECT', 0.2)
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        port = server.getsockname()[1]
+        with environment(AWS_ENDPOINT_URL=f'http://127.0.0.1:{port}', AWS_ACCESS_KEY_ID='a',
+                         AWS_SECRET_ACCESS_KEY='b', AWS_DEFAULT_REGION='us-east-1'):
+            for address in ('s3://shop/a.jpg', f'http://127.0.0.1:{port}/a.jpg'):
+                begin = time.monotonic()
+                with pytest.raises(StorageError):
+                    storage.read(address)
+                assert time.monotonic() - begin < 5
+
+
+def test_keys_that_have_expired_make_no_picture_bad():
+    error = PermissionError('The provided token has expired.')
+    error.__cause__ = Exception()
+    error.__cause__.response = {'Error': {'Code': 'ExpiredToken'}}
+    assert storage._final(error)[1]
+    error.__cause__.response = {'Error': {'Code': 'AccessDenied'}}
+    assert not storage._final(error)[1]

@@ -17,7 +17,7 @@ import pathlib
 import numpy as np
 from absl import logging
 
-from bsce_tf import fields, files, locks
+from bsce_tf import division, fields, files, locks
 from bsce_tf.catalogue import shards, shrink
 from bsce_tf.data import bad_images, label_map, loading, sources
 from bsce_tf.data.reading import parallel, records
@@ -44,13 +44,16 @@ def run(config, workdir):
         bad = bad_images.BadImages(config.data.on_error, config.data.max_bad_fraction,
                                    config.data.max_pixels, place / BAD_IMAGES)
         told = pack(examples, place, config.data.shard_images, side=config.pack.side,
-                    quality=config.pack.quality, bad=bad)
+                    quality=config.pack.quality, bad=bad, part=division.of(config.part))
+        if told is None:
+            continue
         out = len(examples) - told['packed']
         print(f'{place}: {told["packed"]:,} images, {told["bytes"] / 1e6:,.1f} MB'
               + f'; {out:,} bad ones were left out, see {BAD_IMAGES}' * bool(out))
 
 
-def pack(examples, folder, shard_images=4096, progress=True, *, side=0, quality=_QUALITY, bad=None):
+def pack(examples, folder, shard_images=4096, progress=True, *, side=0, quality=_QUALITY, bad=None,
+         part=division.WHOLE):
     """Writes one split, or continues where an earlier call was killed.
 
     Images are read `Examples.storage.readers` at a time and written in the order of the set. A
@@ -65,9 +68,12 @@ def pack(examples, folder, shard_images=4096, progress=True, *, side=0, quality=
       side, quality: see `shrink.shrunk`; side 0: all bytes unchanged.
       bad: a `BadImages`; None: the first image that cannot be read, or shrunk, stops the packing.
         Where it skips, the image is not in the pack.
+      part: a `division.Division`: the shards of which to write. Which part ends last writes what
+        belongs to all.
 
     Returns:
-      The content of pack.json: `packed` (images in the pack) and `bytes` are in it.
+      The content of pack.json: `packed` (images in the pack) and `bytes` are in it. None where
+      parts are missing.
 
     Raises:
       InputError: if the folder holds a pack of other data (see `records.contents` for what is
@@ -75,37 +81,58 @@ def pack(examples, folder, shard_images=4096, progress=True, *, side=0, quality=
     """
     fields.check('data.shard_images', shard_images)
     folder = pathlib.Path(folder)
-    with locks.held(folder), Terminated() as terminated, terminated.at_once(
+    with locks.held(folder, part.lock()), Terminated() as terminated, terminated.at_once(
             f'{folder}: told to stop; shards that are done stay, and the same command resumes'):
         return _pack(examples, folder, shard_images, progress, side, quality,
-                     bad or bad_images.BadImages())
+                     bad or bad_images.BadImages(), part)
 
 
-def _pack(examples, folder, shard_images, progress, side, quality, bad):
+def _pack(examples, folder, shard_images, progress, side, quality, bad, part):
     """`pack` in a folder that this process holds."""
     plan = {'format': 1, 'images': len(examples), 'shard_images': shard_images,
             'fingerprint': records.fingerprint(examples), 'contents': records.contents(examples),
             'groups': packed.groups_digest(examples.groups),
             'shrunk': [side, quality] if side else None}
-    parts = shards.planned(folder, len(examples), shard_images)
-    finished = _begin(folder, plan)
+    planned = shards.planned(folder, len(examples), shard_images)
+    finished = _begin(folder, plan, part)
     if finished:
-        return _with_groups(folder, examples, parts, finished)
-    found = [shards.facts_of(part, examples.labels) for part in parts]
+        return _with_groups(folder, examples, planned, finished)
+    found = [shards.facts_of(shard, examples.labels) for shard in planned]
     bad.found_before(examples, sum(
-        part.end - part.first - len(facts) for part, facts in zip(parts, found, strict=True)
+        shard.end - shard.first - len(facts) for shard, facts in zip(planned, found, strict=True)
         if facts is not None))
     change = functools.partial(shrink.shrunk, side=side, quality=quality,
                                max_pixels=bad.max_pixels) if side else lambda image: image
-    with Bar(f'pack {folder.name}', len(examples), shown=progress) as bar:
-        for number, part in enumerate(parts):
+    first, end = part.span(len(planned))
+    mine = sum(shard.end - shard.first for shard in planned[first:end])
+    with Bar(f'pack {folder.name}', mine, shown=progress) as bar:
+        for number, shard in enumerate(planned[first:end], first):
             if found[number] is None:
-                images = _counted(_images(examples, part, change, bool(side)), bar)
-                found[number] = shards.write(part, examples.labels, images, functools.partial(
+                images = _counted(_images(examples, shard, change, bool(side)), bar)
+                found[number] = shards.write(shard, examples.labels, images, functools.partial(
                     _again, examples, change, bad))
             else:
-                bar.update(part.end - part.first)
-    return _finish(folder, examples, plan, found)
+                bar.update(shard.end - shard.first)
+    if part.whole:
+        return _finish(folder, examples, plan, found)
+    return _join(folder, examples, plan, planned, part)
+
+
+def _join(folder, examples, plan, planned, part):
+    """What `_finish` returns once all parts are there; None before."""
+    told = []
+
+    def made():
+        there = [shard.path.exists() for shard in planned]
+        return [all(there[slice(*other.span(len(planned)))]) for other in part.all]
+
+    def finish():
+        files.remove_leftovers(folder)
+        told.append(_finish(folder, examples, plan, [
+            shards.facts_of(shard, examples.labels) for shard in planned]))
+
+    division.join(folder, locks.NAME, '--workdir', made, finish)
+    return told[0] if told else None
 
 
 def _images(examples, part, change, changes):
@@ -131,7 +158,7 @@ def _again(examples, change, bad, index, error):
     return image
 
 
-def _begin(folder, plan):
+def _begin(folder, plan, part):
     """Makes the folder and its plan. Returns the content of pack.json if the pack is finished."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in ('pack.json', 'plan.json'):
@@ -146,7 +173,8 @@ def _begin(folder, plan):
                                  'one of this data.')
             if name == 'pack.json':
                 return found
-    files.remove_leftovers(folder)
+    if part.whole:  # else they may be of another machine
+        files.remove_leftovers(folder)
     files.write_json(folder / 'plan.json', plan)
     return None
 

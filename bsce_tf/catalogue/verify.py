@@ -20,7 +20,7 @@ import tempfile
 import numpy as np
 from absl import logging
 
-from bsce_tf import files, locks
+from bsce_tf import division, files, locks
 from bsce_tf.data import clean_list, sources
 from bsce_tf.data.reading import parallel, records
 from bsce_tf.errors import InputError
@@ -37,30 +37,52 @@ def run(config, workdir):
     Writes `bad_images.csv` (path, reason), `warned_images.csv` (path, warning), `clean_train.csv`
     and so on for every split, and `verify.json` (counts, and files whose ending is not that of
     their format) into `workdir`. `--config.data.clean=<workdir>` then leaves bad images out,
-    whatever the source. With `data.warned = bad`, images whose decoder warned count as bad.
+    whatever the source. With `data.warned = bad`, images whose decoder warned count as bad. With
+    `part`, the part that ends last writes these files.
 
     Raises:
       InputError: if the data are not as expected.
       RunError: if another process holds `workdir`.
       PreemptedError: after SIGTERM or Ctrl-C; the same call goes on.
     """
-    workdir = pathlib.Path(workdir)
-    with locks.held(workdir), Terminated() as terminated, terminated.at_once(
+    workdir, part = pathlib.Path(workdir), division.of(config.part)
+    with locks.held(workdir, part.lock()), Terminated() as terminated, terminated.at_once(
             f'{workdir}: told to stop; verdicts that are done stay, and the same command resumes'):
-        _run(config, workdir)
+        _run(config, workdir, part)
 
 
-def _run(config, workdir):
-    """`run` in a folder that this process holds."""
+def _run(config, workdir, part):
+    """`run` of a part that this process holds."""
     splits = sources.load(config.data.source, **sources.fields(config.data))
     splits = {split: found for split, found in splits._asdict().items() if found is not None}
-    summary, bad, warned, kept, journals = {}, [], [], {}, []
+    journals = {split: _Journal(workdir, split, examples, config.data.max_pixels)
+                for split, examples in splits.items()}
+    for split, examples in splits.items():
+        verify(records.of(examples), config.data.max_pixels, journals[split].begun(part),
+               f'verify {split}', readers=examples.storage.readers,
+               span=part.span(len(examples), _CHUNK))
+    if part.whole:
+        _write(config, workdir, splits, journals, part)
+    else:
+        division.join(
+            workdir, locks.NAME, '--workdir',
+            lambda: [all(journal.complete(other) for journal in journals.values())
+                     for other in part.all],
+            lambda: _write(config, workdir, splits, journals, part))
+
+
+def _write(config, workdir, splits, journals, part):
+    """Writes what the journals of all parts say, and removes them."""
+    summary, bad, warned, kept = {}, [], [], {}
     for split, examples in splits.items():
         reader = records.of(examples)
-        limit = config.data.max_pixels
-        journals.append(_journal(workdir, split, examples, limit))
-        verdicts, warnings, endings = verify(reader, limit, journals[-1], f'verify {split}',
-                                             readers=examples.storage.readers)
+        verdicts, warnings, endings = {}, {}, []
+        for other in part.all:
+            found = _read_journal(journals[split].path(other), len(reader))
+            verdicts |= found[0]
+            warnings |= found[1]
+            endings += found[2]
+        endings.sort()
         if config.data.warned == 'bad':
             verdicts |= {i: f'decoder warned: {text}' for i, text in warnings.items()}
             warnings = {}
@@ -76,8 +98,9 @@ def _run(config, workdir):
     for split, examples in splits.items():
         clean_list.write(workdir / f'clean_{split}.csv', examples, kept[split])
     files.write_json(workdir / 'verify.json', summary)
-    for journal in journals:  # so that the next call judges anew
-        journal.unlink(missing_ok=True)  # on a file system without locks another took it
+    for journal in journals.values():  # so that the next call judges anew
+        for other in part.all:  # on a file system without locks another process took it
+            journal.path(other).unlink(missing_ok=True)
     for name, reason in bad[:10]:
         print(f'  {os.fsdecode(name)}: {reason}')
     for name, warning in warned[:10]:
@@ -89,7 +112,8 @@ def _run(config, workdir):
           f'--config.data.clean={workdir}')
 
 
-def verify(reader, max_pixels, journal, title='verify', processes=None, progress=True, readers=1):
+def verify(reader, max_pixels, journal, title='verify', processes=None, progress=True, readers=1,
+           span=None):
     """Judges the images of one reader.
 
     Args:
@@ -100,17 +124,18 @@ def verify(reader, max_pixels, journal, title='verify', processes=None, progress
       processes: worker processes; None: one for each core.
       progress: whether to show the progress bar.
       readers: images that are read at a time, by all processes together.
+      span: (first, end) of the images to judge, from a multiple of 32; None: all.
 
     Returns:
       Dict of index → reason of the bad images; dict of index → warning of the good images whose
       decoder warned; list of [name, format] of the images whose ending is that of another format.
     """
-    bad, warned, endings, done = _read_journal(journal, len(reader))
-    chunks = (numbers for first in range(0, len(reader), _CHUNK)
-              if (numbers := [i for i in range(first, min(first + _CHUNK, len(reader)))
-                              if not done[i]]))
+    bad, warned, endings, done = _read_journal(journal, len(reader), own=True)
+    begin, end = span or (0, len(reader))
+    chunks = (numbers for first in range(begin, end, _CHUNK)
+              if (numbers := [i for i in range(first, min(first + _CHUNK, end)) if not done[i]]))
     with (open(journal, 'a', encoding='utf-8') as log,
-          Bar(title, len(reader), done=int(done.sum()), shown=progress) as bar):
+          Bar(title, end - begin, done=int(done[begin:end].sum()), shown=progress) as bar):
         for numbers, found in _judge_all(reader, chunks, max_pixels, processes or os.cpu_count(),
                                          readers):
             judged = list(zip(numbers, found, strict=True))
@@ -212,7 +237,7 @@ def _judge(numbers):
 def _judge_one(number, image):
     if isinstance(image, InputError):
         cause = image.__cause__  # the path is in another column
-        return cause.strerror if isinstance(cause, OSError) else str(image), '', ''
+        return getattr(cause, 'strerror', None) or str(image), '', ''
     _take_stderr()  # drop what others than the decoder wrote
     reason, kind = _worker['judge'](image, _worker['max_pixels'])
     warning = _take_stderr()
@@ -239,29 +264,51 @@ def _ending_differs(name, kind):
     return _ENDINGS.get(os.path.splitext(name)[1].lower(), kind) != kind
 
 
-def _journal(workdir, split, examples, max_pixels):
-    """The journal of a split, started anew if it is of other data."""
-    path = workdir / f'verify_{split}.jsonl'
-    head = json.dumps({'fingerprint': records.fingerprint(examples),
-                       'contents': records.contents(examples), 'max_pixels': max_pixels,
-                       'entries': ['bad', 'warned', 'endings']})
-    if path.exists():
-        with open(path, encoding='utf-8') as file:
-            if file.readline().strip() == head:
+class _Journal:
+    """The verdicts on one split, in one file for each part."""
+
+    def __init__(self, workdir, split, examples, max_pixels):
+        self._path, self._images = workdir / f'verify_{split}.jsonl', len(examples)
+        self._head = json.dumps({
+            'fingerprint': records.fingerprint(examples), 'contents': records.contents(examples),
+            'max_pixels': max_pixels, 'entries': ['bad', 'warned', 'endings']})
+
+    def path(self, part):
+        """Of the file of a part."""
+        return part.file(self._path)
+
+    def begun(self, part):
+        """The file of a part, started anew if it is of other data."""
+        path = self.path(part)
+        if path.exists():
+            if self._fits(path):
                 return path
-        logging.warning('%s: verdicts on other data; starting anew.', path)
-    files.write_text(path, head + '\n')
-    return path
+            logging.warning('%s: verdicts on other data; starting anew.', path)
+        files.write_text(path, self._head + '\n')
+        return path
+
+    def complete(self, part):
+        """Whether all images of a part are judged."""
+        path, (first, end) = self.path(part), part.span(self._images, _CHUNK)
+        return path.exists() and self._fits(path) and bool(
+            _read_journal(path, self._images)[3][first:end].all())
+
+    def _fits(self, path):
+        with open(path, encoding='utf-8') as file:
+            return file.readline().strip() == self._head
 
 
-def _read_journal(path, images):
+def _read_journal(path, images, own=False):
+    """(bad, warned, endings, bool `[images]`: judged) in a journal; of its own, half a line goes.
+    """
     bad, warned, endings, done = {}, {}, [], np.zeros(images, bool)
     if not os.path.exists(path):
         return bad, warned, endings, done
-    with open(path, 'rb+') as file:
+    with open(path, 'rb+' if own else 'rb') as file:
         for line in iter(file.readline, b''):
             if not line.endswith(b'\n'):  # cut off when the process was killed
-                file.truncate(file.tell() - len(line))
+                if own:
+                    file.truncate(file.tell() - len(line))
                 break
             entry = json.loads(line)
             if 'first' in entry:

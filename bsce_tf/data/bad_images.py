@@ -13,10 +13,10 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from bsce_tf import fields, files
+from bsce_tf import fields, files, storage
 from bsce_tf.data.images import check
 from bsce_tf.data.reading import records
-from bsce_tf.errors import InputError, RunError, StorageError
+from bsce_tf.errors import InputError, RunError
 
 ACTIONS = fields.choices('data.on_error')
 _LOGGED = set()  # (name, reason) of the bad images that this process has logged
@@ -41,7 +41,7 @@ class BadImages:
       few: this many bad images of a set never stop the run, however small the set is.
 
     Attributes:
-      error: the `InputError`, `StorageError` or `RunError` that stopped the run, or None.
+      error: the `InputError` or `RunError` that stopped the run, or None.
 
     Raises:
       InputError: if a setting is out of range.
@@ -80,12 +80,18 @@ class BadImages:
 
     @contextlib.contextmanager
     def raising(self):
-        """Turns TensorFlow's error into the `error` that caused it: put it around `fit`."""
+        """Turns TensorFlow's error into the `error` that caused it: put it around `fit`.
+
+        Raises:
+          StorageError: likewise, if a place of the images did not answer.
+        """
+        storage.failed.clear()
         try:
             yield
         except tf.errors.OpError:
-            if self.error is not None:
-                raise self.error from None
+            for error in (self.error, *storage.failed[:1]):
+                if error is not None:
+                    raise error from None
             raise
 
     def replacement(self, examples, index, position):
@@ -144,8 +150,6 @@ class BadImages:
         try:
             data = records.of(examples).read([index])[0]
             reason = check.reason(data, self.max_pixels)
-        except StorageError as error:  # tells nothing of the image
-            raise self._stop(str(error), StorageError) from error
         except InputError as error:
             reason = str(error)
         if reason is None:

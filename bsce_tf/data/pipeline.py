@@ -35,7 +35,7 @@ class Batch(NamedTuple):
     indices: tf.Tensor
 
 
-@tf.autograph.experimental.do_not_convert  # nothing to convert; to look took 5 %
+@tf.autograph.experimental.do_not_convert  # there is no Python control flow in it
 def training(examples, sampler, view, *, batch_size, augmentation=None, seed=0, start=0,
              shard=(0, 1), bad=None, numbered=False):
     """Endless training batches; batch s holds positions s·batch_size … of the run.

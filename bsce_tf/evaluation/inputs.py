@@ -9,7 +9,7 @@ import numpy as np
 from bsce_tf import storage
 from bsce_tf.data import prepare, texts
 from bsce_tf.data.examples import Examples
-from bsce_tf.data.listing import tables, walk
+from bsce_tf.data.listing import image_lists, tables, walk
 from bsce_tf.data.reading import records
 from bsce_tf.data.sources import csv_file
 from bsce_tf.errors import InputError
@@ -61,18 +61,20 @@ def load(source, *, data, seed=0):
                          f'or a list ({" ".join(_TEXTS)}).')
     if not len(paths):
         raise InputError(f'{source}: no image found; expected at least one path.')
-    root = csv_file.data_folder(data['root'], os.path.dirname(source), texts.of(paths), source)
-    return _examples(paths, root, source, readers)
+    names, table = texts.of(paths), os.path.dirname(source)
+    if storage.is_address(source) or storage.is_address(data['root']) or (
+            names.mask(lambda block: np.strings.find(block, b'://') >= 0).any()):
+        paths = csv_file.below(names, data['root'] or table)
+        image_lists.check_inside(paths, source)
+        root = csv_file.data_folder(data['root'], table, paths, source)
+        return _examples(paths, root, source, readers)[0], names
+    return _examples(paths, data['root'] or table, source, readers)
 
 
 def _examples(paths, root, origin, readers):
     """Examples without labels; if one path is absolute, all are made absolute."""
     names = paths = texts.of(paths)
-    absolute = [path.startswith(b'/') for path in paths]
-    if storage.is_address(root) and any(absolute) and not all(absolute):
-        local = os.fsdecode(paths[absolute.index(True)])
-        raise InputError(f"{origin}: found '{local}' beside paths in {root}; expected one kind.")
-    if any(absolute):
+    if any(path.startswith(b'/') for path in paths):
         start = os.fsencode(os.path.abspath(root))
         paths = texts.of([os.path.join(start, path) for path in paths])
         root = '/'

@@ -6,12 +6,12 @@ import pathlib
 
 import numpy as np
 
-from bsce_tf import locks, progress
+from bsce_tf import division, locks, progress
 from bsce_tf.data import bad_images
 from bsce_tf.data.images import check
 from bsce_tf.data.reading import parallel, records
 from bsce_tf.errors import InputError
-from bsce_tf.evaluation import adjust, inputs, partial, predictors, run_config
+from bsce_tf.evaluation import adjust, inputs, joined, partial, predictors, run_config
 from bsce_tf.evaluation.neighbours import build
 from bsce_tf.evaluation.neighbours.predictor import Neighbours
 from bsce_tf.termination import Terminated
@@ -40,9 +40,12 @@ def predict(config, folder):
     and more than `data.max_bad_fraction` are an error. With `stop`, the first bad image is one. The
     headers of up to 1,000 images, evenly spread, are checked before the network is built.
 
+    With `part`, i/n, NAME.part-i-of-n.csv gets the rows of one part of the images, in whole
+    batches, so that they are those of one process. The part that ends last joins all, see `joined`.
+
     Args:
-      config: ConfigDict; data, predict, index, neighbours, tta, adjust, batch_size, strategy and
-        replicas are used.
+      config: ConfigDict; part, data, predict, index, neighbours, tta, adjust, batch_size, strategy
+        and replicas are used.
       folder: of the run, or a string of folders with commas between.
 
     Raises:
@@ -53,15 +56,17 @@ def predict(config, folder):
     """
     folders = run_config.folders(folder)
     output = pathlib.Path(config.predict.output or folders[0] / NAME)
-    with locks.held(output.parent, f'.{output.name}.lock', 'predict.output'), (
+    part = division.of(config.part)
+    own = part.file(output)
+    with locks.held(own.parent, joined.lock(own), 'predict.output'), (
             Terminated()) as terminated, terminated.at_once(
-                f'{output}: told to stop; rows that are done stay in {output.name}.partial, and '
+                f'{own}: told to stop; rows that are done stay in {own.name}.partial, and '
                 'the same command resumes'):
-        _predict(config, folders, output)
+        _predict(config, folders, output, part)
 
 
-def _predict(config, folders, output):
-    """`predict` to a file that this process has locked."""
+def _predict(config, folders, output, part):
+    """`predict` of a part to a file that this process has locked."""
     fields = config.predict
     devices = strategy.of_this_machine(config.strategy, config.replicas)
     if fields.model and config.adjust.tau:
@@ -77,16 +82,29 @@ def _predict(config, folders, output):
     runs = [] if fields.model else [workdir.read(path) for path in folders]
     seed = runs[0].config.seed if runs else config.seed
     examples, names = inputs.load(fields.input, data=config.data, seed=seed)
-    bad = _bad_images(config, output, examples)
+    span, count = part.span(len(examples), config.batch_size), len(examples)
+    if span[0] == span[1]:
+        raise InputError(f'part: found {config.part} of {count} images in batches of '
+                         f'{config.batch_size}; expected at most as many parts as batches.')
+    place = {'input': _fingerprint(examples, names), 'contents': records.contents(examples)}
+    if not part.whole:
+        examples, names = examples.subset(np.arange(*span)), names[span[0]:span[1]]
+    own = part.file(output)
+    bad = _bad_images(config, own, examples)
     predictor = _predictor(config, folders, runs, devices)
     columns = _aliproducts if fields.format == 'aliproducts' else _csv
     firsts, header, row = columns([os.fsdecode(name) for name in names.tolist()], predictor)
-    made_of = {'input': _fingerprint(examples, names), 'contents': records.contents(examples),
-               'models': predictor.fingerprints}
-    rows = partial.Rows(output, header, firsts, made_of, config.batch_size)
-    _write(rows, firsts, row, len(header), predictor, examples, config.batch_size, bad)
-    note = f', {rows.empty:,} of them bad: see {_list_of(output)}'
-    print(f'{output}: {len(examples):,} images{note if rows.empty else ""}')
+    made_of = place | {'models': predictor.fingerprints}
+    if part.whole or not joined.finished(own, header, made_of):
+        if not part.whole:
+            joined.begin(own, header, made_of)
+        rows = partial.Rows(own, header, firsts, made_of, config.batch_size)
+        _write(rows, firsts, row, len(header), predictor, examples, config.batch_size, bad)
+        note = f', {rows.empty:,} of them bad: see {_list_of(own)}'
+        print(f'{own}: {len(examples):,} images{note if rows.empty else ""}')
+    if not part.whole:
+        few = max(config.data.max_bad_fraction * count, _FEW)
+        joined.join(output, part, header, made_of, _list_of, few)
 
 
 def _predictor(config, folders, runs, devices):

@@ -4,6 +4,7 @@ from bsce_tf.fields.field import BOUNDED, DATA, LATER, ROUNDS, Field
 from bsce_tf.fields.rules import (
     BOOLEAN,
     MAYBE_SIZES,
+    PART,
     PATH,
     STAGES,
     TEXT,
@@ -29,6 +30,9 @@ ROWS = {
         'Precision of the computation. The loss and the head stay in float32.'),
     'jit_compile': Field(False, BOOLEAN,
         'Compile the training step with XLA. Slower on CPUs.', LATER),
+    'part': Field('', PART,
+        'pack, verify, predict: the part i of n that this process does, as 3/10; the last to end '
+        'joins them. Empty: all.', LATER),
     'batch_size': Field(64, integer(1), 'Images per step, over all replicas.'),
     'epochs': Field(30, integer(1), 'Epochs per stage.', BOUNDED),
     'steps': Field(0, integer(0), "Steps per epoch. 0: as many as the sampler's epoch has."),

@@ -5,6 +5,8 @@ import math
 import numbers
 from typing import NamedTuple
 
+MOST_PARTS = 100_000  # of the field `part`
+
 
 class Rule(NamedTuple):
     """What a field accepts.
@@ -118,9 +120,16 @@ def _sizes(values):
     return len(values) > 0 and all(type(s) is int and s >= 8 for s in values)
 
 
+def _is_share(text):
+    number, slash, count = text.partition('/')
+    return not text or bool(slash) and number.isdecimal() and count.isdecimal() and (
+        1 <= int(number) <= int(count) <= MOST_PARTS)
+
+
 BOOLEAN = Rule(lambda v: type(v) is bool, 'True or False')
 TEXT = Rule(lambda v: type(v) is str, 'a string')
 PATH = Rule(lambda v: type(v) is str and '://' not in v, 'a path of this machine')
+PART = Rule(lambda v: type(v) is str and _is_share(v), "i/n, as '3/10', or ''")
 MAYBE_SIZES = _sequence(lambda v: not v or _sizes(v), 'whole numbers ≥ 8, or ()')
 EPOCHS = _sequence(lambda v: all(type(s) is int and s > 0 for s in v),
                    'whole numbers ≥ 1 in brackets')

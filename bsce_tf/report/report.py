@@ -9,7 +9,7 @@ from absl import logging
 
 import bsce_tf
 from bsce_tf import files
-from bsce_tf.errors import InputError
+from bsce_tf.errors import InputError, StorageError
 from bsce_tf.evaluation import adjust, run_config
 from bsce_tf.report import (
     details,
@@ -91,7 +91,7 @@ def _detail(item, loaded, devices):
         if key not in loaded:
             loaded[key] = predictions.load_data(run)
         name, examples, train = loaded[key]
-    except (InputError, OSError) as error:
+    except (InputError, StorageError, OSError) as error:
         logging.warning('%s: its data cannot be read: %s', run.folder, error)
         notes.append(f'its data cannot be read, so its classes and mistakes are not shown: {error}')
     else:

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from bsce_tf.data.images import decode
 from bsce_tf.data.reading import records
-from bsce_tf.errors import InputError
+from bsce_tf.errors import InputError, StorageError
 from bsce_tf.report.markup import element
 
 SIDE = 112  # of the longer side in pixels, at most
@@ -33,7 +33,7 @@ class Thumbnails:
                 with tf.device('/CPU:0'):
                     self._made[key] = examples, _uri(pixels(examples, index,
                                                             self._max_pixels)), None
-            except InputError as error:
+            except (InputError, StorageError) as error:
                 self._made[key] = examples, None, str(error)
             except tf.errors.OpError as error:
                 self._made[key] = examples, None, error.message

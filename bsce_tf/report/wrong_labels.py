@@ -11,7 +11,7 @@ from absl import logging
 from bsce_tf.audit import audit
 from bsce_tf.data.examples import Examples
 from bsce_tf.data.reading import records
-from bsce_tf.errors import InputError
+from bsce_tf.errors import InputError, StorageError
 from bsce_tf.report.markup import bar_cell, count, element, join, rate, table
 from bsce_tf.training import workdir
 
@@ -77,7 +77,7 @@ def read(folder, name):
         if len(scores['score']) != len(train):
             raise InputError(f'{audit.SCORES} is of {len(scores["score"])} images and not of '
                              f'{len(train)}')
-    except (InputError, OSError, KeyError, ValueError) as error:
+    except (InputError, StorageError, OSError, KeyError, ValueError) as error:
         logging.warning('%s: its data cannot be read: %s', folder, error)
         train = None
         note = element('p', f'Images cannot be shown: {error}', class_='note')

@@ -5,7 +5,7 @@ import secrets
 import flask
 
 from bsce_tf.data import decisions
-from bsce_tf.errors import InputError
+from bsce_tf.errors import InputError, StorageError
 from bsce_tf.report import style
 from bsce_tf.review import catalogue, describe, view
 from bsce_tf.review.pictures import SIDES, Pictures
@@ -59,11 +59,15 @@ def make(found, store, token, writer):
             flask.abort(404)
         try:
             data, form = pictures.get(place, kind)
-        except InputError as error:
+        except (InputError, StorageError) as error:
             return flask.Response(f'{error}\n', 404, mimetype='text/plain')
         answer = flask.Response(data, mimetype=f'image/{form}')
         answer.headers['Cache-Control'] = 'private, max-age=3600'
         return answer
+
+    @app.errorhandler(StorageError)
+    def unreachable(error):
+        return flask.Response(f'{error}\n', 503, mimetype='text/plain')
 
     @app.post('/decide')
     def decide():

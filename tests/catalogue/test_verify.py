@@ -52,10 +52,10 @@ def _tree(root):
     return names
 
 
-def _config(root, **fields):
+def _config(root, part='', **fields):
     data = {'source': 'csv', 'root': str(root), 'train': f'{root}/all.csv', 'cache': 'off',
             'max_pixels': 1000, 'warned': 'keep'}
-    return ml_collections.ConfigDict({'data': data | fields})
+    return ml_collections.ConfigDict({'part': part, 'data': data | fields})
 
 
 def _rows(path):

@@ -70,14 +70,14 @@ def check_inside(paths, origin):
     suspect = paths.mask(lambda block: (
         (np.strings.str_len(block) == 0) | np.strings.startswith(block, b'/')
         | (np.strings.find(block, b'..') >= 0) | (np.strings.find(block, b'\0') >= 0)
-        | (np.strings.find(block, b'://') >= 0)))
+        | (np.strings.find(block, b'://') >= 0) & ~storage.begin(block)))
     for i in np.flatnonzero(suspect):
         parts = paths[i].split(b'/')
         if parts[0] == b'' or b'..' in parts or b'\0' in paths[i]:
             found = paths[i].decode('utf-8', 'replace')
             raise InputError(f"{origin}: image {i + 1} has the path '{found}'; expected a path "
                              'relative to the data folder that stays inside of it.')
-        if b'://' in paths[i]:
+        if storage.is_address(paths[i]):
             storage.check(os.fsdecode(paths[i]), f'{origin}: image {i + 1}')
 
 

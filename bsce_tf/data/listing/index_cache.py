@@ -26,7 +26,7 @@ def cached(lists, key, folder, build, holds=lambda index: True, worth=None):
     """Returns an index from the cache, or builds it and puts it there.
 
     The key of an entry has the path, size and modification time of every list, so a changed list is
-    read again. A list on a web server that tells no time is read each time. An entry whose
+    read again. A list on a web server is read each time. An entry whose
     checksums differ is built again, with a warning. If the folder cannot be written, a warning says
     so and nothing is cached.
 

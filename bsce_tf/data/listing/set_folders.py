@@ -109,7 +109,8 @@ def _check_sets(root, found, chosen, others):
 
 def _subfolders(folder):
     if storage.is_address(folder):
-        return storage.folders(folder) if storage.is_folder(folder) else []
+        names = storage.folders(folder) if storage.is_folder(folder) else []
+        return [name for name in names if not walk.left_out(name)]
     try:
         with os.scandir(folder) as entries:
             return sorted(entry.name for entry in entries

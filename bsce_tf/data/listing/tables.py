@@ -15,6 +15,7 @@ import gzip
 import json
 import pathlib
 import re
+import zlib
 
 import numpy as np
 
@@ -30,6 +31,8 @@ _EXACT = 2.0 ** 53  # up to here a float64 holds every whole number
 
 def kind(path):
     """The kind of a file by its ending before any `.gz`: a value of `KINDS`, or None."""
+    if storage.is_address(path):  # https://shop/list.csv?token=1
+        path = path.partition('?')[0]
     endings = [ending.lower() for ending in pathlib.PurePath(path).suffixes]
     if endings[-1:] == ['.gz']:
         endings.pop()
@@ -68,7 +71,7 @@ def read(path, fields, optional=()):
                 raise InputError(f"{path}: {names.count(name)} columns are called '{name}' "
                                  f'({field}); expected one.')
         return {name: column(name) for name in fields if name in names}, names
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
         line = ' '.join(str(error).split())
         raise InputError(f'{path}: not a readable {kind(path)} file: {line}.') from error
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bsce_tf.errors import InputError, StorageError
+from bsce_tf.errors import InputError
 
 _RATE = 3200  # images a second that reading alone should reach
 _FEWEST, _MOST = 8, 256  # readers that a measurement may choose
@@ -71,8 +71,6 @@ def _fitting(seconds, size):
 
 def at_once(reader, indices, readers):
     """The images at `indices`, in that order: a list of bytes, b'' for those that cannot be read.
-
-    All of a place that does not answer are such: `bad_images` then asks once more, and stops.
 
     Args:
       reader: a `records.Records`.
@@ -140,8 +138,6 @@ def _one(reader, index):
 def _readable(reader, indices):
     try:
         return reader.read(indices)
-    except StorageError:
-        return [b''] * len(indices)
     except InputError:  # a bad image is examined when it fails to decode
         return [b'' if isinstance(image, InputError) else image
                 for image in (_one(reader, index) for index in indices)]

@@ -169,7 +169,9 @@ def place(examples):
     """
     if examples.paths is None:
         return examples.origin
-    return examples.root if storage.is_address(examples.root) else os.path.realpath(examples.root)
+    if storage.is_address(examples.root):
+        return examples.root.rstrip('/')
+    return os.path.realpath(examples.root)
 
 
 def names(examples):

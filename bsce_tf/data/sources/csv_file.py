@@ -75,14 +75,14 @@ def data_folder(given, table, paths, origin):
     Raises:
       InputError: if a path is an address outside of `given`, or some are addresses and others not.
     """
-    addresses = paths.mask(lambda block: np.strings.find(block, b'://') >= 0)
+    addresses = paths.mask(storage.begin)
     if not addresses.any():
         return given or table
     address, path = (paths[int(place)].decode('utf-8', 'replace')
                      for place in (addresses.argmax(), addresses.argmin()))
     if given:
-        raise InputError(f"{origin}: found '{address}', outside of data.root = {given}; expected "
-                         'images inside of it, or no data.root.')
+        raise InputError(f"{origin}: found '{address}', which is no path in data.root = {given}; "
+                         'expected images inside of it, or no data.root.')
     if not addresses.all():
         raise InputError(f"{origin}: found '{address}' and '{path}'; expected addresses alone, or "
                          f'paths in {table} alone.')
@@ -123,8 +123,8 @@ def _parts(path):
 
 def _stored_parts(address):
     if storage.is_folder(address):
-        address = storage.join(address, '*')
-    elif not glob.has_magic(address):
+        address = storage.join(glob.escape(address), '*')
+    elif not storage.is_pattern(address):
         return [address]
     found = [name for name in storage.matching(address)
              if tables.kind(name) and not walk.left_out(os.path.basename(name))]
@@ -139,7 +139,7 @@ def _build(files, origin, root, split, image_column, label_column, group_column=
     for path in files:
         columns, names = read_columns(path, split, image_column, label_column, group_column)
         found = path_bytes(columns[image_column], path)
-        paths.append(_relative(found, root))
+        paths.append(below(found, root))
         groups.append(groups_of(columns.get(group_column), len(found)))
         if label_column not in columns:
             logging.warning("%s: no column '%s' (data.label_column) among %s; taken as images "
@@ -155,15 +155,16 @@ def _build(files, origin, root, split, image_column, label_column, group_column=
                          texts.joined(groups) if group_column else None)
 
 
-def _relative(paths, root):
-    """Makes absolute paths below `root` relative; `listing` refuses all other absolute paths."""
-    start = os.fsencode(_absolute(root)).rstrip(b'/') + b'/'
+def below(paths, root):
+    """`Texts` whose absolute paths, and addresses, below `root` are relative to it."""
+    start = os.fsencode(_absolute(root or '.')).rstrip(b'/') + b'/'
     inside = np.flatnonzero(paths.mask(lambda block: np.strings.startswith(block, start)))
     if not inside.size:
         return paths
     if storage.is_address(root):
         return paths.changed(inside, [
-            os.fsencode(storage.relative(os.fsdecode(path), root)) for path in paths[inside]])
+            path if (found := storage.relative(os.fsdecode(path), root)) is None
+            else os.fsencode(found) for path in paths[inside]])
     return paths.changed(inside, [path[len(start):].lstrip(b'/') for path in paths[inside]])
 
 

@@ -20,7 +20,8 @@ def load(*, root, train='', validation='', test='', classes='', cache=''):
     """Walks the folders, sorted by code points. Follows links to folders.
 
     The class of `<train>/shoes/boots/a.jpg` is `shoes/boots`. A folder without images and without
-    subfolders is a class without images. Hidden and system files are skipped, see `walk.walk`.
+    subfolders is a class without images; a bucket has no such folders. Hidden and system files are
+    skipped, see `walk.walk`.
 
     Args:
       root: the data folder, or its address in a bucket (see `storage`).

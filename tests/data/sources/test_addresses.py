@@ -1,18 +1,22 @@
 """Lists and images in a bucket and on a web server, as those of this machine."""
 
 import csv
+import dataclasses
 import gzip
 import io
 import pathlib
 import threading
 
+import ml_collections
 import numpy as np
 import pytest
 from PIL import Image
 
 from bsce_tf import cli, fields, storage
-from bsce_tf.data import sources
+from bsce_tf.catalogue import verify
+from bsce_tf.data import bad_images, pipeline, sources
 from bsce_tf.data.reading import records
+from bsce_tf.data.view import View
 from bsce_tf.errors import InputError, StorageError
 from bsce_tf.evaluation import inputs
 from bsce_tf.training import workdir
@@ -70,22 +74,31 @@ def test_a_list_in_a_bucket_is_as_one_here(bucket, shop, tmp_path, ending):
     assert everything(relative.train) == everything(parts.train) == everything(here.train)
 
 
-def test_folders_in_a_bucket_are_as_folders_here(bucket, shop, tmp_path):
+@pytest.mark.parametrize('alone', [False, True])
+def test_folders_in_a_bucket_are_as_folders_here(bucket, shop, tmp_path, alone):
+    root = f's3://shop/folders{alone}'
     for path in paths_of(shop):
         split = 'Val' if path.endswith(('/1#.png', '/2#.png')) else 'train'
+        split = 'train' if alone else split
         for place in (f'{split}/{path}', '__MACOSX/x.png', f'train/{CLASSES[0]}/.hidden.png',
                       'train/notes.txt'):
             data = (shop / path).read_bytes()
-            bucket(f'folders/{place}', data)
+            bucket(f'folders{alone}/{place}', data)
             file = tmp_path / place
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(data)
     here = sources.load('folder', root=str(tmp_path), cache='off')
-    there = sources.load('folder', root='s3://shop/folders', cache=str(tmp_path / 'cache'))
-    for split in ('train', 'validation'):
-        assert everything(getattr(there, split)) == everything(getattr(here, split))
+    there = sources.load('folder', root=root, cache=str(tmp_path / 'cache'))
+    assert everything(there.train) == everything(here.train)
     assert there.test is None
-    assert (len(there.train), len(there.validation)) == (20, 4)
+    assert len(there.train) == (24 if alone else 20)
+    if not alone:
+        assert everything(there.validation) == everything(here.validation)
+    found, names = inputs.load(root, data={'readers': 0})
+    assert everything(found)[3] == everything(inputs.load(str(tmp_path), data={'readers': 0})[0])[3]
+    assert found.root == root
+    one, _ = inputs.load(f'{root}/train/{paths_of(shop)[0]}', data={'readers': 0})
+    assert everything(one)[3] == [(shop / paths_of(shop)[0]).read_bytes()]
     with pytest.raises(InputError, match='s3://shop/none: no such folder'):
         sources.load('folder', root='s3://shop/none')
 
@@ -101,10 +114,17 @@ def test_rows_may_be_addresses(web, shop, tmp_path):
         'readers': 0, 'root': '', 'image_column': 'image'})
     assert records.of(images).read([3]) == records.of(found).read([3])
     assert [name.decode() for name in names.tolist()] == addresses
+    images, names = inputs.load(str(tmp_path / 'train.csv'), data={
+        'readers': 0, 'root': web.address, 'image_column': 'image'})
+    assert everything(images)[3] == everything(found)[3]
+    assert [name.decode() for name in names.tolist()] == addresses
+    web.content['/lists/local.txt'] = f'{addresses[0]}\n/etc/hostname\n'.encode()
+    with pytest.raises(InputError, match="local.txt: image 2 has the path '/etc/hostname'"):
+        inputs.load(f'{web.address}/lists/local.txt', data={'readers': 0, 'root': ''})
     (tmp_path / 'mixed.csv').write_bytes(table([addresses[0], paths_of(shop)[0]]))
     with pytest.raises(InputError, match=r"mixed.csv: found 'http.*' and 'bags/0#.png'; expect"):
         sources.load('csv', train=str(tmp_path / 'mixed.csv'), cache='off')
-    with pytest.raises(InputError, match=r"train.csv: found 'http.*', outside of data.root = "):
+    with pytest.raises(InputError, match=r"train.csv: found 'http.*', which is no path in data"):
         sources.load('csv', root=str(shop), train=str(tmp_path / 'train.csv'), cache='off')
     below = sources.load('csv', root=web.address, train=str(tmp_path / 'train.csv'), cache='off')
     assert below.train.root == web.address
@@ -126,6 +146,59 @@ def test_what_a_run_writes_lies_on_this_machine(tmp_path, monkeypatch, capsys):
     with pytest.raises(InputError, match="data.clean: found 's3://shop/a.csv'; expected a path of"):
         fields.check('data.clean', 's3://shop/a.csv')
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_called_like_an_address_stays_a_path(shop, tmp_path):
+    (tmp_path / 'scrape/http:/site').mkdir(parents=True)
+    path = 'scrape/http://site/a.png'
+    (tmp_path / path).write_bytes(b'1')
+    (tmp_path / 'train.csv').write_text(f'image,label\n{path},a\n')
+    found = sources.load('csv', train=str(tmp_path / 'train.csv'), cache='off').train
+    assert everything(found)[3] == [b'1']
+
+
+def test_verify_lists_what_is_missing_and_stops_where_nothing_answers(web, shop, tmp_path,
+                                                                      monkeypatch):
+    for path in paths_of(shop)[1:]:
+        web.content[f'/{path}'] = (shop / path).read_bytes()
+    (tmp_path / 'train.csv').write_bytes(table(paths_of(shop)))
+    data = {'source': 'csv', 'root': web.address, 'train': str(tmp_path / 'train.csv'),
+            'cache': 'off', 'max_pixels': 0, 'warned': 'keep'}
+    verify.run(ml_collections.ConfigDict({'part': '', 'data': data}), tmp_path / 'verify')
+    with open(tmp_path / 'verify/bad_images.csv', newline='') as file:
+        bad = list(csv.reader(file))
+    assert [row[0] for row in bad] == ['path', paths_of(shop)[0]]
+    assert 'no such file' in bad[1][1]
+    monkeypatch.setattr(storage, 'PATIENCE', 0.3)
+    web.down = 503
+    with pytest.raises(StorageError, match='has not answered'):
+        verify.run(ml_collections.ConfigDict({'part': '', 'data': data}), tmp_path / 'other')
+
+
+@pytest.mark.parametrize('back', [False, True])
+def test_an_outage_beside_a_missing_picture_ends_an_evaluation_in_order(web, shop, tmp_path,
+                                                                       monkeypatch, back):
+    monkeypatch.setattr(storage, 'PATIENCE', 0.3)
+    (tmp_path / 'train.csv').write_bytes(table(paths_of(shop)))
+    examples = sources.load('csv', root=web.address, train=str(tmp_path / 'train.csv'),
+                            cache='off').train
+    examples = dataclasses.replace(examples, readers=1)
+    for path in paths_of(shop)[1:]:
+        web.content[f'/{path}'] = (shop / path).read_bytes()
+
+    def read(address):
+        web.down = 503 if web.asked[f'/{paths_of(shop)[0]}'] else None
+        try:
+            return original(address)
+        except StorageError:
+            web.down = None if back else 503
+            raise
+
+    original = storage.read
+    monkeypatch.setattr(storage, 'read', read)
+    bad = bad_images.BadImages('skip', 0.5)
+    with pytest.raises(StorageError, match='has not answered'), bad.raising():
+        list(pipeline.evaluation(examples, [View(16, (20,))], 12, bad))
 
 
 @pytest.mark.parametrize(('source', 'places'), [
@@ -158,7 +231,7 @@ def test_a_run_outlives_a_server_that_goes_down(web, shop, tmp_path, monkeypatch
     stopped = threading.Event()
     watcher = threading.Thread(target=watch)
     watcher.start()
-    with pytest.raises(StorageError, match=f'{web.address}/.*does not answer'):
+    with pytest.raises(StorageError, match=f'{web.address}/.*has not answered'):
         train(config, tmp_path / 'run')
     stopped.set()
     watcher.join()

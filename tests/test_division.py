@@ -1,0 +1,87 @@
+"""Parts of the work of pack and verify; of predict see evaluation/test_predict_parts.py."""
+
+import ml_collections
+import numpy as np
+import pytest
+from PIL import Image
+
+from bsce_tf import config_check, division, locks, recipes
+from bsce_tf.catalogue import pack, verify
+from bsce_tf.errors import InputError, InUseError
+from tests.catalogue import packs
+
+
+def files_in(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize('count', [1, 2, 3, 7, 40])
+@pytest.mark.parametrize(('total', 'step'), [(25, 1), (25, 8), (64, 32), (1, 32)])
+def test_parts_have_every_number_once_in_whole_steps(count, total, step):
+    spans = [part.span(total, step) for part in division.of(f'1/{count}').all]
+    assert [number for first, end in spans for number in range(first, end)] == list(range(total))
+    assert all(first % step == 0 for first, end in spans if first < end)
+    sizes = [-(-(end - first) // step) for first, end in spans]
+    assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize('text', ['0/3', '4/3', '3', '1/', '/2', '-1/2', '1/100001', 'a/b'])
+def test_what_is_no_part_is_refused(text):
+    config = recipes.defaults()
+    config.part = text
+    with pytest.raises(InputError, match=r"part: found '.*'; expected i/n, as '3/10'"):
+        config_check.check(config, 'pack')
+
+
+@pytest.mark.parametrize('order', [[1, 2, 3], [3, 1, 2], [2, 2, 1, 3]])
+def test_a_pack_in_parts_is_that_of_one_process(tmp_path, order):
+    examples = packs.examples_in(tmp_path / 'images')
+    pack.pack(examples, tmp_path / 'whole', 4, progress=False)
+    for number in order:
+        told = pack.pack(examples, tmp_path / 'parts', 4, progress=False,
+                         part=division.Division(number, 3))
+        assert (told is None) == ((tmp_path / 'parts' / 'pack.json').exists() is False)
+    assert told['packed'] == packs.COUNT
+    assert files_in(tmp_path / 'parts') == files_in(tmp_path / 'whole')
+
+
+def test_a_part_writes_its_shards_alone_beside_others_that_run(tmp_path, capsys):
+    examples, folder = packs.examples_in(tmp_path / 'images'), tmp_path / 'pack'
+    first, second = division.of('1/2').all
+    with locks.held(folder, second.lock()):
+        (folder / '.123-0123456789abcdef0123456789abcdef.shard-00003-of-00005.array_record').touch()
+        pack.pack(examples, folder, 5, progress=False, part=first)
+        with pytest.raises(InUseError):
+            pack.pack(examples, folder, 5, progress=False, part=second)
+    assert 'this part is done; 1 others are not (2)' in capsys.readouterr().out
+    assert len(list(folder.glob('shard*.array_record'))) == 2
+    assert len(list(folder.glob('.123-*'))) == 1  # of a process on another machine, perhaps
+    with locks.held(folder):
+        assert pack.pack(examples, folder, 5, progress=False, part=second) is None
+    assert 'another process joins them' in capsys.readouterr().out
+    assert pack.pack(examples, folder, 5, progress=False, part=first)['packed'] == packs.COUNT
+    assert not list(folder.glob('.*'))
+
+
+def test_a_verification_in_parts_is_that_of_one_process(tmp_path, capsys):
+    root = tmp_path / 'images'
+    for name in ('a', 'b'):
+        (root / name).mkdir(parents=True)
+        for i in range(40):
+            path = root / name / f'{i:02d}.{"jpg" if i % 10 else "png"}'
+            Image.fromarray(np.full((8, 8, 3), i, np.uint8)).save(path, 'JPEG')
+            if i % 7 == 3:
+                path.write_bytes(path.read_bytes()[:-20])
+
+    def run(folder, part):
+        data = {'source': 'folder', 'root': str(root), 'cache': 'off', 'max_pixels': 0,
+                'warned': 'keep'}
+        verify.run(ml_collections.ConfigDict({'part': part, 'data': data}), folder)
+
+    run(tmp_path / 'whole', '')
+    for number in (3, 1, 4, 2):  # 80 images are three chunks of 32: one part has none
+        assert not (tmp_path / 'parts' / 'verify.json').exists()
+        run(tmp_path / 'parts', f'{number}/4')
+    assert 'this part is done; 1 others are not (2)' in capsys.readouterr().out
+    assert files_in(tmp_path / 'parts') == files_in(tmp_path / 'whole')
+    assert b'"bad": 12' in files_in(tmp_path / 'whole')['verify.json']
