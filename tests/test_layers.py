@@ -7,8 +7,8 @@ import re
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1] / 'bsce_tf'
-FREE = {'fields', 'internals', 'parts', 'losses', 'metrics', 'class_weights', 'errors', 'files',
-        'locks', 'progress', 'storage', 'termination'}
+FREE = {'fields', 'internals', 'parts', 'losses', 'metrics', 'class_weights', 'division', 'errors',
+        'files', 'locks', 'progress', 'storage', 'termination'}
 # Those of one level do not import each other.
 LEVELS = [('data', 'web'), ('catalogue', 'models', 'index'), ('heads',), ('training',),
           ('evaluation',), ('audit',), ('report',), ('review', 'serving'), ('demo_page',)]

@@ -118,8 +118,9 @@ def readers(config, place):
 
 
 def packs(config, place):
-    pack.run(config, place / str(config.data.shard_images))
-    return sorted(path.name for path in (place / str(config.data.shard_images)).rglob('shard*'))
+    folder = place / f'{config.data.shard_images}-{config.part.replace("/", "-")}'
+    pack.run(config, folder)
+    return sorted(path.name for path in folder.rglob('shard*'))
 
 
 def packed_bytes(config, place):

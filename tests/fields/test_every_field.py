@@ -24,6 +24,7 @@ ROWS = {
     'replicas': (2, probes.devices, {'strategy': 'mirrored'}),
     'precision': ('mixed_bfloat16', probes.network, {}),
     'jit_compile': (True, probes.steps, {}),
+    'part': ('1/2', probes.packs, {**TABLES, 'data.shard_images': 5}),
     'batch_size': (6, probes.batch, {}),
     'epochs': (3, probes.loop, {}),
     'steps': (2, probes.run, SHORT),
