@@ -35,7 +35,8 @@ def test_imports_point_left(path):
     if level is not None:
         allowed |= {here, *(name for folders in LEVELS[:level] for name in folders)}
     else:
-        allowed = {'errors', 'fields', 'files', 'internals', 'class_weights', 'locks', 'parts', here}
+        allowed = {'errors', 'fields', 'files', 'internals', 'class_weights', 'locks', 'parts',
+                   here}
     wrong = [name for name in imports(path) if name.split('.')[0] not in allowed]
     assert not wrong, f'{path} imports {wrong}'
 
