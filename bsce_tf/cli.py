@@ -66,7 +66,7 @@ GROUPS = {
                        ('bsce_tf.models.overview:run',))},
     'Data': {
         'inspect': Mode('count images, classes, duplicates and overlaps of sets before training',
-                        ('bsce_tf.catalogue.inspect:run',), _LISTING),
+                        ('bsce_tf.catalogue.inspect:run',), (*_LISTING, 'part')),
         'verify': Mode('decode every image and list those that cannot be used',
                        ('bsce_tf.catalogue.verify:run',),
                        (*_LISTING, 'data.max_pixels', 'data.warned', 'part')),

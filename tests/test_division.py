@@ -1,4 +1,4 @@
-"""Parts of the work of pack and verify; of predict see evaluation/test_predict_parts.py."""
+"""Parts of inspect, verify and pack; for predict see evaluation/test_predict_parts.py."""
 
 import ml_collections
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from bsce_tf import config_check, division, locks, recipes
-from bsce_tf.catalogue import pack, verify
+from bsce_tf.catalogue import hash_parts, inspect, pack, verify
 from bsce_tf.errors import InputError, InUseError
 from tests.catalogue import packs
 
@@ -85,3 +85,25 @@ def test_a_verification_in_parts_is_that_of_one_process(tmp_path, capsys):
     assert 'this part is done; 1 others are not (2)' in capsys.readouterr().out
     assert files_in(tmp_path / 'parts') == files_in(tmp_path / 'whole')
     assert b'"bad": 12' in files_in(tmp_path / 'whole')['verify.json']
+
+
+def test_a_report_on_data_in_parts_is_that_of_one_process(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(hash_parts, '_STEP', 4)
+    (tmp_path / 'images').mkdir()
+    packs.examples_in(tmp_path / 'images' / 'a')
+    packs.examples_in(tmp_path / 'images' / 'b', 3)  # the same as the first three
+    config = packs.settings(tmp_path / 'images')
+
+    def run(folder, part):
+        config.part = part
+        inspect.run(config, folder)
+
+    run(tmp_path / 'whole', '')
+    for part in ('2/3', '3/3', '1/3'):
+        run(tmp_path / 'parts', part)
+    assert 'this part is done; 1 others are not (1)' in capsys.readouterr().out
+    found, whole = files_in(tmp_path / 'parts'), files_in(tmp_path / 'whole')
+    names = {name for name in found if not name.startswith('hashes')}
+    assert names == {'inspect.json', 'class_sizes.svg', 'duplicates.csv'}
+    assert {name: found[name] for name in names} == {name: whole[name] for name in names}
+    assert not list((tmp_path / 'parts').glob('*.npz'))

@@ -82,7 +82,7 @@ def test_modes_name_fields_and_groups_that_there_are():
 
 @pytest.mark.parametrize(('mode', 'names'), [
     ('convert', {'model.backbone', 'model.weights'}),
-    ('inspect', {'data.source', *(f'data.{name}' for name in sources.FIELDS)}),
+    ('inspect', {'part', 'data.source', *(f'data.{name}' for name in sources.FIELDS)}),
     ('models', set())])
 def test_a_mode_uses_these_fields_alone(mode, names):
     assert {name for name in fields.TABLE if cli.MODES[mode].uses(name)} == names

@@ -4,8 +4,8 @@ import pathlib
 
 import numpy as np
 
-from bsce_tf import class_weights, files, locks
-from bsce_tf.catalogue import group_report, hashes, histogram, recipe
+from bsce_tf import class_weights, division, files, locks
+from bsce_tf.catalogue import group_report, hash_parts, hashes, histogram, recipe
 from bsce_tf.data import clean_list, groups, label_map, sources
 from bsce_tf.data.reading import records
 from bsce_tf.termination import Terminated
@@ -20,27 +20,46 @@ def run(config, workdir):
     Writes into `workdir`: the report as `inspect.json`, a histogram of the training class sizes as
     `class_sizes.svg`, the groups of equal files as `duplicates.csv`; where the data have groups
     (`Examples.groups`), those with images in several splits as `groups_across_splits.csv`; the
-    hashes of the files as `hashes.bin`, so that a second call reads only what has changed.
+    hashes of the files as `hashes.bin`, so that a second call reads only what has changed. With
+    `part`, each part hashes its images, and the part that ends last writes the report.
 
     Raises:
       InputError: if the data are not as expected.
       RunError: if another process holds `workdir`.
       PreemptedError: after SIGTERM or Ctrl-C; the same call goes on.
     """
-    workdir = pathlib.Path(workdir)
-    with locks.held(workdir), Terminated() as terminated, terminated.at_once(
+    workdir, part = pathlib.Path(workdir), division.of(config.part)
+    with locks.held(workdir, part.lock()), Terminated() as terminated, terminated.at_once(
             f'{workdir}: told to stop; hashes that are done stay, and the same command resumes'):
-        _run(config, workdir)
+        _run(config, workdir, part)
 
 
-def _run(config, workdir):
-    """`run` in a folder that this process holds."""
+def _run(config, workdir, part):
+    """`run` of a part that this process holds."""
     loaded = sources.load(config.data.source, **sources.fields(config.data))
     splits = {split: found for split, found in loaded._asdict().items() if found is not None}
-    digests, unreadable = {}, {}
-    for split, examples in splits.items():
-        digests[split], unreadable[split] = hashes.digests(examples, split,
-                                                           kept=workdir / 'hashes.bin')
+    if part.whole:
+        _write(workdir, splits, {split: hashes.digests(examples, split, kept=workdir / 'hashes.bin')
+                                 for split, examples in splits.items()})
+        return
+    parts = {split: hash_parts.HashParts(workdir, split, examples)
+             for split, examples in splits.items()}
+    for found in parts.values():
+        found.make(part)
+
+    def join():
+        _write(workdir, splits, {split: found.joined(part.all) for split, found in parts.items()})
+        for found in parts.values():
+            found.remove(part.all)
+
+    division.join(workdir, locks.NAME, '--workdir', lambda: [
+        all(found.made(other) for found in parts.values()) for other in part.all], join)
+
+
+def _write(workdir, splits, hashed):
+    """Writes and prints the report; `hashed` has what `hashes.digests` gives of each split."""
+    digests = {split: found for split, (found, _) in hashed.items()}
+    unreadable = {split: found for split, (_, found) in hashed.items()}
     equal = hashes.duplicates(splits, digests)
     found = report(splits, equal, unreadable)
     clean_list.write_rows(workdir / 'duplicates.csv', groups.DUPLICATES,
@@ -51,8 +70,8 @@ def _run(config, workdir):
         clean_list.write_rows(workdir / written[-1], groups.DUPLICATES,
                               _rows(splits, group_report.across(splits)))
     histogram.write_svg(
-        workdir / 'class_sizes.svg', loaded.train.counts,
-        f'{len(loaded.train)} training images of {loaded.train.num_classes} classes')
+        workdir / 'class_sizes.svg', splits['train'].counts,
+        f'{len(splits["train"])} training images of {splits["train"].num_classes} classes')
     files.write_json(workdir / 'inspect.json', found)
     print('\n'.join(lines(found)))
     print(f'Written to {workdir}: {", ".join(written)}')

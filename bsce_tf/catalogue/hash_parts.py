@@ -1,0 +1,64 @@
+"""Hashes that one part of an `inspect` has made, in one file for each part; see `division`."""
+
+import json
+import zipfile
+
+import numpy as np
+
+from bsce_tf import files
+from bsce_tf.catalogue import hashes
+from bsce_tf.data.reading import records
+
+_STEP = 1024  # images; parts are whole steps
+
+
+class HashParts:
+    """The hashes of one split.
+
+    Args:
+      workdir: pathlib.Path.
+      split: its name.
+      examples: an `Examples`.
+    """
+
+    def __init__(self, workdir, split, examples):
+        self._workdir, self._split, self._examples = workdir, split, examples
+        self._about = json.dumps([records.fingerprint(examples), records.contents(examples)])
+
+    def make(self, part):
+        """Hashes the images of a part, a `division.Division`, unless that is done."""
+        if self.made(part):
+            return
+        first, end = part.span(len(self._examples), _STEP)
+        found, unreadable = np.zeros((0, 2), '<u8'), []
+        if first < end:
+            found, unreadable = hashes.digests(
+                self._examples.subset(np.arange(first, end)), self._split,
+                kept=self._workdir / f'hashes.{part.name}.bin')
+        with files.replacing(self._path(part)) as temporary, open(temporary, 'wb') as file:
+            np.savez(file, hashes=found, unreadable=json.dumps(unreadable), about=self._about)
+
+    def made(self, part):
+        """Whether the hashes of a part are there, and of these images."""
+        try:
+            return self._read(part)[2] == self._about
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return False
+
+    def joined(self, parts):
+        """What `hashes.digests` gives of the whole split."""
+        found = [self._read(part) for part in parts]
+        return (np.concatenate([hashed for hashed, _, _ in found]),
+                [entry for _, unreadable, _ in found for entry in unreadable])
+
+    def remove(self, parts):
+        """Removes the files of all parts."""
+        for part in parts:
+            self._path(part).unlink(missing_ok=True)
+
+    def _path(self, part):
+        return part.file(self._workdir / f'hashes_{self._split}.npz')
+
+    def _read(self, part):
+        with np.load(self._path(part), allow_pickle=False) as stored:
+            return stored['hashes'], json.loads(str(stored['unreadable'])), str(stored['about'])
