@@ -1,9 +1,11 @@
 """Work in parts: `part=3/10` does the third of ten, wherever; the process that ends last joins all.
 
 Each part is a process of its own, on any machine that sees the same folder, such as a task of a
-Slurm array. What the parts make is, byte for byte, what one process makes.
+Slurm array. What the parts make is, byte for byte, what one process makes on such a machine. The
+folder has to be on a file system whose locks work between the machines, see `locks`.
 """
 
+import contextlib
 from typing import NamedTuple
 
 from bsce_tf import locks
@@ -40,9 +42,18 @@ class Division(NamedTuple):
         first, end = (steps * number // self.count for number in (self.number - 1, self.number))
         return min(first * step, total), min(end * step, total)
 
-    def lock(self, name=locks.NAME):
-        """Name of the lock of this part; `name` is that of the whole."""
-        return name if self.whole else f'.{self.name}{name}'
+    @contextlib.contextmanager
+    def held(self, folder, lock=locks.NAME, what='--workdir'):
+        """Locks a part of the work in a folder, so that neither it nor the whole is done by others.
+
+        Args:
+          folder, lock, what: as `locks.held` takes them; `lock` is the name for the whole.
+        """
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(locks.held(folder, lock, what, shared=not self.whole))
+            if not self.whole:
+                stack.enter_context(locks.held(folder, f'.{self.name}{lock}', what))
+            yield
 
     def file(self, path):
         """The file of this part beside `path`, a pathlib.Path: NAME.part-3-of-10.csv of NAME.csv.
@@ -53,29 +64,31 @@ class Division(NamedTuple):
 WHOLE = Division(1, 1)
 
 
-def join(folder, lock, what, made, function):
+def join(folder, name, made, function):
     """Calls `function` if all parts are made, and no other process does so now.
 
     Args:
       folder: pathlib.Path, where the parts lie.
-      lock: name of the lock of the whole, see `locks.held`.
-      what: the flag or field that names the folder.
-      made: function that returns a list of bool: whether each part is there. It is asked again
+      name: of what is joined, for its lock.
+      made: function that returns an iterable of bool: whether each part is there. It is asked again
         under the lock.
       function: without arguments.
     """
     missing = [number for number, there in enumerate(made(), 1) if not there]
     if missing:
         some = ', '.join(map(str, missing[:10])) + ', …' * (len(missing) > 10)
-        print(f'{folder}: this part is done; {len(missing)} others are not ({some}). The last one '
-              'to end joins them.')
+        print(f'{folder}: this part is done. Not done yet: {some}. The part that ends last joins '
+              'them.')
         return
-    try:
-        with locks.held(folder, lock, what):
-            if all(made()):
-                function()
-    except InUseError:
-        print(f'{folder}: all parts are done; another process joins them.')
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locks.held(folder, f'.join-{name}.lock'))
+        except InUseError:
+            print(f'{folder}: all parts are done, and another process joins them. If no result '
+                  'appears, start any part once more.')
+            return
+        if all(made()):
+            function()
 
 
 def of(text):

@@ -50,14 +50,15 @@ def is_leftover(path):
     return _PATTERN.match(pathlib.Path(path).name) is not None
 
 
-def remove_leftovers(folder):
-    """Removes temporary files that killed processes left in a folder.
+def remove_leftovers(folder, names=None):
+    """Removes temporary files that killed processes left in a folder; of these names, if given.
 
     The caller must hold the folder's lock, see `locks`. Files of living processes on this machine
     stay: a process that reads a run needs no lock, and may be writing a table.
     """
     for path in folder.iterdir() if folder.exists() else ():
-        if is_leftover(path) and not _in_use(path):
+        if is_leftover(path) and not _in_use(path) and (
+                names is None or path.name.split('.', 2)[2] in names):
             path.unlink(missing_ok=True)
 
 

@@ -20,7 +20,7 @@ _NONE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 
 
 @contextlib.contextmanager
-def held(folder, name=NAME, what='--workdir'):
+def held(folder, name=NAME, what='--workdir', shared=False):
     """Locks a folder until the block ends. Makes the folder if it is missing.
 
     The lock is the kernel's (`flock`), on a file in the folder, so it always ends with the process.
@@ -31,6 +31,7 @@ def held(folder, name=NAME, what='--workdir'):
       folder: path.
       name: of the lock file; each thing in the folder that is locked by itself has its own.
       what: the flag or field that names the folder, for the message.
+      shared: whether others may hold the lock at once that ask for it as shared, too.
 
     Raises:
       InUseError: (a RunError) if another process holds the lock; names its id, its machine and the
@@ -42,24 +43,34 @@ def held(folder, name=NAME, what='--workdir'):
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
     try:
-        file = _locked(path, what)
+        file = _locked(path, what, shared)
     except BaseException:
         _remove(missing)
         raise
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)  # before the lock is released
+        if not shared or _alone(file):
+            path.unlink(missing_ok=True)  # before the lock is released
         file.close()
         _remove(missing)
 
 
-def _locked(path, what):
+def _alone(file):
+    """Whether nobody else holds a lock, which then is no longer shared."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _locked(path, what, shared):
     """The open file that holds the lock."""
     while True:
         file = open(path, 'a+', encoding='utf-8')  # noqa: SIM115 - it holds the lock
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in _NONE:
                 logging.warning('%s: this file system has no locks; start no second process on '

@@ -36,10 +36,10 @@ _LATER = (408, 425, 429)  # statuses 400 to 499 that a later try may not meet
 _WRONG = ('ParamValidationError', 'InvalidURL', 'InvalidUrlClientError', 'NonHttpUrlClientError')
 _CREDENTIALS = ('NoCredentialsError', 'PartialCredentialsError', 'CredentialRetrievalError',
                 'TokenRetrievalError', 'ProfileNotFound', 'DefaultCredentialsError', 'RefreshError',
-                'ClientAuthenticationError', 'ClientConnectorCertificateError')
+                'ClientAuthenticationError')
 _CODES = ('ExpiredToken', 'InvalidToken', 'TokenRefreshRequired', 'RequestTimeTooSkewed',
           'InvalidAccessKeyId', 'SignatureDoesNotMatch')  # of S3, about the keys
-_silent = {}  # place → when it last began not to answer
+_silent = {}  # place → (since when it does not answer, when it was last asked)
 _told = [-_TELL]
 _lock = threading.Lock()
 
@@ -256,7 +256,7 @@ def _patiently(address, function):
     """`function(file system)`, tried again as long as the place does not answer."""
     check(address)
     system, place = _system(scheme(address)), '/'.join(address.split('/')[:3])
-    begin, wait = time.monotonic(), _FIRST
+    begin, wait = None, _FIRST
     while True:
         try:
             found = function(system)
@@ -269,15 +269,25 @@ def _patiently(address, function):
                 raise InputError(f'{address}: {reason}.') from error
             if reason:
                 raise _failure(f'{address}: {reason}.') from error
-            # Others may have waited for the place before.
-            since = min(_silent.setdefault(place, begin), begin)
-            if time.monotonic() + wait - since > PATIENCE:
+            now = time.monotonic()
+            begin = begin or now
+            if now + wait - min(_silent_since(place, now), begin) > PATIENCE:
                 raise _failure(
                     f'{address}: has not answered for {PATIENCE:.0f} s ({_line(error)}); expected '
                     'a place that can be reached: then start the same command again.') from error
             _tell(address, _line(error))
         time.sleep(wait)
         wait = min(2 * wait, _LONGEST)
+
+
+def _silent_since(place, now):
+    """When a place began not to answer; other readers may have waited for it before."""
+    with _lock:
+        since, last = _silent.get(place, (now, now))
+        if now - last > PATIENCE:  # of an outage before, after which nobody asked
+            since = now
+        _silent[place] = since, now
+        return since
 
 
 def _failure(message):
@@ -294,22 +304,25 @@ def _tell(address, line):
         if time.monotonic() - _told[0] < _TELL:
             return
         _told[0] = time.monotonic()
-    logging.warning('%s: does not answer (%s); trying for %.0f s.', address, line, PATIENCE)
+    logging.warning('%s: does not answer (%s); trying for up to %.0f s.', address, line, PATIENCE)
 
 
 def _final(error):
     """(why it is of no use to try again, or None; whether that is so for all files of the place)"""
-    code = (getattr(error.__cause__, 'response', None) or {}).get('Error', {}).get('Code')
+    if type(error).__name__ == 'ClientConnectorCertificateError':
+        return f'its certificate is not trusted ({_line(error)}); expected one that is', True
+    response = getattr(error.__cause__, 'response', None)  # of botocore a dict
+    code = response.get('Error', {}).get('Code') if isinstance(response, dict) else None
     if type(error).__name__ in _CREDENTIALS or code in _CODES:
-        return (f'no credentials that count ({_line(error)}); expected them in the environment or '
-                'in the usual files of the service'), True
+        return (f'the credentials are missing, wrong or expired ({_line(error)}); expected them in '
+                'the environment or in the usual files of the service'), True
     if isinstance(error, FileNotFoundError):
         return 'no such file; expected one', False
     if isinstance(error, IsADirectoryError):
         return 'a folder; expected a file', False
-    if isinstance(error, PermissionError):
+    if isinstance(error, PermissionError) or str(error).startswith('Forbidden'):  # gcsfs
         return f'may not be read ({_line(error)}); expected permission to read it', False
-    status = getattr(error, 'status', None)
+    status = getattr(error, 'status', getattr(error, 'status_code', None))
     if isinstance(status, int) and 400 <= status < 500 and status not in _LATER:
         return f'the server answers {status} ({getattr(error, "message", "")}); expected a file', (
             False)

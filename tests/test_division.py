@@ -7,6 +7,7 @@ from PIL import Image
 
 from bsce_tf import config_check, division, locks, recipes
 from bsce_tf.catalogue import hash_parts, inspect, pack, verify
+from bsce_tf.data import bad_images
 from bsce_tf.errors import InputError, InUseError
 from tests.catalogue import packs
 
@@ -48,19 +49,44 @@ def test_a_pack_in_parts_is_that_of_one_process(tmp_path, order):
 def test_a_part_writes_its_shards_alone_beside_others_that_run(tmp_path, capsys):
     examples, folder = packs.examples_in(tmp_path / 'images'), tmp_path / 'pack'
     first, second = division.of('1/2').all
-    with locks.held(folder, second.lock()):
-        (folder / '.123-0123456789abcdef0123456789abcdef.shard-00003-of-00005.array_record').touch()
+    theirs, mine = (f'.4194999-0123456789abcdef0123456789abcdef.shard-0000{number}-of-00005'
+                    '.array_record' for number in (3, 0))
+    with second.held(folder):
+        for name in (theirs, mine):  # of processes that are no more, or run on other machines
+            (folder / name).touch()
         pack.pack(examples, folder, 5, progress=False, part=first)
-        with pytest.raises(InUseError):
-            pack.pack(examples, folder, 5, progress=False, part=second)
-    assert 'this part is done; 1 others are not (2)' in capsys.readouterr().out
+        for part in (second, division.WHOLE):
+            with pytest.raises(InUseError):
+                pack.pack(examples, folder, 5, progress=False, part=part)
+    assert 'this part is done. Not done yet: 2. The part that' in capsys.readouterr().out
     assert len(list(folder.glob('shard*.array_record'))) == 2
-    assert len(list(folder.glob('.123-*'))) == 1  # of a process on another machine, perhaps
-    with locks.held(folder):
+    assert (folder / theirs).exists()
+    assert not (folder / mine).exists()
+    with pytest.raises(InputError, match='begun in 2 parts; expected part i/2, or none'):
+        pack.pack(examples, folder, 5, progress=False, part=division.Division(1, 3))
+    with locks.held(folder, '.join-pack.lock'):
         assert pack.pack(examples, folder, 5, progress=False, part=second) is None
     assert 'another process joins them' in capsys.readouterr().out
     assert pack.pack(examples, folder, 5, progress=False, part=first)['packed'] == packs.COUNT
     assert not list(folder.glob('.*'))
+
+
+def test_all_parts_together_may_leave_out_so_many_images(tmp_path):
+    examples = packs.examples_in(tmp_path / 'images')
+    for i in (1, 2, 20, 21):
+        (tmp_path / 'images' / f'{i}.jpg').unlink()
+
+    def run(part, fraction):
+        bad = bad_images.BadImages('skip', fraction, report=tmp_path / 'bad.csv')
+        bad.found_before = lambda *_: None  # as if all parts began at one time
+        return pack.pack(examples, tmp_path / 'pack', 5, progress=False, bad=bad,
+                         part=division.of(part))
+
+    assert run('1/2', 0.1) is None
+    with pytest.raises(InputError, match='4 bad images of 25; expected at most data.max_bad_fr'):
+        run('2/2', 0.1)
+    assert not (tmp_path / 'pack' / 'pack.json').exists()
+    assert run('2/2', 0.2)['packed'] == 21
 
 
 def test_a_verification_in_parts_is_that_of_one_process(tmp_path, capsys):
@@ -82,7 +108,7 @@ def test_a_verification_in_parts_is_that_of_one_process(tmp_path, capsys):
     for number in (3, 1, 4, 2):  # 80 images are three chunks of 32: one part has none
         assert not (tmp_path / 'parts' / 'verify.json').exists()
         run(tmp_path / 'parts', f'{number}/4')
-    assert 'this part is done; 1 others are not (2)' in capsys.readouterr().out
+    assert 'this part is done. Not done yet: 2. The part' in capsys.readouterr().out
     assert files_in(tmp_path / 'parts') == files_in(tmp_path / 'whole')
     assert b'"bad": 12' in files_in(tmp_path / 'whole')['verify.json']
 
@@ -101,9 +127,26 @@ def test_a_report_on_data_in_parts_is_that_of_one_process(tmp_path, monkeypatch,
     run(tmp_path / 'whole', '')
     for part in ('2/3', '3/3', '1/3'):
         run(tmp_path / 'parts', part)
-    assert 'this part is done; 1 others are not (1)' in capsys.readouterr().out
+    assert 'this part is done. Not done yet: 1. The part' in capsys.readouterr().out
     found, whole = files_in(tmp_path / 'parts'), files_in(tmp_path / 'whole')
     names = {name for name in found if not name.startswith('hashes')}
     assert names == {'inspect.json', 'class_sizes.svg', 'duplicates.csv'}
     assert {name: found[name] for name in names} == {name: whole[name] for name in names}
     assert not list((tmp_path / 'parts').glob('*.npz'))
+
+
+def test_a_verification_whose_journal_is_gone_is_not_taken_for_clean(tmp_path, monkeypatch):
+    root = tmp_path / 'images'
+    root.mkdir()
+    packs.examples_in(root / 'a', 3)  # which nothing decodes
+    config = packs.settings(root)
+    original = verify.verify
+
+    def taken(*given, **rest):
+        found = original(*given, **rest)
+        given[2].unlink()  # as by another process, where the file system has no locks
+        return found
+
+    monkeypatch.setattr(verify, 'verify', taken)
+    verify.run(config, tmp_path / 'whole')
+    assert b'"bad": 3' in files_in(tmp_path / 'whole')['verify.json']

@@ -96,7 +96,7 @@ def test_bad_addresses_and_rights(bucket, monkeypatch):
     monkeypatch.delenv('AWS_ACCESS_KEY_ID')
     monkeypatch.delenv('AWS_SECRET_ACCESS_KEY')
     with environment(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull), \
-            pytest.raises(StorageError, match='s3://shop/a.jpg: no credentials that count'):
+            pytest.raises(StorageError, match='s3://shop/a.jpg: the credentials are missing'):
         storage.read('s3://shop/a.jpg')
 
 
@@ -131,7 +131,7 @@ def test_a_place_that_is_down_is_asked_for_its_whole_patience_once(web, monkeypa
     with pytest.raises(StorageError):
         storage.read(f'{web.address}/a.jpg')
     web.asked.clear()
-    time.sleep(0.6)
+    time.sleep(0.45)
     with pytest.raises(StorageError):
         storage.read(f'{web.address}/b.jpg')
     assert web.asked['/b.jpg'] == 1
@@ -175,3 +175,26 @@ def test_keys_that_have_expired_make_no_picture_bad():
     assert storage._final(error)[1]
     error.__cause__.response = {'Error': {'Code': 'AccessDenied'}}
     assert not storage._final(error)[1]
+    error = FileNotFoundError('a.jpg')
+    error.__cause__ = Exception()
+    error.__cause__.response = object()  # as Azure's errors have it
+    assert storage._final(error) == ('no such file; expected one', False)
+
+
+def test_a_failure_after_a_long_call_or_an_old_outage_is_tried_again(monkeypatch):
+    clock = [1000.0]
+    monkeypatch.setattr(storage.time, 'monotonic', lambda: clock[0])
+    monkeypatch.setattr(storage.time, 'sleep', lambda seconds: None)
+    monkeypatch.setattr(storage, 'PATIENCE', 120.0)
+    for _ in range(2):  # the second a long time after the first
+        asked = []
+
+        def slow(system, asked=asked):
+            asked.append(1)
+            clock[0] += 500
+            if len(asked) == 1:
+                raise TimeoutError('cut off')
+            return b'1'
+
+        assert storage._patiently('http://shop/a.jpg', slow) == b'1'
+        storage._silent['http://shop'] = clock[0] - 400, clock[0] - 300

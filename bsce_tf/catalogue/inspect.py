@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from bsce_tf import class_weights, division, files, locks
+from bsce_tf import class_weights, division, files
 from bsce_tf.catalogue import group_report, hash_parts, hashes, histogram, recipe
 from bsce_tf.data import clean_list, groups, label_map, sources
 from bsce_tf.data.reading import records
@@ -21,7 +21,8 @@ def run(config, workdir):
     `class_sizes.svg`, the groups of equal files as `duplicates.csv`; where the data have groups
     (`Examples.groups`), those with images in several splits as `groups_across_splits.csv`; the
     hashes of the files as `hashes.bin`, so that a second call reads only what has changed. With
-    `part`, each part hashes its images, and the part that ends last writes the report.
+    `part`, each part hashes its images, into a file of its own beside `hashes.bin`, and the part
+    that ends last writes the report.
 
     Raises:
       InputError: if the data are not as expected.
@@ -29,7 +30,7 @@ def run(config, workdir):
       PreemptedError: after SIGTERM or Ctrl-C; the same call goes on.
     """
     workdir, part = pathlib.Path(workdir), division.of(config.part)
-    with locks.held(workdir, part.lock()), Terminated() as terminated, terminated.at_once(
+    with part.held(workdir), Terminated() as terminated, terminated.at_once(
             f'{workdir}: told to stop; hashes that are done stay, and the same command resumes'):
         _run(config, workdir, part)
 
@@ -52,8 +53,8 @@ def _run(config, workdir, part):
         for found in parts.values():
             found.remove(part.all)
 
-    division.join(workdir, locks.NAME, '--workdir', lambda: [
-        all(found.made(other) for found in parts.values()) for other in part.all], join)
+    division.join(workdir, 'inspect', lambda: (
+        all(found.made(other) for found in parts.values()) for other in part.all), join)
 
 
 def _write(workdir, splits, hashed):

@@ -12,12 +12,13 @@ A pack is a folder:
 
 import functools
 import json
+import os
 import pathlib
 
 import numpy as np
 from absl import logging
 
-from bsce_tf import division, fields, files, locks
+from bsce_tf import division, fields, files
 from bsce_tf.catalogue import shards, shrink
 from bsce_tf.data import bad_images, label_map, loading, sources
 from bsce_tf.data.reading import parallel, records
@@ -81,7 +82,7 @@ def pack(examples, folder, shard_images=4096, progress=True, *, side=0, quality=
     """
     fields.check('data.shard_images', shard_images)
     folder = pathlib.Path(folder)
-    with locks.held(folder, part.lock()), Terminated() as terminated, terminated.at_once(
+    with part.held(folder), Terminated() as terminated, terminated.at_once(
             f'{folder}: told to stop; shards that are done stay, and the same command resumes'):
         return _pack(examples, folder, shard_images, progress, side, quality,
                      bad or bad_images.BadImages(), part)
@@ -94,7 +95,7 @@ def _pack(examples, folder, shard_images, progress, side, quality, bad, part):
             'groups': packed.groups_digest(examples.groups),
             'shrunk': [side, quality] if side else None}
     planned = shards.planned(folder, len(examples), shard_images)
-    finished = _begin(folder, plan, part)
+    finished = _begin(folder, plan, part, planned)
     if finished:
         return _with_groups(folder, examples, planned, finished)
     found = [shards.facts_of(shard, examples.labels) for shard in planned]
@@ -115,23 +116,29 @@ def _pack(examples, folder, shard_images, progress, side, quality, bad, part):
                 bar.update(shard.end - shard.first)
     if part.whole:
         return _finish(folder, examples, plan, found)
-    return _join(folder, examples, plan, planned, part)
+    return _join(folder, examples, plan, planned, part, bad)
 
 
-def _join(folder, examples, plan, planned, part):
+def _join(folder, examples, plan, planned, part, bad):
     """What `_finish` returns once all parts are there; None before."""
     told = []
 
     def made():
-        there = [shard.path.exists() for shard in planned]
+        names = set(os.listdir(folder))  # asks the server, where `exists` may remember
+        there = [{shard.path.name, shard.path.with_suffix('.npy').name} <= names
+                 for shard in planned]
         return [all(there[slice(*other.span(len(planned)))]) for other in part.all]
 
     def finish():
-        files.remove_leftovers(folder)
-        told.append(_finish(folder, examples, plan, [
-            shards.facts_of(shard, examples.labels) for shard in planned]))
+        found = [shards.facts_of(shard, examples.labels) for shard in planned]
+        out = len(examples) - sum(map(len, found))
+        if out > bad.max_fraction * len(examples):
+            raise InputError(f'{folder / BAD_IMAGES}: {out} bad images of {len(examples)}; '
+                             f'expected at most data.max_bad_fraction = {bad.max_fraction}.')
+        files.write_json(folder / 'plan.json', plan)
+        told.append(_finish(folder, examples, plan, found))
 
-    division.join(folder, locks.NAME, '--workdir', made, finish)
+    division.join(folder, 'pack', made, finish)
     return told[0] if told else None
 
 
@@ -158,23 +165,31 @@ def _again(examples, change, bad, index, error):
     return image
 
 
-def _begin(folder, plan, part):
+def _begin(folder, plan, part, planned):
     """Makes the folder and its plan. Returns the content of pack.json if the pack is finished."""
+    if not part.whole:
+        plan = plan | {'parts': part.count}
     folder.mkdir(parents=True, exist_ok=True)
     for name in ('pack.json', 'plan.json'):
         path = folder / name
         if path.exists():
             found = _plan(path)
             # Groups are beside the images and can be written anew.
-            differing = [key for key in records.differing(found, plan) if key != 'groups']
+            differing = [key for key in records.differing(found, plan)
+                         if key not in ('groups', 'parts')]
+            if not part.whole and found.get('parts', part.count) != part.count:
+                raise InputError(f'{path}: begun in {found["parts"]} parts; expected part '
+                                 f'i/{found["parts"]}, or none.')
             if differing:
                 raise InputError(f'{path}: a pack of other data or with other shards ('
                                  f'{", ".join(differing)} differ); expected an empty folder, or '
                                  'one of this data.')
             if name == 'pack.json':
                 return found
-    if part.whole:  # else they may be of another machine
-        files.remove_leftovers(folder)
+    first, end = part.span(len(planned))  # others may be of another machine
+    files.remove_leftovers(folder, None if part.whole else [
+        path.name for shard in planned[first:end]
+        for path in (shard.path, shard.path.with_suffix('.npy'))])
     files.write_json(folder / 'plan.json', plan)
     return None
 

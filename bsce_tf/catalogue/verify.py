@@ -20,10 +20,10 @@ import tempfile
 import numpy as np
 from absl import logging
 
-from bsce_tf import division, files, locks
+from bsce_tf import division, files
 from bsce_tf.data import clean_list, sources
 from bsce_tf.data.reading import parallel, records
-from bsce_tf.errors import InputError
+from bsce_tf.errors import InputError, RunError
 from bsce_tf.progress import Bar
 from bsce_tf.termination import Terminated
 
@@ -46,7 +46,7 @@ def run(config, workdir):
       PreemptedError: after SIGTERM or Ctrl-C; the same call goes on.
     """
     workdir, part = pathlib.Path(workdir), division.of(config.part)
-    with locks.held(workdir, part.lock()), Terminated() as terminated, terminated.at_once(
+    with part.held(workdir), Terminated() as terminated, terminated.at_once(
             f'{workdir}: told to stop; verdicts that are done stay, and the same command resumes'):
         _run(config, workdir, part)
 
@@ -57,32 +57,29 @@ def _run(config, workdir, part):
     splits = {split: found for split, found in splits._asdict().items() if found is not None}
     journals = {split: _Journal(workdir, split, examples, config.data.max_pixels)
                 for split, examples in splits.items()}
-    for split, examples in splits.items():
-        verify(records.of(examples), config.data.max_pixels, journals[split].begun(part),
-               f'verify {split}', readers=examples.storage.readers,
-               span=part.span(len(examples), _CHUNK))
+    found = {split: verify(
+        records.of(examples), config.data.max_pixels, journals[split].begun(part),
+        f'verify {split}', readers=examples.storage.readers,
+        span=part.span(len(examples), _CHUNK)) for split, examples in splits.items()}
     if part.whole:
-        _write(config, workdir, splits, journals, part)
-    else:
-        division.join(
-            workdir, locks.NAME, '--workdir',
-            lambda: [all(journal.complete(other) for journal in journals.values())
-                     for other in part.all],
-            lambda: _write(config, workdir, splits, journals, part))
+        _write(config, workdir, splits, found, journals, part)
+        return
+
+    def join():
+        _write(config, workdir, splits, {
+            split: journal.joined(part.all) for split, journal in journals.items()}, journals, part)
+
+    division.join(workdir, 'verify', lambda: (
+        all(journal.complete(other) for journal in journals.values()) for other in part.all), join)
 
 
-def _write(config, workdir, splits, journals, part):
-    """Writes what the journals of all parts say, and removes them."""
+def _write(config, workdir, splits, found, journals, part):
+    """Writes what was found, {split: what `verify` returns}, and removes the journals."""
     summary, bad, warned, kept = {}, [], [], {}
     for split, examples in splits.items():
         reader = records.of(examples)
-        verdicts, warnings, endings = {}, {}, []
-        for other in part.all:
-            found = _read_journal(journals[split].path(other), len(reader))
-            verdicts |= found[0]
-            warnings |= found[1]
-            endings += found[2]
-        endings.sort()
+        verdicts, warnings, endings = found[split]
+        endings = sorted(endings)
         if config.data.warned == 'bad':
             verdicts |= {i: f'decoder warned: {text}' for i, text in warnings.items()}
             warnings = {}
@@ -292,6 +289,24 @@ class _Journal:
         path, (first, end) = self.path(part), part.span(self._images, _CHUNK)
         return path.exists() and self._fits(path) and bool(
             _read_journal(path, self._images)[3][first:end].all())
+
+    def joined(self, parts):
+        """What `verify` returns, of all parts.
+
+        Raises:
+          RunError: if a journal is gone.
+        """
+        bad, warned, endings, done = {}, {}, [], np.zeros(self._images, bool)
+        for part in parts:
+            found = _read_journal(self.path(part), self._images)
+            bad |= found[0]
+            warned |= found[1]
+            endings += found[2]
+            done |= found[3]
+        if not done.all():
+            raise RunError(f'{self._path}: the verdicts of {(~done).sum()} images are gone; '
+                           'expected those of all parts: start the parts once more.')
+        return bad, warned, endings
 
     def _fits(self, path):
         with open(path, encoding='utf-8') as file:

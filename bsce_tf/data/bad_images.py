@@ -16,7 +16,7 @@ from absl import logging
 from bsce_tf import fields, files, storage
 from bsce_tf.data.images import check
 from bsce_tf.data.reading import records
-from bsce_tf.errors import InputError, RunError
+from bsce_tf.errors import InputError, RunError, StorageError
 
 ACTIONS = fields.choices('data.on_error')
 _LOGGED = set()  # (name, reason) of the bad images that this process has logged
@@ -85,13 +85,14 @@ class BadImages:
         Raises:
           StorageError: likewise, if a place of the images did not answer.
         """
-        storage.failed.clear()
+        before = len(storage.failed)
         try:
             yield
-        except tf.errors.OpError:
-            for error in (self.error, *storage.failed[:1]):
-                if error is not None:
-                    raise error from None
+        except tf.errors.OpError as error:
+            if self.error is not None:
+                raise self.error from None
+            if StorageError.__name__ in str(error) and storage.failed[before:]:
+                raise storage.failed[-1] from None
             raise
 
     def replacement(self, examples, index, position):

@@ -9,12 +9,7 @@ import json
 import shutil
 
 from bsce_tf import division, files
-from bsce_tf.errors import InputError
-
-
-def lock(path):
-    """Name of the lock of an output, a pathlib.Path."""
-    return f'.{path.name}.lock'
+from bsce_tf.errors import InputError, RunError
 
 
 def begin(path, header, made_of):
@@ -30,10 +25,10 @@ def finished(path, header, made_of):
       InputError: if it is, and of other images, models or columns.
     """
     about = _about(path)
-    if not (path.exists() and about.exists()):
+    if not path.exists() or (found := files.read_json(about, dict, 'a part of a prediction')) is (
+            None):
         return False
     expected = json.loads(json.dumps({'columns': list(header), **made_of}))
-    found = files.read_json(about, dict, 'a part of a prediction')
     differing = [key for key in expected if found.get(key) != expected[key]]
     if differing:
         raise InputError(f'{path}: {", ".join(differing)} differed when it was written; expected '
@@ -49,7 +44,7 @@ def join(output, part, header, made_of, list_of, most_bad):
       output: pathlib.Path of the whole.
       part: the `division.Division` of this process.
       header: names of the columns.
-      made_of: what the rows of every part depend on, see `partial.Rows`.
+      made_of: what the rows of every part depend on, see `partial.Rows`; `images` is their number.
       list_of: function of the path of an output that gives that of its list of bad images.
       most_bad: how many bad images all parts may have.
 
@@ -58,20 +53,24 @@ def join(output, part, header, made_of, list_of, most_bad):
     """
     parts = [other.file(output) for other in part.all]
 
-    def made():
-        return [finished(path, header, made_of) for path in parts]
-
     def write():
         lists = [list_of(path) for path in parts if list_of(path).exists()]
-        bad = _joined(list_of(output), lists)
+        bad, rows = sum(map(_rows, lists)), sum(map(_rows, parts))
         if bad > most_bad:
-            raise InputError(f'{list_of(output)}: {bad} bad images; expected at most {most_bad:g} '
+            raise InputError(f'{output}: {bad} bad images; expected at most {most_bad:g} '
                              '(data.max_bad_fraction). The parts stay.')
-        print(f'{output}: {_joined(output, parts):,} images, of {len(parts)} parts')
-        for path in (*lists, *parts, *map(_about, parts)):
-            path.unlink()
+        if rows != made_of['images']:
+            raise RunError(f'{output}: {rows} rows in all parts; expected {made_of["images"]}. '
+                           'Delete the parts, and start them once more.')
+        _joined(list_of(output), lists)
+        _joined(output, parts)
+        print(f'{output}: {rows:,} images, of {len(parts)} parts')
+        # In this order: killed in between, no part passes for finished without its list.
+        for path in (*map(_about, parts), *parts, *lists):
+            path.unlink(missing_ok=True)
 
-    division.join(output.parent, lock(output), 'predict.output', made, write)
+    division.join(output.parent, output.name, lambda: (
+        finished(path, header, made_of) for path in parts), write)
 
 
 def _about(path):
@@ -79,10 +78,10 @@ def _about(path):
 
 
 def _joined(path, parts):
-    """Writes files that begin with one header to another, with one header; returns their rows."""
+    """Writes files that begin with one header to another, with one header."""
     if not parts:
         path.unlink(missing_ok=True)  # of an earlier prediction
-        return 0
+        return
     with files.replacing(path) as temporary, open(temporary, 'wb') as whole:
         for number, part in enumerate(parts):
             with open(part, 'rb') as file:
@@ -90,7 +89,6 @@ def _joined(path, parts):
                 if not number:
                     whole.write(header)
                 shutil.copyfileobj(file, whole)
-    return sum(_rows(part) for part in parts)
 
 
 def _rows(path):

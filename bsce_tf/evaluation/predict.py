@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 
-from bsce_tf import division, locks, progress
+from bsce_tf import division, progress
 from bsce_tf.data import bad_images
 from bsce_tf.data.images import check
 from bsce_tf.data.reading import parallel, records
@@ -58,7 +58,7 @@ def predict(config, folder):
     output = pathlib.Path(config.predict.output or folders[0] / NAME)
     part = division.of(config.part)
     own = part.file(output)
-    with locks.held(own.parent, joined.lock(own), 'predict.output'), (
+    with part.held(output.parent, f'.{output.name}.lock', 'predict.output'), (
             Terminated()) as terminated, terminated.at_once(
                 f'{own}: told to stop; rows that are done stay in {own.name}.partial, and '
                 'the same command resumes'):
@@ -82,20 +82,20 @@ def _predict(config, folders, output, part):
     runs = [] if fields.model else [workdir.read(path) for path in folders]
     seed = runs[0].config.seed if runs else config.seed
     examples, names = inputs.load(fields.input, data=config.data, seed=seed)
-    span, count = part.span(len(examples), config.batch_size), len(examples)
-    if span[0] == span[1]:
-        raise InputError(f'part: found {config.part} of {count} images in batches of '
-                         f'{config.batch_size}; expected at most as many parts as batches.')
-    place = {'input': _fingerprint(examples, names), 'contents': records.contents(examples)}
+    made_of = {'input': _fingerprint(examples, names), 'contents': records.contents(examples)}
+    count, own = len(examples), part.file(output)
     if not part.whole:
-        examples, names = examples.subset(np.arange(*span)), names[span[0]:span[1]]
-    own = part.file(output)
-    bad = _bad_images(config, own, examples)
+        examples, names = _part(config, part, examples, names)
+        made_of |= {'images': count, 'batch_size': config.batch_size}
+    most = max(config.data.max_bad_fraction * count, _FEW)
+    few = _FEW if part.whole else most
+    bad = None if not part.whole and own.exists() else _bad_images(config, own, examples, few)
     predictor = _predictor(config, folders, runs, devices)
     columns = _aliproducts if fields.format == 'aliproducts' else _csv
     firsts, header, row = columns([os.fsdecode(name) for name in names.tolist()], predictor)
-    made_of = place | {'models': predictor.fingerprints}
+    made_of |= {'models': predictor.fingerprints}
     if part.whole or not joined.finished(own, header, made_of):
+        bad = bad or _bad_images(config, own, examples, few)
         if not part.whole:
             joined.begin(own, header, made_of)
         rows = partial.Rows(own, header, firsts, made_of, config.batch_size)
@@ -103,8 +103,17 @@ def _predict(config, folders, output, part):
         note = f', {rows.empty:,} of them bad: see {_list_of(own)}'
         print(f'{own}: {len(examples):,} images{note if rows.empty else ""}')
     if not part.whole:
-        few = max(config.data.max_bad_fraction * count, _FEW)
-        joined.join(output, part, header, made_of, _list_of, few)
+        joined.join(output, part, header, made_of, _list_of, most)
+
+
+def _part(config, part, examples, names):
+    """(`Examples`, names) of a part, in whole batches, so that they are those of one process."""
+    batches = -(-len(examples) // config.batch_size)
+    if part.count > batches:
+        raise InputError(f'part: found {config.part} of {len(examples)} images in batches of '
+                         f'{config.batch_size}; expected at most {batches} parts, one a batch.')
+    first, end = part.span(len(examples), config.batch_size)
+    return examples.subset(np.arange(first, end)), names[first:end]
 
 
 def _predictor(config, folders, runs, devices):
@@ -123,14 +132,14 @@ def _list_of(output):
     return output.with_name(f'{output.stem}_{workdir.BAD_IMAGES}')
 
 
-def _bad_images(config, output, examples):
-    """The `BadImages` of the prediction, after a check of some headers."""
+def _bad_images(config, output, examples, few):
+    """The `BadImages` of the prediction, after a check of some headers; `few` never stop it."""
     listed = _list_of(output)
     output.parent.mkdir(parents=True, exist_ok=True)
     if not partial.begun(output):
         listed.unlink(missing_ok=True)  # of an earlier prediction
     bad = bad_images.BadImages(config.data.on_error, config.data.max_bad_fraction,
-                               config.data.max_pixels, listed, config.seed, _FEW)
+                               config.data.max_pixels, listed, config.seed, few)
     if examples.images is None:
         looked_at = np.unique(np.linspace(0, len(examples) - 1, _LOOK).astype(int))
         images = parallel.each(records.of(examples), looked_at, examples.storage.readers)

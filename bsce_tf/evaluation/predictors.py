@@ -133,13 +133,15 @@ class SavedModel:
 
         Raises:
           InputError: if an image is bad and `bad` says to stop.
+          StorageError: if the place of the images does not answer.
           RunError: if the model fails on good images.
         """
         encoded = dataclasses.replace(examples, images=None, paths=None, root='',
                                       records=_records(examples))
         numbers = tf.data.Dataset.range(start, len(examples)).batch(batch_size).map(lambda i: (i,))
-        for indices, data in loading.finished(loading.read(numbers, encoded, batch_size)):
-            yield self._answers(encoded, indices.numpy(), data.numpy(), bad)
+        with bad.raising():
+            for indices, data in loading.finished(loading.read(numbers, encoded, batch_size)):
+                yield self._answers(encoded, indices.numpy(), data.numpy(), bad)
 
     def _answers(self, examples, indices, data, bad):
         good = np.ones(len(indices), bool)
