@@ -230,7 +230,7 @@ def _made(name):
             options['max_concurrency'] = 1  # else each file is asked for its size first
             options['config_kwargs'] = {
                 'max_pool_connections': _CONNECTIONS, 'connect_timeout': _CONNECT,
-                'read_timeout': _ANSWER, 'retries': {'total_max_attempts': 1}}
+                'read_timeout': _ANSWER, 'retries': {'total_max_attempts': 2}}
         elif name in _WEB:
             import aiohttp
 
