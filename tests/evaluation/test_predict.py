@@ -11,6 +11,7 @@ from bsce_tf.evaluation import predictors
 from bsce_tf.evaluation.predict import predict
 from tests import processes
 from tests.evaluation import reference
+from tests.evaluation.stopping import KilledError, killed_after
 from tests.run_files import rows_of
 
 NAMES = generated.load().test.class_names
@@ -69,27 +70,14 @@ def test_runs_vote(runs, settings, tmp_path):
     assert len(rows) == 48
 
 
-class KilledError(Exception):
-    pass
-
-
-def test_a_stopped_prediction_goes_on(runs, settings, tmp_path, monkeypatch):
+def test_a_stopped_prediction_goes_on(runs, settings, tmp_path):
     output, partial = (tmp_path / 'out' / name for name in ('p.csv', 'p.csv.partial'))
     predict(settings, str(runs[0]))
     whole = output.read_bytes()
     output.unlink()
 
-    def stopping(self, *rest):
-        for i, found in enumerate(original(self, *rest)):
-            if i == 3:
-                raise KilledError
-            yield found
-
-    original = predictors.Runs.answers
-    with monkeypatch.context() as patch:
-        patch.setattr(predictors.Runs, 'answers', stopping)
-        with pytest.raises(KilledError):
-            predict(settings, str(runs[0]))
+    with killed_after(3):
+        predict(settings, str(runs[0]))
     lines = partial.read_bytes().splitlines(keepends=True)
     assert len(lines) == 1 + 3 * 7
     assert not output.exists()
@@ -185,7 +173,7 @@ def test_bad_images(runs, pictures, settings, tmp_path):
 
 
 def test_a_small_folder_with_a_bad_file_and_what_a_stopped_prediction_reports(
-        runs, pictures, settings, tmp_path, monkeypatch, capsys):
+        runs, pictures, settings, tmp_path, capsys):
     folder = shutil.copytree(runs[0], tmp_path / 'a')
     (tmp_path / 'small').mkdir()
     for name in FILES[:4]:
@@ -195,15 +183,8 @@ def test_a_small_folder_with_a_bad_file_and_what_a_stopped_prediction_reports(
         'predict.input': str(tmp_path / 'small'), 'predict.output': '', 'data.on_error': 'skip',
         'batch_size': 2})
 
-    def stopping(self, *rest):
-        yield next(original(self, *rest))
-        raise KilledError
-
-    original = predictors.Runs.answers
-    with monkeypatch.context() as patch:
-        patch.setattr(predictors.Runs, 'answers', stopping)
-        with pytest.raises(KilledError):
-            predict(settings, folder)
+    with killed_after(1):
+        predict(settings, folder)
     predict(settings, folder)
     assert 'predictions.csv: 4 images, 1 of them bad: see ' in capsys.readouterr().out
     assert [row['class_1'] == '' for row in rows_of(folder / 'predictions.csv')] == [

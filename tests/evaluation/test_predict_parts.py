@@ -8,8 +8,8 @@ import pytest
 
 from bsce_tf import locks
 from bsce_tf.errors import InputError
-from bsce_tf.evaluation import predictors
 from bsce_tf.evaluation.predict import predict
+from tests.evaluation.stopping import killed_after
 
 
 @pytest.fixture
@@ -55,24 +55,14 @@ def test_parts_in_any_order_give_the_bytes_of_one_process(runs, settings, tmp_pa
     assert sorted(path.name for path in out.iterdir()) == ['p.csv', 'p_bad_images.csv']
 
 
-def test_a_stopped_part_goes_on_and_one_of_another_run_is_refused(runs, settings, tmp_path,
-                                                                   monkeypatch):
+def test_a_stopped_part_goes_on_and_one_of_another_run_is_refused(runs, settings, tmp_path):
     predict(settings, str(runs[0]))
     out = tmp_path / 'out'
     whole = (out / 'p.csv').read_bytes()
     shutil.rmtree(out)
 
-    def stopping(self, *rest):
-        for i, found in enumerate(original(self, *rest)):
-            if i == 2:
-                raise KeyboardInterrupt
-            yield found
-
-    original = predictors.Runs.answers
-    with monkeypatch.context() as patch:
-        patch.setattr(predictors.Runs, 'answers', stopping)
-        with pytest.raises(KeyboardInterrupt):
-            run_part(settings, runs[0], '1/2')
+    with killed_after(2):
+        run_part(settings, runs[0], '1/2')
     run_part(settings, runs[0], '2/2')
     assert not (out / 'p.csv').exists()
     run_part(settings, runs[0], '1/2')
