@@ -148,6 +148,7 @@ class DividedHead:
     def _gathered(self, tensor):
         if self.division.parts == 1:
             return tensor
+        tensor = tf.identity(tensor)  # on this device: several workers cannot gather an input
         return tf.distribute.get_replica_context().all_gather(tensor, axis=0)
 
     def update(self, grads, of_rows, chosen):

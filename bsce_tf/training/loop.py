@@ -9,6 +9,7 @@ import numpy as np
 
 from bsce_tf import files
 from bsce_tf.errors import PreemptedError, RunError
+from bsce_tf.heads import class_variable
 from bsce_tf.training import averaging, checkpoint, history, schedule, strategy, workdir
 
 MONITOR = 'val_mean_top1_error'
@@ -194,11 +195,13 @@ class Loop:
         if kind in best and error >= best[kind]['error']:
             return
         best[kind] = {'error': error, 'stage': self.state.stage, 'epoch': epoch}
-        if self._chief:
-            files.check_space(self.folder, checkpoint.space(self.trainer.model.get_weights()))
-            with files.replacing(self.folder / workdir.KINDS[kind]) as temporary:
-                self.trainer.model.save_weights(temporary)
-            files.write_json(self.folder / workdir.BEST, best)
+        model = self.trainer.model
+        with class_variable.gathered(model.variables):  # by all workers
+            if self._chief:
+                files.check_space(self.folder, checkpoint.space(model.get_weights()))
+                with files.replacing(self.folder / workdir.KINDS[kind]) as temporary:
+                    model.save_weights(temporary)
+                files.write_json(self.folder / workdir.BEST, best)
 
     def save(self):
         """Writes a checkpoint. Every worker must call it; only the chief writes.

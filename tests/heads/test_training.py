@@ -10,10 +10,12 @@ import pytest
 
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation.evaluate import evaluate
+from bsce_tf.heads import class_variable
 from bsce_tf.training import checkpoint
 from bsce_tf.training.train import train
 from tests.run_files import rows_of
 from tests.smoke import smoke
+from tests.workers import finish, start
 
 
 def config_of(**fields):
@@ -33,7 +35,8 @@ def assert_alike(one, two, rtol=1e-3, atol=1e-4):
         assert a.keys() == b.keys()
         for key in a:
             tolerance = {'abs': 2 / 48} if 'error' in key else {'rel': 1e-3}
-            assert float(a[key]) == pytest.approx(float(b[key]), nan_ok=True, **tolerance), key
+            assert float(a[key] or 'nan') == pytest.approx(
+                float(b[key] or 'nan'), nan_ok=True, **tolerance), key
     for number, (a, b) in enumerate(zip(arrays_of(one), arrays_of(two), strict=True)):
         if a.shape != (6,):  # counts of the metric: an image may fall to either side
             np.testing.assert_allclose(a, b, rtol=rtol, atol=atol, err_msg=str(number))
@@ -46,9 +49,15 @@ def whole(tmp_path_factory):
     return folder
 
 
-def test_a_run_in_parts_is_the_run_of_a_whole_head_and_goes_on_with_one(whole, tmp_path):
+def run(folder, fields):
+    """What a process of its own does."""
+    class_variable._AT_ONCE = 200  # bytes: gathers a variable in pieces
+    train(config_of(**fields), folder)
+
+
+def test_a_run_in_four_parts_is_that_of_a_whole_head_and_goes_on_with_two_and_one(whole, tmp_path):
     parts = {'strategy': 'mirrored', 'replicas': 2, 'model.head_parts': 'replicas'}
-    train(config_of(**parts, epochs=1), tmp_path / 'run')
+    assert finish(start(run, tmp_path / 'run', 1, {**parts, 'replicas': 4, 'epochs': 1})) == [0]
     shutil.copytree(tmp_path / 'run', tmp_path / 'other')
     train(config_of(**parts), tmp_path / 'run')
     assert_alike(whole, tmp_path / 'run')
@@ -106,6 +115,27 @@ def test_a_later_stage_that_cannot_be_sampled_is_told_before_the_first_step(tmp_
     with pytest.raises(InputError, match='MixUp or CutMix'):
         train(config, tmp_path / 'run')
     assert not (tmp_path / 'run').exists()
+
+
+def test_two_workers_hold_a_part_each_and_one_goes_on_with_the_whole(whole, tmp_path):
+    parts = {'model.head_parts': 'replicas', 'strategy': 'multiworker'}
+    assert finish(start(run, tmp_path / 'run', 2, {**parts, 'epochs': 1})) == [0, 0]
+    shutil.copytree(tmp_path / 'run', tmp_path / 'other')
+    assert finish(start(run, tmp_path / 'run', 2, parts)) == [0, 0]
+    assert_alike(whole, tmp_path / 'run')
+    train(config_of(), tmp_path / 'other')
+    assert_alike(whole, tmp_path / 'other')
+
+
+def test_two_workers_sample_as_two_devices_of_one(tmp_path):
+    sampled = {'model.head_sample': 0.5, 'model.head': 'linear', 'averaging.swa_epochs': 1,
+               'precision': 'mixed_bfloat16'}
+    train(config_of(**sampled, strategy='mirrored', replicas=2), tmp_path / 'one')
+    workers = start(run, tmp_path / 'two', 2, {**sampled, 'strategy': 'multiworker'})
+    assert finish(workers) == [0, 0]
+    assert_alike(tmp_path / 'one', tmp_path / 'two')
+    names = [sorted(path.name for path in (tmp_path / name).iterdir()) for name in ('one', 'two')]
+    assert names[0] == names[1]
 
 
 @pytest.mark.parametrize(('fields', 'message'), [

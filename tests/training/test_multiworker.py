@@ -1,23 +1,19 @@
 """Two workers on this machine, as processes of their own, against one process."""
 
 import csv
-import json
-import os
 import signal
-import socket
-import sys
 import time
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from bsce_tf.errors import RunError
 from bsce_tf.training import checkpoint
 from bsce_tf.training.train import train
-from tests.processes import SERVER
 from tests.run_files import rows_of, state_of
 from tests.smoke import smoke
+from tests.workers import finish
+from tests.workers import start as start_workers
 
 
 def config_of(**fields):
@@ -27,44 +23,13 @@ def config_of(**fields):
         'averaging.batches': 3, 'optimizer.clip_norm': 1.0, 'checkpoint.steps': 3, **fields})
 
 
-def run(folder, cluster, fields):
-    """What a process does; the message of an error goes beside the folder."""
-    if cluster:
-        os.environ['TF_CONFIG'] = json.dumps(cluster)
-    try:
-        train(config_of(**fields), folder)
-    except RunError as error:
-        folder.with_suffix(f'.{cluster["task"]["index"]}').write_text(str(error))
-        sys.exit(error.status)
+def run(folder, fields):
+    """What a process does."""
+    train(config_of(**fields), folder)
 
 
 def start(folder, workers, **fields):
-    """Processes of a run; one that is no cluster for `workers` = 1."""
-    if workers == 1:
-        tasks = [None]
-    else:
-        with socket.socket() as one, socket.socket() as two:
-            for free in (one, two):
-                free.bind(('localhost', 0))
-            addresses = [f'localhost:{free.getsockname()[1]}' for free in (one, two)]
-        tasks = [{'cluster': {'worker': addresses}, 'task': {'type': 'worker', 'index': i}}
-                 for i in range(workers)]
-    processes = [SERVER.Process(target=run, args=(folder, task, fields)) for task in tasks]
-    for process in processes:
-        process.start()
-    return processes
-
-
-def finish(processes):
-    """Exit statuses, within five minutes: a busy machine is slow to start processes."""
-    end = time.monotonic() + 300
-    for process in processes:
-        process.join(max(end - time.monotonic(), 0))
-    alive = [process for process in processes if process.is_alive()]
-    for process in alive:
-        process.kill()
-    assert not alive, 'a worker did not end'
-    return [process.exitcode for process in processes]
+    return start_workers(run, folder, workers, fields)
 
 
 def weights_of(folder):
