@@ -6,6 +6,7 @@ a learning rate sees them.
 
 import csv
 import json
+import re
 
 import numpy as np
 
@@ -13,9 +14,8 @@ from bsce_tf.training import workdir
 from experiments import truth
 
 COLUMN = 'by_epoch'
-_SETS = {'val': 'noisy', 'clean': 'clean', 'test': 'test'}  # in metrics.csv, and here
-DIVERGED = {COLUMN: json.dumps({f'raw {label}': [1.0] for label in _SETS.values()})}
-_KINDS = {'': 'raw', '_ema': 'ema', '_swa': 'swa'}
+DIVERGED = {COLUMN: json.dumps({f'raw {name}': [1.0] for name in ('noisy', 'clean', 'test')})}
+_ERROR = re.compile(r'(\w+?)(_ema|_swa)?_mean_top1_error')  # a column of metrics.csv
 
 
 def watched(config):
@@ -31,16 +31,18 @@ def of(folder):
     """{`COLUMN`: JSON of {'raw noisy': [error after epoch 1, …], 'ema test': …}} of a run's folder.
 
     Keys are a kind of weights (raw, ema, swa) and a set: validation with the given labels (noisy),
-    with the right ones (clean), or test. Averages over the last epochs (swa) have one number.
+    or one that was watched. Averages over the last epochs (swa) have one number.
     """
     with open(folder / workdir.METRICS, newline='', encoding='utf-8') as file:
         rows = list(csv.DictReader(file))
     found = {}
-    for short, kind in _KINDS.items():
-        for name, label in _SETS.items():
-            errors = [row.get(f'{name}{short}_mean_top1_error') for row in rows]
-            if any(errors):
-                found[f'{kind} {label}'] = [round(float(error), 5) for error in errors if error]
+    for column in rows[0]:
+        parts = _ERROR.fullmatch(column)
+        errors = [float(row[column]) for row in rows if parts and row[column]]
+        if errors:
+            name, kind = parts.groups()
+            key = f'{(kind or "_raw")[1:]} {"noisy" if name == "val" else name}'
+            found[key] = [round(error, 5) for error in errors]
     return {COLUMN: json.dumps(found)}
 
 
@@ -55,7 +57,7 @@ def chosen_error(row, kind, by, of='test'):
     Args:
       row: of a table.
       kind: of weights: raw, ema or swa.
-      by: 'noisy' or 'clean', the set whose error is smallest there; or 'last'.
+      by: the set whose error is smallest there, such as 'noisy' or 'clean'; or 'last'.
       of: the set whose error is given.
 
     Returns:

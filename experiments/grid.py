@@ -42,14 +42,15 @@ class Grid:
       same: {(condition, arm): (name of a table beside `output`, its arm)} of runs that give the
         same: a row that is there is taken from there.
       margin: ≥ 0; with 0 only the best rate of the first seed goes on.
-      by_epoch: whether rows have the errors after every epoch, see `epochs.watched`.
+      watched: function of a run's config that gives its data and the sets whose errors after every
+        epoch its row has, see `epochs.watched`; None: none.
     """
 
     def __init__(self, output, runs, arms, rates, seeds, keep=False, same=None, margin=0.0,
-                 by_epoch=False):
+                 watched=None):
         self.output, self.runs, self.arms = pathlib.Path(output), pathlib.Path(runs), list(arms)
         self.rates, self.seeds, self.keep, self.same = rates, seeds, keep, same or {}
-        self.margin, self.by_epoch, self.made = margin, by_epoch, 0
+        self.margin, self.watched, self.made = margin, watched, 0
         self.rows = rows.read(self.output, KEY)
 
     def run(self, condition, arms, config, more_seeds=()):
@@ -152,7 +153,7 @@ class Grid:
             {**changes, 'seed': seed, 'optimizer.learning_rate': rate})
         folder, begin = self._place(key), time.perf_counter()
         keras.backend.clear_session()
-        watched = epochs.watched(settings) if self.by_epoch else ()
+        watched = self.watched(settings) if self.watched else ()
         try:
             train.train(settings, folder, *watched)
         except RunError as error:
@@ -165,7 +166,7 @@ class Grid:
             best = json.loads((folder / workdir.BEST).read_text())[result['kind']]['error']
             scales, more = result['scales'], epochs.of(folder)
         self._add(key, result['split'], best, result, scales, settings.epochs,
-                  time.perf_counter() - begin, more if self.by_epoch else ())
+                  time.perf_counter() - begin, more if self.watched else ())
         self.made += 1
         if not self.keep:
             shutil.rmtree(folder)

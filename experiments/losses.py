@@ -16,7 +16,7 @@ from absl import app
 
 from bsce_tf import files
 from configs import default
-from experiments import drawings, picture, study
+from experiments import drawings, epochs, picture, study
 
 DRAWN, LARGEST, SMALLEST, TEST_IMAGES = pathlib.Path('.data/drawings'), 200, 2, 5000
 RATES = [0.3, 0.1, 1.0, 0.03]  # what is most probably chosen first
@@ -101,7 +101,7 @@ POINTS = [('fashion40', 10), ('drawings100-30', 100), ('drawings1000-30', 1000),
 COLOURS = {'ce': '#6b7280', 'bsce': '#b45309', 'recommended': '#2563eb'}
 STUDY = study.Study('losses', 'Losses, imbalance 100, proportional noise', CONDITIONS, ARMS, 'ce',
                     {}, seeds=[0, 1], rates=RATES, more_seeds=MORE_SEEDS, plan=PLAN, margin=0.2,
-                    by_epoch=True)
+                    watched=epochs.watched)
 
 
 def get_config():

@@ -10,6 +10,7 @@ stopped, in the middle of a run, too, and a row that is in the CSV file is never
 import pathlib
 import statistics
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 from absl import flags
@@ -45,7 +46,7 @@ class Study(NamedTuple):
       more_seeds: {condition: list} of seeds besides.
       plan: [(conditions, arms)] to run, in this order; empty: all arms of all conditions.
       margin: see `grid.Grid`.
-      by_epoch: see `grid.Grid`; the table then has the oracle's error.
+      watched: see `grid.Grid`; with it the table has the oracle's error.
     """
 
     name: str
@@ -61,7 +62,7 @@ class Study(NamedTuple):
     more_seeds: dict = {}
     plan: list = []
     margin: float = 0.0
-    by_epoch: bool = False
+    watched: Callable | None = None
 
     @property
     def output(self):
@@ -88,7 +89,7 @@ def make_grid(study):
         f'{study.output}.csv', RUNS.value or f'runs/{study.name}', study.arms,
         [float(rate) for rate in RATES.value or study.rates],
         [int(seed) for seed in SEEDS.value or study.seeds], study.keep, study.same, study.margin,
-        study.by_epoch)
+        study.watched)
 
 
 def run(study, config, after=None, more=None):
@@ -160,8 +161,8 @@ def table(found, study):
     paper = bool(study.paper)
     lines = ['| data | arm | learning rate | mean top-1 error, test | head | medium '
              f'| tail | − {study.base}, 95 % interval | relative |'
-             + (' paper, AliProducts |' if paper else '') + (' oracle |' if study.by_epoch else ''),
-             '|---|---|' + '---:|' * (7 + paper + study.by_epoch)]
+             + (' paper, AliProducts |' if paper else '') + (' oracle |' if study.watched else ''),
+             '|---|---|' + '---:|' * (7 + paper + bool(study.watched))]
     for condition in study.conditions:
         base = found.errors(condition, study.base)
         for arm in _planned(study, condition):
@@ -170,7 +171,7 @@ def table(found, study):
             cells = [condition, arm, *_cells(found, condition, arm, base, arm == study.base)]
             if paper:
                 cells.append(f'{study.paper[arm]:.4f}' if arm in study.paper else '')
-            if study.by_epoch:
+            if study.watched:
                 cells.append(intervals.summary(epochs.oracle(found, condition, arm)))
             lines.append(f'| {" | ".join(cells)} |')
     return '\n'.join([*lines, *_begun(found, study), *_not_run(found, study)]) + '\n'

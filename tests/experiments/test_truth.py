@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from experiments import epochs, grid, truth
+from bsce_tf.training import workdir
+from experiments import epochs, grid, trusted, truth
 
 
 def test_figures_are_counted_by_hand():
@@ -50,3 +51,37 @@ def test_an_epoch_is_chosen_as_asked_and_the_oracle_chooses_the_rate_too(tmp_pat
         found.rows['x', 'ce', '0.3', seed] = row([0.5], [0.05], [0.4])
     assert found.chosen('x', 'ce') == 0.1
     assert epochs.oracle(found, 'x', 'ce') == {0: 0.4, 1: 0.4}
+
+
+def test_errors_of_every_watched_set_are_noted(tmp_path):
+    (tmp_path / workdir.METRICS).write_text(
+        'epoch,loss,mean_top1_error,val_mean_top1_error,val_ema_mean_top1_error,'
+        'trusted2_mean_top1_error,trusted2_swa_mean_top1_error\n'
+        '1,3,0.9,0.5,0.6,0.25,\n2,2,0.8,0.4,0.5,0.125,0.0625\n')
+    assert epochs.errors(epochs.of(tmp_path)) == {
+        'raw noisy': pytest.approx([0.5, 0.4]), 'ema noisy': pytest.approx([0.6, 0.5]),
+        'raw trusted2': pytest.approx([0.25, 0.125]), 'swa trusted2': pytest.approx([0.0625])}
+
+
+def test_trusted_sets_have_right_labels_of_every_class_and_choose_rate_and_epoch(
+        smoke, tmp_path):
+    smoke.data.noise = 0.25
+    data, sets = trusted.watched(smoke)
+    given, right = data.validation.labels, sets['clean'].labels
+    for count in trusted.COUNTS:
+        found = sets[f'trusted{count}']
+        places = [np.flatnonzero((data.validation.images == image).all((1, 2, 3)))[0]
+                  for image in found.images]
+        np.testing.assert_array_equal(found.labels, right[places])
+        np.testing.assert_array_equal(np.bincount(found.labels, minlength=6), np.minimum(
+            count, np.bincount(right, minlength=6)))
+    assert (given != right).any()
+    low, high = ({'raw noisy': noisy, 'raw trusted1': few, 'raw test': test}
+                 for noisy, few, test in (([0.3, 0.2], [0.1, 0.2], [0.31, 0.32]),
+                                          ([0.1, 0.4], [0.1, 0.1], [0.33, 0.34])))
+    found = grid.Grid(tmp_path / 'a.csv', tmp_path, ['ce'], [0.3, 0.1], [0], margin=float('inf'))
+    for rate, errors in (('0.1', low), ('0.3', high)):
+        found.rows['x', 'ce', rate, '0'] = {'validation_error': '0.5', 'split': 'test',
+                                            epochs.COLUMN: epochs.json.dumps(errors)}
+    assert trusted.chosen(found, 'x', 'ce', 'noisy') == {0: 0.33}
+    assert trusted.chosen(found, 'x', 'ce', 'trusted1') == {0: 0.31}  # as early, of a lower rate
