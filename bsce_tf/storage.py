@@ -19,6 +19,7 @@ import urllib.parse
 import numpy as np
 from absl import logging
 
+from bsce_tf import files as disk
 from bsce_tf.errors import InputError, StorageError
 
 SCHEMES = {'s3': 's3fs', 'gs': 'gcsfs', 'gcs': 'gcsfs', 'az': 'adlfs', 'abfs': 'adlfs',
@@ -92,6 +93,11 @@ def join(root, path):
     return f'{root.rstrip("/")}/{path}'
 
 
+def below(root, name):
+    """The path of a file below a folder, which may have an address."""
+    return join(root, name) if is_address(root) else os.path.join(root, name)
+
+
 def relative(address, root):
     """The path from which `join` makes the address; None where there is none."""
     start = f'{root.rstrip("/")}/'
@@ -112,9 +118,94 @@ def read(address):
     return _patiently(address, lambda system: system.cat_file(address))
 
 
+def fetch(address, path):
+    """Writes the bytes of a file at an address to `path`, which is whole or stays as it was.
+
+    Raises:
+      InputError, StorageError: as `read`.
+      OSError: if `path` cannot be written.
+    """
+    size = _size(address)
+    disk.check_space(os.path.dirname(path), size)
+    with disk.replacing(path) as temporary:
+        _patiently(address, lambda system: system.get_file(address, str(temporary)))
+        if os.path.getsize(temporary) != size:
+            raise InputError(f'{address}: {os.path.getsize(temporary)} bytes were sent; expected '
+                             f'{size}. Is the file being written?')
+
+
 def open_file(path):
     """A binary file to read from, of this machine or of an address; OSError as `open` raises it."""
     return io.BytesIO(read(path)) if is_address(path) else open(path, 'rb')
+
+
+class Ranges(io.RawIOBase):
+    """A binary file at an address, of which only what is read is fetched.
+
+    A server that sends no parts is asked once, for the whole file; a line of the log says so.
+
+    Args:
+      address: string.
+
+    Raises:
+      InputError: if there is no such file, or its size is not told or not right.
+      StorageError: as `read`.
+    """
+
+    def __init__(self, address):
+        super().__init__()
+        self._address, self._place, self._size = address, 0, _size(address)
+        self._whole = None
+
+    def readable(self):
+        return True
+
+    def seekable(self):
+        return True
+
+    def tell(self):
+        return self._place
+
+    def seek(self, offset, whence=io.SEEK_SET):
+        self._place = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._place,
+                                io.SEEK_END: self._size}[whence]
+        return self._place
+
+    def read(self, size=-1):
+        start = min(self._place, self._size)
+        end = self._size if size is None or size < 0 else min(start + size, self._size)
+        if start == end:
+            return b''
+        self._place = end
+        if self._whole is not None:
+            return self._whole[start:end]
+        data = _patiently(self._address, lambda system: system.cat_file(
+            self._address, start=start, end=end))
+        if len(data) == end - start:
+            return data
+        if len(data) != self._size:
+            raise InputError(f'{self._address}: {len(data)} bytes were sent for {start} to {end} '
+                             f'of {self._size}; expected these. Is the file being written?')
+        logging.warning('%s: the server sends no parts of files; its %d bytes stay in memory.',
+                        self._address, self._size)
+        self._whole = data
+        return data[start:end]
+
+
+def _size(address):
+    def ask(system):
+        if scheme(address) not in _WEB:
+            return system.info(address).get('size')
+        system.cat_file(address, start=0, end=1)  # as `info` takes every failure for a missing file
+        try:
+            return system.info(address).get('size')
+        except FileNotFoundError as error:
+            raise ConnectionError(f'{error} (it was there before)') from error
+
+    found = _patiently(address, ask)
+    if found is None:
+        raise InputError(f'{address}: its size is not told; expected a file of known size.')
+    return found
 
 
 def exists(path):
@@ -151,7 +242,7 @@ def _info(address):
     def ask(system):
         try:
             if scheme(address) in _WEB:  # whose `info` takes every failure for a missing file
-                system.cat_file(address, 0, 1)
+                system.cat_file(address, start=0, end=1)
                 return {'type': 'file'}
             return system.info(address)
         except FileNotFoundError:
@@ -196,8 +287,9 @@ def folders(folder):
 
 def matching(pattern):
     """Addresses of the files that a pattern such as s3://shop/part-*.csv names, sorted."""
-    found = _patiently(pattern, lambda system: system.glob(pattern))
-    return sorted(f'{scheme(pattern)}://{name}' for name in found)
+    found = _patiently(pattern, lambda system: system.glob(pattern, detail=True))
+    return sorted(f'{scheme(pattern)}://{name}' for name, entry in found.items()
+                  if entry['type'] == 'file')
 
 
 def is_pattern(address):
@@ -268,11 +360,11 @@ def _patiently(address, function):
                 _silent.pop(place, None)
                 raise InputError(f'{address}: {reason}.') from error
             if reason:
-                raise _failure(f'{address}: {reason}.') from error
+                raise failure(f'{address}: {reason}.') from error
             now = time.monotonic()
             begin = begin or now
             if now + wait - min(_silent_since(place, now), begin) > PATIENCE:
-                raise _failure(
+                raise failure(
                     f'{address}: has not answered for {PATIENCE:.0f} s ({_line(error)}); expected '
                     'a place that can be reached: then start the same command again.') from error
             _tell(address, _line(error))
@@ -290,7 +382,8 @@ def _silent_since(place, now):
         return since
 
 
-def _failure(message):
+def failure(message):
+    """A `StorageError` that stops the run, also where TensorFlow lets no error through."""
     failed.append(StorageError(message))
     return failed[-1]
 
@@ -318,6 +411,8 @@ def _final(error):
                 'the environment or in the usual files of the service'), True
     if isinstance(error, FileNotFoundError):
         return 'no such file; expected one', False
+    if code in ('InvalidRange', '416') or getattr(error, 'status', None) == 416:
+        return f'{_line(error)}; expected a file that is not being written', False
     if isinstance(error, IsADirectoryError):
         return 'a folder; expected a file', False
     if isinstance(error, PermissionError) or str(error).startswith('Forbidden'):  # gcsfs

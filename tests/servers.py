@@ -58,13 +58,14 @@ class Web:
       content: {path with its slash: bytes}.
       failures: {path: list of statuses to answer before the file}; 'cut' breaks off in the middle.
       down: status to answer everything with, or None.
+      parts: whether it sends parts of files.
       asked: Counter of paths.
     """
 
     def __init__(self, address):
         self.address, self.content = address, {}
-        self.failures, self.down, self.asked = collections.defaultdict(list), None, (
-            collections.Counter())
+        self.failures, self.asked = collections.defaultdict(list), collections.Counter()
+        self.down, self.parts = None, True
 
 
 @contextlib.contextmanager
@@ -82,7 +83,12 @@ def web():
                 self.send_error(failure)
                 return
             data = found.content[path]
-            self.send_response(200)
+            if found.parts and 'Range' in self.headers:
+                first, last = self.headers['Range'].removeprefix('bytes=').split('-')
+                data = data[int(first):int(last) + 1]
+                self.send_response(206)
+            else:
+                self.send_response(200)
             self.send_header('Content-Length', str(len(data)))
             self.end_headers()
             self.wfile.write(data[:len(data) // 2] if failure else data)

@@ -43,9 +43,9 @@ ROWS = {
     'data.source': Field('fashion_mnist', one_of('bsce_tf.data.sources:SOURCES', own=True),
         'Where images and labels come from.', DATA),
     'data.root': Field('', TEXT,
-        'Folder of the images, or of the files that the source reads. csv, folder: also the '
-        'address of one in a bucket (s3://, gs://, az://); csv: also of a web server '
-        '(https://).', DATA),
+        'Folder of the images, or of the files that the source reads. csv, folder, packed, '
+        'parquet: also the address of one in a bucket (s3://, gs://, az://); without folder: also '
+        'of a web server (https://).', DATA),
     'data.train': Field('', TEXT,
         'Training images: a list, folder, file pattern or split, as the source needs it; csv: also '
         "the address of a list. Empty: the source's usual name.", DATA),
@@ -84,8 +84,8 @@ ROWS = {
         'kept or relabelled are the validation set, with these labels, and are not trained on. '
         'Empty: validation as above.', DATA),
     'data.cache': Field('', PATH,
-        "Folder for the indexes of long lists. Empty: in ~/.cache/bsce_tf. 'off': no index is "
-        'kept.', LATER),
+        'Folder for the indexes of long lists, and for packs that are fetched from an address. '
+        "Empty: in ~/.cache/bsce_tf. 'off': neither is kept, and such packs are refused.", LATER),
     'data.readers': Field(0, integer(0),
         'Images that are read at a time from files or packs; results do not depend on it. 0: as '
         'many as are needed for 3,200 images/s by the time of a few reads at the start, 8 to 256.',

@@ -195,7 +195,7 @@ def _path_and_label(text):
 def _parquet(path, wanted):
     import pyarrow as pa
     import pyarrow.parquet
-    file = pa.parquet.ParquetFile(_source(path))
+    file = pa.parquet.ParquetFile(storage.Ranges(path) if storage.is_address(path) else path)
     names = file.schema_arrow.names
 
     def column(name):

@@ -1,6 +1,7 @@
 """Walks folders of images, without hidden files and those of operating systems."""
 
 import collections
+import glob
 import os
 import pathlib
 
@@ -148,11 +149,11 @@ def matching(root, pattern):
     """Files below a folder that match a pattern, sorted; without those that `left_out` names.
 
     Args:
-      root: the data folder.
+      root: the data folder, or its address. Web servers list no files: there the pattern is a path.
       pattern: as `pathlib.Path.glob` takes it.
 
     Returns:
-      List of pathlib.Path.
+      List of paths relative to the folder, as strings.
 
     Raises:
       InputError: if the pattern leaves the folder.
@@ -160,5 +161,17 @@ def matching(root, pattern):
     if os.path.isabs(pattern) or '..' in pattern.split('/'):
         raise InputError(f"{root}: the pattern '{pattern}' leaves the data folder; expected one "
                          'inside of it.')
-    return sorted(path for path in pathlib.Path(root).glob(pattern) if path.is_file()
-                  and not any(map(left_out, path.relative_to(root).parts)))
+    if storage.is_address(root):
+        names = _stored_matching(root, pattern)
+    else:
+        names = [str(path.relative_to(root)) for path in sorted(pathlib.Path(root).glob(pattern))
+                 if path.is_file()]
+    return [name for name in names if not any(map(left_out, name.split('/')))]
+
+
+def _stored_matching(root, pattern):
+    whole = storage.join(glob.escape(root), pattern)
+    if storage.is_pattern(whole):
+        names = [storage.relative(address, root) for address in storage.matching(whole)]
+        return sorted(names, key=lambda name: name.split('/'))
+    return [pattern] if storage.exists(storage.join(root, pattern)) else []

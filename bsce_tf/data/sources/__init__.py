@@ -26,7 +26,7 @@ SOURCES = {
     'given': 'bsce_tf.data.sources.given:load',
 }
 
-WITH_ADDRESSES = 'csv', 'folder'  # sources that read from buckets, see `storage`
+WITH_ADDRESSES = 'csv', 'folder', 'packed', 'parquet'  # may lie elsewhere, see `storage`
 
 # Fields of `config.data` for sources. Each source takes some of them. Of the others only `cache`
 # may be set, since it does not change what is read.
@@ -80,7 +80,7 @@ def load(name, *, group_pattern='', clean='', readers=0, **fields):
             if storage.is_address(fields.get(field) or ''):
                 raise InputError(
                     f'data.{field}: found {fields[field]!r}, which data.source {name} does not '
-                    f'read; expected data.source {" or ".join(WITH_ADDRESSES)}, or a copy on this '
+                    f'read; expected data.source {", ".join(WITH_ADDRESSES)}, or a copy on this '
                     'machine.')
     print(f'listing the images of the source {name}', flush=True)  # millions take a while
     given = {field: value for field, value in fields.items() if field in known}

@@ -5,25 +5,33 @@ import hashlib
 import json
 import os
 import pathlib
+import threading
 
 import numpy as np
 
-from bsce_tf import files
+from bsce_tf import files, storage
 from bsce_tf.data import label_map, texts
 from bsce_tf.data.examples import Examples, Splits
 from bsce_tf.data.reading import handles
 from bsce_tf.data.reading.records import Records
 from bsce_tf.errors import InputError
 
+_NEEDED = 'pack.json', 'labels.npy', 'names.npy', 'class_names.json', 'checksums.npy'
+_WHOLE = *_NEEDED, 'names_ends.npy', 'groups.npy', 'groups_ends.npy'  # files besides shards
+_ROOM = 'expected room for the pack that is fetched: data.cache names another folder.'
+_FETCHES = threading.BoundedSemaphore(8)  # at a time: a shard may have hundreds of MB
 
-def load(*, root, train='', validation='', test=''):
+
+def load(*, root, train='', validation='', test='', cache=''):
     """Opens packs.
 
     Args:
-      root: folder of the packs.
+      root: folder of the packs, or its address, see `storage`. Shards from there are fetched whole
+        when they are first read, and kept in the cache.
       train: folder of the training pack, relative to `root`; empty for `train`.
       validation: folder of the validation pack; empty for `validation` if there is one.
       test: folder of the test pack; empty for `test` if there is one.
+      cache: folder for what was fetched; empty for `packs` in `files.cache_folder()`.
 
     Returns:
       `Splits`; `Examples.records` reads batches in any order and is thread-safe.
@@ -33,16 +41,18 @@ def load(*, root, train='', validation='', test=''):
     """
     found = {}
     for split, name in (('train', train), ('validation', validation), ('test', test)):
-        folder = pathlib.Path(root) / (name or split)
-        if name or split == 'train' or folder.exists():
-            found[split] = _open(folder)
+        folder = storage.below(root, name or split)
+        if name or split == 'train' or storage.exists(folder):
+            found[split] = _open(folder, cache)
     names = found['train'].class_names
     for examples in found.values():
         label_map.check(names, examples.class_names, found['train'].origin, examples.origin)
     return Splits(found['train'], found.get('validation'), found.get('test'))
 
 
-def _open(folder):
+def _open(origin, cache):
+    address = origin if storage.is_address(origin) else ''
+    folder = _fetched(address, cache) if address else pathlib.Path(origin)
     about = folder / 'pack.json'
     try:
         facts = json.loads(about.read_text(encoding='utf-8'))
@@ -56,19 +66,44 @@ def _open(folder):
         raise InputError(f'{error.filename}: {error.strerror}; expected a finished pack, written '
                          'by --mode=pack.') from error
     except (ValueError, EOFError, KeyError, TypeError) as error:
-        raise InputError(f'{folder}: damaged pack ({error}); pack the data again.') from error
+        raise InputError(f'{origin}: damaged pack ({error}); pack the data again.') from error
     if not images == len(labels) == len(names):
-        raise InputError(f'{folder}: {len(labels)} labels and {len(names)} names; expected '
+        raise InputError(f'{origin}: {len(labels)} labels and {len(names)} names; expected '
                          f'{images} of each. Pack the data again.')
     if groups_digest(groups) != facts.get('groups'):
-        raise InputError(f'{folder}: groups.npy is not that of pack.json. Pack the data again.')
+        raise InputError(f'{origin}: groups.npy is not that of pack.json. Pack the data again.')
     names_of = shard_names(planned, shard_images)
     if len(names_of) != len(counts) or sum(counts) != images:
-        raise InputError(f'{folder}: damaged pack ({len(counts)} shards of {sum(counts)} images); '
+        raise InputError(f'{origin}: damaged pack ({len(counts)} shards of {sum(counts)} images); '
                          'pack the data again.')
-    store = Shards([folder / name for name in names_of], counts)
+    store = Shards([folder / name for name in names_of], counts, address)
     return Examples(labels, label_map.load(folder / 'class_names.json'),
-                    records=Records(store, names), origin=str(folder), groups=groups)
+                    records=Records(store, names), origin=str(origin), groups=groups)
+
+
+def _fetched(address, cache):
+    """Folder of this machine with a pack's files besides its shards, which `Shards` fetches.
+
+    It is another one where any of these files is another, as are those of another pack.
+    """
+    if cache == 'off':
+        raise InputError(f'data.cache: found off with a pack in {address}; expected a folder for '
+                         'its shards.')
+    found = {}
+    for name in _WHOLE:
+        if name in _NEEDED or storage.exists(storage.join(address, name)):
+            found[name] = storage.read(storage.join(address, name))
+    sums = [(name, hashlib.sha256(data).hexdigest()) for name, data in found.items()]
+    digest = hashlib.sha256(json.dumps([address, sums]).encode()).hexdigest()[:32]
+    folder = pathlib.Path(cache or files.cache_folder() / 'packs') / digest
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in found.items():
+            with files.replacing(folder / name) as temporary:
+                temporary.write_bytes(data)
+    except OSError as error:
+        raise InputError(f'{folder}: {error.strerror}; {_ROOM}') from error
+    return folder
 
 
 def groups_digest(groups):
@@ -106,18 +141,24 @@ class Shards:
     Args:
       paths: list of pathlib.Path, of the shards in order.
       counts: list of the number of images in each.
+      address: of the folder from which shards that are not there are fetched; '' for none.
     """
 
-    def __init__(self, paths, counts):
-        self._paths = paths
+    def __init__(self, paths, counts, address=''):
+        self._paths, self._address = paths, address
         self._ends = np.cumsum(counts)
+        self._begin()
+
+    def _begin(self):
         self._module = array_record_module()
+        self._fetching = [threading.Lock() for _ in self._paths]
 
     def __getstate__(self):
-        return {key: self.__dict__[key] for key in ('_paths', '_ends')}
+        return {key: self.__dict__[key] for key in ('_paths', '_address', '_ends')}
 
     def __setstate__(self, state):
-        self.__dict__.update(state, _module=array_record_module())
+        self.__dict__.update(state)
+        self._begin()
 
     def read(self, numbers):
         """Images at `numbers` (int64 `[n]`), in that order, as a list of bytes."""
@@ -140,6 +181,8 @@ class Shards:
             raise InputError(f'{path}: damaged ({error}); pack the data again.') from error
 
     def _read(self, shard, places):
+        if self._address:
+            self._fetch(shard)
         reader = self._reader(shard)
         try:
             return reader.read(places)
@@ -147,6 +190,17 @@ class Shards:
             line = ' '.join(str(error).split())
             raise InputError(f'{self._paths[shard]}: damaged ({line}); pack the data '
                              'again.') from error
+
+    def _fetch(self, shard):
+        path = self._paths[shard]
+        with self._fetching[shard]:
+            if path.exists():
+                return
+            try:
+                with _FETCHES:
+                    storage.fetch(storage.join(self._address, path.name), path)
+            except OSError as error:  # no fault of the images
+                raise storage.failure(f'{path}: {error.strerror}; {_ROOM}') from error
 
     def _reader(self, shard):
         try:

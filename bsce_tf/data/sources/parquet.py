@@ -6,6 +6,7 @@ in the order of the files: `--mode=pack` turns a large set into one that trains 
 """
 
 import collections
+import contextlib
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ import threading
 import numpy as np
 from absl import logging
 
+from bsce_tf import storage
 from bsce_tf.data import texts
 from bsce_tf.data.listing import image_lists, index_cache, walk
 from bsce_tf.data.reading.records import Records
@@ -32,7 +34,8 @@ def load(*, root, train='', validation='', test='', classes='', cache='', image_
     """Reads the labels and finds each image's row; the index cache keeps the result.
 
     Args:
-      root: the data folder.
+      root: the data folder, or its address, see `storage`. Of files there, only what is read is
+        fetched. A web server lists no files: `train`, `validation` and `test` name one each.
       train: pattern of the training files relative to `root`; empty for `train*.parquet`, there or
         in `data/`.
       validation: the same for validation; empty for `val*.parquet` if there are such files.
@@ -55,14 +58,15 @@ def load(*, root, train='', validation='', test='', classes='', cache='', image_
     indexes, origins = {}, {}
     columns = (image_column, label_column, *filter(None, [group_column]))
     for split, pattern in (('train', train), ('validation', validation), ('test', test)):
-        pattern, paths = _files(root, pattern, split)
-        origins[split] = os.path.join(root, pattern)
+        pattern, found = _files(root, pattern, split)
+        origins[split] = storage.below(root, pattern)
+        paths = [storage.below(root, name) for name in found]
         if split == 'train':
             _warn_of_groups(origins[split], paths)
         indexes[split] = index_cache.cached(
             paths, ['parquet', root, *columns], cache,
-            lambda paths=paths, split=split, pattern=pattern: _build(
-                root, pattern, paths, split, *columns)) if paths else None
+            lambda names=found, split=split: _build(
+                root, names, origins[split], split, *columns)) if paths else None
     return image_lists.assemble(indexes, origins, lambda _, index: {
         'records': Records(Rows(root, index.paths, image_column), index.paths)}, classes)
 
@@ -79,27 +83,27 @@ def _warn_of_groups(origin, paths):
 
 
 def _files(root, pattern, split):
-    """(pattern, its files); none where the split is optional and was not named."""
+    """(pattern, names of its files); none where the split is optional and was not named."""
     for tried in (pattern,) if pattern else _PATTERNS[split]:
-        if paths := walk.matching(root, tried):
-            return tried, paths
+        if names := walk.matching(root, tried):
+            return tried, names
     if pattern or split == 'train':
         raise InputError(f"{root}: no file fits '{pattern or ' or '.join(_PATTERNS[split])}'; "
                          'expected Parquet files that hold images.')
     return '', []
 
 
-def _build(root, pattern, paths, split, image_column, label_column, group_column=''):
+def _build(root, files, origin, split, image_column, label_column, group_column=''):
     names, codes, ids, groups = [], [], {}, []
-    for path in paths:
-        labels, own = _labels(path, split, image_column, label_column, group_column)
+    for file in files:
+        labels, own = _labels(storage.below(root, file), split, image_column, label_column,
+                              group_column)
         groups.append(own)
-        inside = os.fsencode(path.relative_to(root))
-        names += [inside + b':%d' % row for row in range(len(labels))]
+        names += [os.fsencode(file) + b':%d' % row for row in range(len(labels))]
         codes += [-1 if label is None else ids.setdefault(label, len(ids)) for label in labels]
     if not names:
-        raise InputError(f'{os.path.join(root, pattern)}: no image found; expected at least one.')
-    return image_lists.index(names, codes, list(ids), os.path.join(root, pattern),
+        raise InputError(f'{origin}: no image found; expected at least one.')
+    return image_lists.index(names, codes, list(ids), origin,
                          texts.joined(groups) if group_column else None)
 
 
@@ -156,7 +160,7 @@ def _opened(path):
     import pyarrow as pa
     import pyarrow.parquet
     try:
-        return pa.parquet.ParquetFile(path)
+        return pa.parquet.ParquetFile(storage.Ranges(path) if storage.is_address(path) else path)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f'{path}: not a readable parquet file: {" ".join(str(error).split())}.'
                          ) from error
@@ -180,6 +184,7 @@ class Rows:
     def _begin(self):
         self._lock = threading.Lock()
         self._starts = {}  # file → first row of each of its row groups, and the end
+        self._far = {}  # address → its file, which stays open: its footer was fetched
         self._groups = collections.OrderedDict()  # (file, group) → its images, last used last
 
     def __getstate__(self):
@@ -197,7 +202,7 @@ class Rows:
             places.append((file, int(row), i))
         images = [None] * len(places)
         for file, row, i in sorted(places):
-            images[i] = self._image(os.path.join(self._root, os.fsdecode(file)), row)
+            images[i] = self._image(storage.below(self._root, os.fsdecode(file)), row)
         return images
 
     def files_digest(self, numbers):
@@ -209,7 +214,8 @@ class Rows:
         digest = hashlib.sha256()
         for name in sorted({name.rpartition(b':')[0] for name in self._names[numbers].tolist()}):
             try:
-                with open(os.path.join(os.fsencode(self._root), name), 'rb') as file:
+                path = storage.below(self._root, os.fsdecode(name))
+                with storage.Ranges(path) if storage.is_address(path) else open(path, 'rb') as file:
                     size = file.seek(0, os.SEEK_END)
                     file.seek(max(size - 8, 0))
                     length = int.from_bytes(file.read(4), 'little')
@@ -231,16 +237,23 @@ class Rows:
             raise InputError(f'{path}:{row}: no bytes of an image; expected some.')
         return value
 
+    def _opened(self, path):
+        if not storage.is_address(path):
+            return _opened(path)
+        if path not in self._far:
+            self._far[path] = _opened(path)
+        return contextlib.nullcontext(self._far[path])
+
     def _value(self, path, row):
         if path not in self._starts:
-            with _opened(path) as file:
+            with self._opened(path) as file:
                 sizes = [file.metadata.row_group(g).num_rows
                          for g in range(file.metadata.num_row_groups)]
             self._starts[path] = np.cumsum([0, *sizes])
         group = int(np.searchsorted(self._starts[path], row, side='right')) - 1
         key = path, group
         if key not in self._groups:
-            with _opened(path) as file:
+            with self._opened(path) as file:
                 table = file.read_row_group(group, [self._column])
             self._groups[key] = table[self._column].combine_chunks()
             if len(self._groups) > _KEPT:

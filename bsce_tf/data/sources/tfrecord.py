@@ -7,6 +7,7 @@ and `label`; or others that the config names.
 
 import io
 import os
+import pathlib
 import struct
 from typing import NamedTuple
 
@@ -92,10 +93,10 @@ def load(*, root, train='', validation='', test='', classes='', cache='', image_
 
 
 def _paths(root, pattern):
-    paths = walk.matching(root, pattern)
-    if not paths:
+    names = walk.matching(root, pattern)
+    if not names:
         raise InputError(f"{root}: no file fits '{pattern}'; expected TFRecord files.")
-    return paths
+    return [pathlib.Path(root, name) for name in names]
 
 
 def _keys(paths, origin, image_column, label_column, split):
