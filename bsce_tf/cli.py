@@ -79,7 +79,7 @@ GROUPS = {
                       ('bsce_tf.training.train:train', 'bsce_tf.evaluation.evaluate:evaluate'),
                       _TRAINING, _OF_DATA_MODES),
         'audit': Mode('find wrong labels and near-duplicates among the training images',
-                      ('bsce_tf.audit.audit:audit',), (*_TRAINING, 'audit.'),
+                      ('bsce_tf.audit.audit:audit',), (*_TRAINING, 'audit.', 'part'),
                       (*_OF_DATA_MODES, 'adjust.tau', 'audit.rounds')),
         'review': Mode('look at the labels that an audit lists, in a browser, and correct them',
                        ('bsce_tf.review.review:review',), ('review.',)),

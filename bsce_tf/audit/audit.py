@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bsce_tf import fields, files, metrics
+from bsce_tf import division, fields, files, metrics
 from bsce_tf.audit import cleaning, confident, duplicates, out_of_sample, quality
 from bsce_tf.data import clean_list, decisions, prepare
 from bsce_tf.data.examples import Examples, Splits
@@ -83,14 +83,15 @@ def audit(config, folder):
     * near_duplicates.csv: pairs of images that are nearly the same, see `duplicates`.
 
     After a change of fields that no probability depends on, such as `audit.rule`, another call
-    trains nothing.
+    trains nothing. With `part`, a call trains some of the folds, or predicts some of the images
+    with `audit.model`; the one that ends last does the rest.
 
     Args:
       config: ConfigDict with the fields of configs/default.py, checked.
       folder: path, missing, empty or of the same audit.
 
     Returns:
-      `Result`.
+      `Result`; None of a part that does not end last.
 
     Raises:
       InputError: if the folder, the data or a field is not as expected.
@@ -98,26 +99,39 @@ def audit(config, folder):
     """
     check_machine(config)
     duplicates.check(config.audit.duplicate_similarity)
-    folder = workdir.check(folder)
-    with workdir.locked(folder), Terminated() as terminated, terminated.at_once(
+    folder, part = workdir.check(folder), division.of(config.part)
+    with workdir.locked(folder, part), Terminated() as terminated, terminated.at_once(
             f'{folder}: told to stop; networks and probabilities that are done stay, and the same '
             'command resumes'):
-        return _audit(config, folder)
+        return _audit(config, folder, part)
 
 
-def _audit(config, folder):
-    """`audit` in a folder that this process holds."""
+def _audit(config, folder, part):
+    """`audit` of a part that this process holds."""
+    config = config.copy_and_resolve_references()
+    config.part = ''  # no part of what an audit is
     plan = resume.plan(folder, config, fixed=fields.OF_AUDIT)
     config = plan.config
     data, given, reviewed = load(config)
     workdir.check_data(folder, data)
-    resume.claim(folder, plan)
+    resume.claim(folder, plan, part)
     workdir.describe(folder, data)
-    predict = out_of_sample.by_model if config.audit.model else out_of_sample.by_folds
-    result = find(data.train, *predict(config, folder, data), config.audit, reviewed)
-    _write(folder, result, given, config.audit)
-    if config.audit.duplicate_similarity:
-        _write_duplicates(config, folder, data.train)
+    predict, made = ((out_of_sample.by_model, out_of_sample.model_made) if config.audit.model else
+                     (out_of_sample.by_folds, out_of_sample.folds_made))
+    result = None
+
+    def end():
+        nonlocal result
+        result = find(data.train, *predict(config, folder, data), config.audit, reviewed)
+        _write(folder, result, given, config.audit)
+        if config.audit.duplicate_similarity:
+            _write_duplicates(config, folder, data.train)
+
+    if part.whole:
+        end()
+    else:
+        predict(config, folder, data, part)
+        division.join(folder, 'audit', lambda: made(config, folder, data, part.all), end)
     return result
 
 

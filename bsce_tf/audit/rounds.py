@@ -9,6 +9,7 @@ import keras
 from bsce_tf import fields, files
 from bsce_tf.audit import audit
 from bsce_tf.data import clean_list, prepare
+from bsce_tf.errors import InputError
 from bsce_tf.evaluation import evaluate
 from bsce_tf.termination import Terminated
 from bsce_tf.training import resume, train, workdir
@@ -40,6 +41,9 @@ def clean_train(config, folder):
       InputError, RunError: as `audit.audit`, `train.train` and `evaluate.evaluate`.
     """
     audit.check_machine(config)
+    if config.part:
+        raise InputError(f'part: found {config.part} in rounds of audit and training, which follow '
+                         "one another; expected ''. A single audit takes parts.")
     folder = workdir.check(folder)
     with workdir.locked(folder), Terminated() as terminated, terminated.at_once(
             f'{folder}: told to stop; rounds that are done stay, and the same command resumes'):

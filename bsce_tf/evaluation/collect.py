@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from bsce_tf import files, progress
+from bsce_tf import division, files, progress
 from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import forward
@@ -29,7 +29,8 @@ def arrays(*arguments):
     return {name: np.concatenate([part.pop(name) for part in found]) for name in list(found[0])}
 
 
-def parts(folder, made_of, examples, views, compute, devices, batch_size, bad, title):
+def parts(folder, made_of, examples, views, compute, devices, batch_size, bad, title,
+          of=division.WHOLE):
     """Writes what `compute` gives for all images; parts that exist are not made again.
 
     Args:
@@ -37,21 +38,23 @@ def parts(folder, made_of, examples, views, compute, devices, batch_size, bad, t
       made_of: dict of plain values: what the arrays depend on.
       examples, views, compute, devices, batch_size, bad: see `forward.over`.
       title: of the progress bar.
+      of: a `division.Division`, to write only the files of this part of the work.
 
     Returns:
-      List of pathlib.Path, for `read`, in the order of the images.
+      List of pathlib.Path, for `read`, in the order of the images; those of the work's other parts
+      may be missing.
 
     Raises:
       InputError: if the folder holds parts of something else.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _check(folder / _MADE_OF, made_of)
-    paths = []
-    with progress.Bar(title, len(examples)) as bar:
-        for first in range(0, len(examples), _PART):
-            path = folder / f'{first // _PART:05d}.npz'
+    paths = _paths(folder, len(examples))
+    begin, stop = of.span(len(examples), _PART)
+    with progress.Bar(title, stop - begin) as bar:
+        for first in range(begin, stop, _PART):
+            path = paths[first // _PART]
             end = min(first + _PART, len(examples))
-            paths.append(path)
             if path.exists():
                 bar.update(end - first)
                 continue
@@ -64,6 +67,16 @@ def parts(folder, made_of, examples, views, compute, devices, batch_size, bad, t
                 np.savez(temporary, **{name: np.concatenate([batch[name] for batch in found])
                                        for name in found[0]})
     return paths
+
+
+def complete(folder, images, of=division.WHOLE):
+    """Whether `parts` has written its files of so many images, or of a part of the work."""
+    begin, stop = of.span(images, _PART)
+    return all(path.exists() for path in _paths(folder, images)[begin // _PART:-(-stop // _PART)])
+
+
+def _paths(folder, images):
+    return [folder / f'{number:05d}.npz' for number in range(-(-images // _PART))]
 
 
 def read(path):

@@ -31,8 +31,8 @@ ROWS = {
     'jit_compile': Field(False, BOOLEAN,
         'Compile the training step with XLA. Slower on CPUs.', LATER),
     'part': Field('', PART,
-        'inspect, verify, pack, predict: the part i of n that this process does, as 3/10; the last '
-        'to end joins them. Empty: this process does everything.', LATER),
+        'inspect, verify, pack, predict, audit: the part i of n that this process does, as 3/10; '
+        'the last to end joins them. Empty: this process does everything.', LATER),
     'batch_size': Field(64, integer(1), 'Images per step, over all replicas.'),
     'epochs': Field(30, integer(1), 'Epochs per stage.', BOUNDED),
     'steps': Field(0, integer(0), "Steps per epoch. 0: as many as the sampler's epoch has."),

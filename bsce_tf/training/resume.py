@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ml_collections import config_dict
 
-from bsce_tf import fields, files
+from bsce_tf import division, fields, files
 from bsce_tf.errors import InputError
 from bsce_tf.fields import stored
 from bsce_tf.training import stages, workdir
@@ -67,7 +67,7 @@ def plan(folder, config, state=None, fixed=fields.OF_RUN):
     return Plan(now, changes, state.total if state else 0)
 
 
-def claim(folder, plan):
+def claim(folder, plan, part=division.WHOLE):
     """Writes config.json into `folder` and removes half-written files.
 
     If resuming changes fields, it adds an entry to config_history.json: the time, the step, and the
@@ -76,13 +76,14 @@ def claim(folder, plan):
     Args:
       folder: pathlib.Path, see `workdir.check`; made if it is missing.
       plan: the `Plan`.
+      part: the `division.Division` of this process; beside others no files are removed.
 
     Raises:
       InputError: if the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for place in (folder, folder / workdir.CHECKPOINTS):
+        for place in (folder, folder / workdir.CHECKPOINTS) if part.whole else ():
             files.remove_leftovers(place)
         path, wanted = folder / workdir.CONFIG, stored.packed(plan.config.to_dict())
         if not path.exists() or workdir.json_of(path) != json.loads(json.dumps(wanted)):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import config_dict
 
-from bsce_tf import files, locks, storage
+from bsce_tf import division, files, locks, storage
 from bsce_tf.data import bad_images, label_map
 from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError
@@ -69,7 +69,7 @@ def check(workdir):
         if folder.exists() and not folder.is_dir():
             raise InputError(f'--workdir: {folder} is a file; expected a folder.')
         if not (folder / CONFIG).exists() and folder.exists() and any(
-                not files.is_leftover(path) and path.name != locks.NAME
+                not files.is_leftover(path) and not path.name.endswith(locks.NAME)
                 for path in folder.iterdir()):
             raise InputError(f'--workdir: {folder} is not empty and holds no {CONFIG}; expected an '
                              'empty folder or one of an earlier run.')
@@ -79,8 +79,12 @@ def check(workdir):
 
 
 @contextlib.contextmanager
-def locked(folder):
+def locked(folder, part=division.WHOLE):
     """Locks the folder of a run for this process within the block, see `locks.held`.
+
+    Args:
+      folder: path.
+      part: a `division.Division`, to lock only this part of the work.
 
     Raises:
       RunError: if another process holds it.
@@ -88,7 +92,7 @@ def locked(folder):
     """
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(locks.held(folder))
+            stack.enter_context(part.held(folder))
         except OSError as error:
             raise unusable(folder, error) from error
         yield
