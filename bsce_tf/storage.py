@@ -12,6 +12,7 @@ import glob
 import io
 import os
 import re
+import shutil
 import threading
 import time
 import urllib.parse
@@ -28,10 +29,11 @@ WHOLE = '://'  # a data folder whose images have whole addresses as their paths
 PATIENCE = 120.0  # seconds
 
 _SCHEME = re.compile(r'([a-z][a-z0-9+.-]*)?://')
-_WEB = ('http', 'https')
+WEB = ('http', 'https')
 _CONNECTIONS = 256  # at a time, as many as `data.readers` measures at most
 _CONNECT, _ANSWER = 30, 60  # seconds to wait for a connection and for the next bytes
 _FIRST, _LONGEST = 0.5, 10.0  # seconds between tries
+_PIECE = 2**24  # bytes that are fetched at a time of a large file
 _TELL = 30.0  # seconds between warnings
 _LATER = (408, 425, 429)  # statuses 400 to 499 that a later try may not meet
 _WRONG = ('ParamValidationError', 'InvalidURL', 'InvalidUrlClientError', 'NonHttpUrlClientError')
@@ -88,7 +90,7 @@ def join(root, path):
     """
     if is_address(path):
         return path
-    if scheme(root) in _WEB:  # a name may contain # or ?
+    if scheme(root) in WEB:  # a name may contain # or ?
         path = urllib.parse.quote(os.fsencode(path), safe="/!$&'()*+,;=:@~")
     return f'{root.rstrip("/")}/{path}'
 
@@ -104,7 +106,7 @@ def relative(address, root):
     if not address.startswith(start):
         return None
     path = address[len(start):].lstrip('/')
-    path = urllib.parse.unquote(path) if scheme(root) in _WEB else path
+    path = urllib.parse.unquote(path) if scheme(root) in WEB else path
     return path if join(root, path) == address else None
 
 
@@ -118,20 +120,23 @@ def read(address):
     return _patiently(address, lambda system: system.cat_file(address))
 
 
-def fetch(address, path):
+def fetch(address, path, check=lambda temporary: None):
     """Writes the bytes of a file at an address to `path`, which is whole or stays as it was.
 
+    Args:
+      address: string.
+      path: of a file of this machine.
+      check: function of the path of what was fetched, before it gets its name.
+
     Raises:
-      InputError, StorageError: as `read`.
+      InputError, StorageError: as `read`, and what `check` raises.
       OSError: if `path` cannot be written.
     """
-    size = _size(address)
-    disk.check_space(os.path.dirname(path), size)
-    with disk.replacing(path) as temporary:
-        _patiently(address, lambda system: system.get_file(address, str(temporary)))
-        if os.path.getsize(temporary) != size:
-            raise InputError(f'{address}: {os.path.getsize(temporary)} bytes were sent; expected '
-                             f'{size}. Is the file being written?')
+    with Ranges(address) as source, disk.replacing(path) as temporary:
+        disk.check_space(os.path.dirname(path), source.size)
+        with open(temporary, 'wb') as target:
+            shutil.copyfileobj(source, target, _PIECE)
+        check(temporary)
 
 
 def open_file(path):
@@ -142,10 +147,14 @@ def open_file(path):
 class Ranges(io.RawIOBase):
     """A binary file at an address, of which only what is read is fetched.
 
-    A server that sends no parts is asked once, for the whole file; a line of the log says so.
+    Of a server that sends no parts, the whole file is kept once it was asked for any; a line of the
+    log says so.
 
     Args:
       address: string.
+
+    Attributes:
+      size: in bytes.
 
     Raises:
       InputError: if there is no such file, or its size is not told or not right.
@@ -154,8 +163,11 @@ class Ranges(io.RawIOBase):
 
     def __init__(self, address):
         super().__init__()
-        self._address, self._place, self._size = address, 0, _size(address)
-        self._whole = None
+        self._address, self._place, self._whole = address, 0, None
+        self.size = (_info(address) or {}).get('size')
+        if self.size is None:
+            missing = 'no such file' if not exists(address) else 'its size is not told'
+            raise InputError(f'{address}: {missing}; expected a file of known size.')
 
     def readable(self):
         return True
@@ -168,12 +180,12 @@ class Ranges(io.RawIOBase):
 
     def seek(self, offset, whence=io.SEEK_SET):
         self._place = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._place,
-                                io.SEEK_END: self._size}[whence]
+                                io.SEEK_END: self.size}[whence]
         return self._place
 
     def read(self, size=-1):
-        start = min(self._place, self._size)
-        end = self._size if size is None or size < 0 else min(start + size, self._size)
+        start = min(self._place, self.size)
+        end = self.size if size is None or size < 0 else min(start + size, self.size)
         if start == end:
             return b''
         self._place = end
@@ -183,34 +195,38 @@ class Ranges(io.RawIOBase):
             self._address, start=start, end=end))
         if len(data) == end - start:
             return data
-        if len(data) != self._size:
+        if len(data) != self.size:
             raise InputError(f'{self._address}: {len(data)} bytes were sent for {start} to {end} '
-                             f'of {self._size}; expected these. Is the file being written?')
+                             f'of {self.size}; expected these. Is the file being written?')
         logging.warning('%s: the server sends no parts of files; its %d bytes stay in memory.',
-                        self._address, self._size)
+                        self._address, self.size)
         self._whole = data
         return data[start:end]
-
-
-def _size(address):
-    def ask(system):
-        if scheme(address) not in _WEB:
-            return system.info(address).get('size')
-        system.cat_file(address, start=0, end=1)  # as `info` takes every failure for a missing file
-        try:
-            return system.info(address).get('size')
-        except FileNotFoundError as error:
-            raise ConnectionError(f'{error} (it was there before)') from error
-
-    found = _patiently(address, ask)
-    if found is None:
-        raise InputError(f'{address}: its size is not told; expected a file of known size.')
-    return found
 
 
 def exists(path):
     """Whether there is a file or folder."""
     return _info(path) is not None if is_address(path) else os.path.exists(path)
+
+
+def offered(address):
+    """As `exists`, of what need not be there.
+
+    A place that does not say whether it is there has none; a line of the log says so. S3 answers
+    403 for a missing file to those who may not list its bucket.
+    """
+    try:
+        return exists(address)
+    except InputError as error:
+        logging.warning('%s Taken as not there, as it need not be.', error)
+        return False
+
+
+def is_file(path):
+    """Whether a path is a file."""
+    if not is_address(path):
+        return os.path.isfile(path)
+    return (_info(path) or {}).get('type') == 'file'
 
 
 def is_folder(path):
@@ -231,7 +247,8 @@ def version(address):
     found = _info(address)
     if found is None:
         raise InputError(f'{address}: no such file; expected one.')
-    for key in ('ETag', 'etag', 'generation', 'LastModified', 'last_modified', 'mtime'):
+    for key in () if scheme(address) in WEB else (
+            'ETag', 'etag', 'generation', 'LastModified', 'last_modified', 'mtime'):
         if found.get(key):
             return found.get('size') or 0, str(found[key])
     return None
@@ -241,12 +258,15 @@ def _info(address):
     """What fsspec tells of a file or folder; None where there is none."""
     def ask(system):
         try:
-            if scheme(address) in _WEB:  # whose `info` takes every failure for a missing file
-                system.cat_file(address, start=0, end=1)
-                return {'type': 'file'}
             return system.info(address)
         except FileNotFoundError:
+            if scheme(address) not in WEB:
+                return None
+        try:  # on the web, `info` takes every failure for a missing file
+            system.cat_file(address, start=0, end=1)
+        except FileNotFoundError:
             return None
+        raise ConnectionError('it is there, but nothing was told about it')
 
     return _patiently(address, ask)
 
@@ -260,7 +280,7 @@ def files(folder):
       InputError: for a web server, which cannot list its files; or as `read`.
       StorageError: as `read`.
     """
-    if scheme(folder) in _WEB:
+    if scheme(folder) in WEB:
         raise InputError(f'{folder}: a web server does not list its files; expected a table with '
                          'the address of each image (data.source=csv), or a bucket.')
 
@@ -294,7 +314,7 @@ def matching(pattern):
 
 def is_pattern(address):
     """Whether an address is a pattern for several files; those of web servers may contain ?."""
-    return scheme(address) not in _WEB and glob.has_magic(address)
+    return scheme(address) not in WEB and glob.has_magic(address)
 
 
 def _without_scheme(address):
@@ -323,7 +343,7 @@ def _made(name):
             options['config_kwargs'] = {
                 'max_pool_connections': _CONNECTIONS, 'connect_timeout': _CONNECT,
                 'read_timeout': _ANSWER, 'retries': {'total_max_attempts': 2}}
-        elif name in _WEB:
+        elif name in WEB:
             import aiohttp
 
             async def client(loop, **more):

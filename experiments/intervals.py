@@ -27,6 +27,14 @@ def difference(errors, others):
             + (', not told apart from 0' if abs(mean) <= half else ''))
 
 
+def over_arms(errors):
+    """{(…, seed): mean} of {(…, arm, seed): error}: arms of one seed share its data."""
+    found = {}
+    for (*before, _, seed), error in errors.items():
+        found.setdefault((*before, seed), []).append(error)
+    return {key: statistics.mean(values) for key, values in found.items()}
+
+
 def half_interval(values):
     """Half of the 95 % interval (Student's t) of the mean of two or more values."""
     return (stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values)

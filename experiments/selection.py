@@ -5,7 +5,8 @@
 Every run of `experiments.losses` notes its errors after every epoch on three sets: validation with
 the given labels, validation with the right ones, and test. So each rule's choice can be looked up
 afterwards. All runs at the rate that their loss had chosen are shown, with the mean of the paired
-differences to today's rule and its 95 % interval over runs. Writes results/selection.md.
+differences to today's rule and its 95 % interval over seeds: the losses of a seed share its data,
+so their mean counts once. Writes results/selection.md.
 """
 
 import pathlib
@@ -52,7 +53,8 @@ def table(found, made):
              '|---|---|---:|---:|---:|']
     for name, rules in [*parts.items(), *([('all', every)] if parts else [])]:
         for rule, values in rules.items():
-            against = '' if rule == BASE else intervals.difference(values, rules[BASE])
+            against = '' if rule == BASE else intervals.difference(
+                intervals.over_arms(values), intervals.over_arms(rules[BASE]))
             lines.append(f'| {name} | {rule} | {len(values)} '
                          f'| {statistics.mean(values.values()):.4f} | {against} |')
     return '\n'.join(lines) + '\n'

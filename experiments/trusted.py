@@ -56,6 +56,8 @@ def chosen(found, condition, arm, by):
     for seed in found.common_seeds(condition, arm):
         rows = [found.rows[condition, arm, f'{rate:g}', seed] for rate in sorted(found.rates)]
         runs = [epochs.errors(row) for row in rows if row['split'] != 'diverged']
+        if not runs:
+            continue
         _, epoch, run = min((error, epoch, run) for run, errors in enumerate(runs)
                             for epoch, error in enumerate(errors[f'raw {by}']))
         result[int(seed)] = float(runs[run]['raw test'][epoch])
@@ -74,7 +76,8 @@ def choices(found):
             for by in CHOICES:
                 every[by].update({(condition, arm, seed): error
                                   for seed, error in errors[by].items()})
-    return '\n'.join([*lines, *_lines('all', 'both', every)]) + '\n'
+    means = {by: intervals.over_arms(found) for by, found in every.items()}
+    return '\n'.join([*lines, *_lines('all', 'both', means)]) + '\n'
 
 
 def _lines(condition, arm, errors):

@@ -131,9 +131,9 @@ def gathered(variables):
         skipped.
     """
     held = [v for v in variables if isinstance(v, ClassVariable) and not v.division.alone]
-    for variable in held:
-        variable._whole = variable.numpy()
     try:
+        for variable in held:
+            variable._whole = variable.numpy()
         yield
     finally:
         for variable in held:

@@ -209,10 +209,12 @@ class Loop:
         Raises:
           RunError: if a weight is not finite, or the file cannot be written.
         """
-        arrays = [v.numpy() for v in self.trainer.variables]
         # Gradient sums of a scaled loss may overflow; the optimizer then skips the update.
-        sums = {id(variable) for variable in self.trainer.sums}
-        for variable, array in zip(self.trainer.variables, arrays, strict=True):
+        sums, arrays = {id(variable) for variable in self.trainer.sums}, []
+        for variable in self.trainer.variables:
+            array = variable.numpy()
+            if self._chief:  # the others need not hold a large head whole
+                arrays.append(array)
             if id(variable) not in sums and not np.isfinite(array).all():
                 raise RunError(f'weights: found {variable.path} not finite at step '
                                f'{self.state.total}; expected finite numbers: try a lower '

@@ -171,7 +171,10 @@ def matching(root, pattern):
 
 def _stored_matching(root, pattern):
     whole = storage.join(glob.escape(root), pattern)
-    if storage.is_pattern(whole):
-        names = [storage.relative(address, root) for address in storage.matching(whole)]
-        return sorted(names, key=lambda name: name.split('/'))
-    return [pattern] if storage.exists(storage.join(root, pattern)) else []
+    if not storage.is_pattern(whole):
+        return [pattern] if storage.is_file(storage.join(root, pattern)) else []
+    names = [storage.relative(address, root) for address in storage.matching(whole)]
+    if None in names:
+        raise InputError(f"{root}: files that fit '{pattern}' have addresses outside of it; "
+                         'expected some inside of it.')
+    return sorted(names, key=lambda name: name.split('/'))

@@ -75,13 +75,16 @@ def load(name, *, group_pattern='', clean='', readers=0, **fields):
             raise InputError(f'data.{field}: found {value!r}, which data.source {name} does not '
                              f'take; expected {TABLE[f"data.{field}"].default!r}, as it takes '
                              f'{taken or "no such field"}.')
-    if name in SOURCES and name not in WITH_ADDRESSES:
-        for field in ('root', 'train', 'validation', 'test', 'classes'):
-            if storage.is_address(fields.get(field) or ''):
-                raise InputError(
-                    f'data.{field}: found {fields[field]!r}, which data.source {name} does not '
-                    f'read; expected data.source {", ".join(WITH_ADDRESSES)}, or a copy on this '
-                    'machine.')
+    for field in ('root', 'train', 'validation', 'test', 'classes') if name in SOURCES else ():
+        if not storage.is_address(fields.get(field) or ''):
+            continue
+        if name not in WITH_ADDRESSES:
+            raise InputError(
+                f'data.{field}: found {fields[field]!r}, which data.source {name} does not read; '
+                f'expected data.source {", ".join(WITH_ADDRESSES)}, or a copy on this machine.')
+        if name in ('packed', 'parquet') and field in ('train', 'validation', 'test'):
+            raise InputError(f'data.{field}: found {fields[field]!r}; expected a path in data.root,'
+                             ' which may be an address.')
     print(f'listing the images of the source {name}', flush=True)  # millions take a while
     given = {field: value for field, value in fields.items() if field in known}
     splits = _own(name, given) if parts.is_part(name) else loader(**given)

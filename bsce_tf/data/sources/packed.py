@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import pathlib
-import threading
 
 import numpy as np
 
@@ -14,12 +13,8 @@ from bsce_tf.data import label_map, texts
 from bsce_tf.data.examples import Examples, Splits
 from bsce_tf.data.reading import handles
 from bsce_tf.data.reading.records import Records
+from bsce_tf.data.sources import far_pack
 from bsce_tf.errors import InputError
-
-_NEEDED = 'pack.json', 'labels.npy', 'names.npy', 'class_names.json', 'checksums.npy'
-_WHOLE = *_NEEDED, 'names_ends.npy', 'groups.npy', 'groups_ends.npy'  # files besides shards
-_ROOM = 'expected room for the pack that is fetched: data.cache names another folder.'
-_FETCHES = threading.BoundedSemaphore(8)  # at a time: a shard may have hundreds of MB
 
 
 def load(*, root, train='', validation='', test='', cache=''):
@@ -42,7 +37,7 @@ def load(*, root, train='', validation='', test='', cache=''):
     found = {}
     for split, name in (('train', train), ('validation', validation), ('test', test)):
         folder = storage.below(root, name or split)
-        if name or split == 'train' or storage.exists(folder):
+        if name or split == 'train' or _there(folder):
             found[split] = _open(folder, cache)
     names = found['train'].class_names
     for examples in found.values():
@@ -50,9 +45,15 @@ def load(*, root, train='', validation='', test='', cache=''):
     return Splits(found['train'], found.get('validation'), found.get('test'))
 
 
+def _there(folder):
+    if storage.is_address(folder):  # web servers have no folders
+        return storage.offered(storage.join(folder, 'pack.json'))
+    return os.path.exists(folder)
+
+
 def _open(origin, cache):
     address = origin if storage.is_address(origin) else ''
-    folder = _fetched(address, cache) if address else pathlib.Path(origin)
+    folder = far_pack.small_files(address, cache) if address else pathlib.Path(origin)
     about = folder / 'pack.json'
     try:
         facts = json.loads(about.read_text(encoding='utf-8'))
@@ -79,31 +80,6 @@ def _open(origin, cache):
     store = Shards([folder / name for name in names_of], counts, address)
     return Examples(labels, label_map.load(folder / 'class_names.json'),
                     records=Records(store, names), origin=str(origin), groups=groups)
-
-
-def _fetched(address, cache):
-    """Folder of this machine with a pack's files besides its shards, which `Shards` fetches.
-
-    It is another one where any of these files is another, as are those of another pack.
-    """
-    if cache == 'off':
-        raise InputError(f'data.cache: found off with a pack in {address}; expected a folder for '
-                         'its shards.')
-    found = {}
-    for name in _WHOLE:
-        if name in _NEEDED or storage.exists(storage.join(address, name)):
-            found[name] = storage.read(storage.join(address, name))
-    sums = [(name, hashlib.sha256(data).hexdigest()) for name, data in found.items()]
-    digest = hashlib.sha256(json.dumps([address, sums]).encode()).hexdigest()[:32]
-    folder = pathlib.Path(cache or files.cache_folder() / 'packs') / digest
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, data in found.items():
-            with files.replacing(folder / name) as temporary:
-                temporary.write_bytes(data)
-    except OSError as error:
-        raise InputError(f'{folder}: {error.strerror}; {_ROOM}') from error
-    return folder
 
 
 def groups_digest(groups):
@@ -147,18 +123,17 @@ class Shards:
     def __init__(self, paths, counts, address=''):
         self._paths, self._address = paths, address
         self._ends = np.cumsum(counts)
-        self._begin()
-
-    def _begin(self):
         self._module = array_record_module()
-        self._fetching = [threading.Lock() for _ in self._paths]
 
     def __getstate__(self):
         return {key: self.__dict__[key] for key in ('_paths', '_address', '_ends')}
 
     def __setstate__(self, state):
-        self.__dict__.update(state)
-        self._begin()
+        self.__dict__.update(state, _module=array_record_module())
+
+    @property
+    def _cure(self):
+        return 'Delete it, and it is fetched again' if self._address else 'Pack the data again'
 
     def read(self, numbers):
         """Images at `numbers` (int64 `[n]`), in that order, as a list of bytes."""
@@ -188,19 +163,18 @@ class Shards:
             return reader.read(places)
         except RuntimeError as error:
             line = ' '.join(str(error).split())
-            raise InputError(f'{self._paths[shard]}: damaged ({line}); pack the data '
-                             'again.') from error
+            raise InputError(f'{self._paths[shard]}: damaged ({line}). {self._cure}.') from error
 
     def _fetch(self, shard):
         path = self._paths[shard]
-        with self._fetching[shard]:
-            if path.exists():
-                return
-            try:
-                with _FETCHES:
-                    storage.fetch(storage.join(self._address, path.name), path)
-            except OSError as error:  # no fault of the images
-                raise storage.failure(f'{path}: {error.strerror}; {_ROOM}') from error
+        if not path.exists():
+            first = int(self._ends[shard - 1]) if shard else 0
+            far_pack.fetch(storage.join(self._address, path.name), path, self._shard,
+                           self.facts(slice(first, int(self._ends[shard]))))
+
+    def _shard(self, path):
+        # Reading ahead only slows random access down.
+        return self._module.ArrayRecordReader(path, 'readahead_buffer_size:0')
 
     def _reader(self, shard):
         try:
@@ -214,13 +188,12 @@ class Shards:
         path = self._paths[shard]
         if not os.path.isfile(path):
             raise InputError(f'{path}: no such file; expected a shard. Pack the data again.')
-        # Reading ahead only slows random access down.
-        reader = self._module.ArrayRecordReader(str(path), 'readahead_buffer_size:0')
+        reader = self._shard(str(path))
         expected = int(self._ends[shard] - (self._ends[shard - 1] if shard else 0))
         if reader.num_records() != expected:
             os.close(os.open(path, os.O_RDONLY))  # a file that it cannot open is empty for it
-            raise InputError(f'{path}: {reader.num_records()} images; expected {expected}. Pack '
-                             'the data again.')
+            raise InputError(f'{path}: {reader.num_records()} images; expected {expected}. '
+                             f'{self._cure}.')
         return reader
 
 

@@ -84,12 +84,16 @@ def _warn_of_groups(origin, paths):
 
 def _files(root, pattern, split):
     """(pattern, names of its files); none where the split is optional and was not named."""
-    for tried in (pattern,) if pattern else _PATTERNS[split]:
+    usual = () if storage.scheme(root) in storage.WEB else _PATTERNS[split]
+    for tried in (pattern,) if pattern else usual:
         if names := walk.matching(root, tried):
             return tried, names
     if pattern or split == 'train':
-        raise InputError(f"{root}: no file fits '{pattern or ' or '.join(_PATTERNS[split])}'; "
-                         'expected Parquet files that hold images.')
+        if not pattern and not usual:
+            raise InputError(f'data.train: empty, and {root} is on a web server, which lists no '
+                             'files; expected the name of a Parquet file there.')
+        raise InputError(f"{root}: no file fits '{pattern or ' or '.join(usual)}'; expected "
+                         'Parquet files that hold images.')
     return '', []
 
 

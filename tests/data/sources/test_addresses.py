@@ -8,6 +8,7 @@ import gzip
 import io
 import pathlib
 import pickle
+import shutil
 import threading
 
 import ml_collections
@@ -17,7 +18,7 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
-from bsce_tf import cli, fields, files, storage
+from bsce_tf import cli, fields, storage
 from bsce_tf.catalogue import pack, verify
 from bsce_tf.data import bad_images, pipeline, sources
 from bsce_tf.data.reading import records
@@ -230,6 +231,10 @@ def test_parquet_files_in_a_bucket_are_as_files_here(bucket, shop, tmp_path):
     assert copy.read([5, 2]) == [everything(here)[3][5], everything(here)[3][2]]
     with pytest.raises(InputError, match="s3://shop/hub/none: no file fits 'train.*parquet'"):
         sources.load('parquet', root='s3://shop/hub/none')
+    with pytest.raises(InputError, match="data.train: found 's3://.*expected a path in data.root"):
+        sources.load('parquet', root='s3://shop', train='s3://shop/hub/train*.parquet')
+    with pytest.raises(InputError, match="no file fits 'train.parquet'"):  # a folder
+        sources.load('parquet', root='s3://shop/hub/data', train='train.parquet')
 
 
 @pytest.mark.parametrize('parts', [True, False])
@@ -245,6 +250,8 @@ def test_a_parquet_file_on_a_web_server(web, shop, tmp_path, parts, caplog):
     web.content['/hub/train.parquet'] = paths[0].read_bytes()[:-9]
     with pytest.raises(InputError, match=r'hub/train\.parquet: not a readable parquet file'):
         sources.load('parquet', root=f'{web.address}/hub', train='train.parquet', cache='off')
+    with pytest.raises(InputError, match='data.train: empty, and .* on a web server'):
+        sources.load('parquet', root=f'{web.address}/hub')
 
 
 def test_a_run_on_parquet_tells_that_a_server_went_down(web, shop, tmp_path, monkeypatch):
@@ -264,7 +271,7 @@ def packs(shop, tmp_path_factory):
     folder = tmp_path_factory.mktemp('packs')
     examples = sources.load('folder', root=str(shop), cache='off').train
     pack.pack(examples, folder / 'train', shard_images=3)
-    pack.pack(examples.subset(np.arange(0, 24, 5)), folder / 'val', shard_images=3)
+    pack.pack(examples.subset(np.arange(0, 24, 5)), folder / 'validation', shard_images=3)
     return folder
 
 
@@ -276,9 +283,8 @@ def put(put_one, folder, prefix):
 
 def test_packs_in_a_bucket_are_as_packs_here(bucket, packs, tmp_path):
     put(bucket, packs, 'packs')
-    here = sources.load('packed', root=str(packs), validation='val', cache='off')
-    there = sources.load('packed', root='s3://shop/packs', validation='val',
-                         cache=str(tmp_path / 'cache'))
+    here = sources.load('packed', root=str(packs), cache='off')
+    there = sources.load('packed', root='s3://shop/packs', cache=str(tmp_path / 'cache'))
     assert len(list((tmp_path / 'cache').rglob('*.array_record'))) == 0
     one = pickle.loads(pickle.dumps(records.of(there.train)))
     assert one.read([23, 0]) == records.of(here.train).read([23, 0])
@@ -298,8 +304,9 @@ def test_packs_in_a_bucket_are_as_packs_here(bucket, packs, tmp_path):
 
 def test_a_shard_on_a_web_server_is_fetched_once_and_whole(web, packs, tmp_path, monkeypatch):
     put(lambda key, data: web.content.update({f'/{key}': data}), packs, 'packs')
-    found = sources.load('packed', root=f'{web.address}/packs', validation='val',
-                         cache=str(tmp_path / 'cache'))
+    web.failures['/packs/test/pack.json'] = 9 * [403]  # as of S3 for who may not list
+    found = sources.load('packed', root=f'{web.address}/packs', cache=str(tmp_path / 'cache'))
+    assert (len(found.train), len(found.validation), found.test) == (24, 5, None)
     name = '/packs/train/shard-00001-of-00008.array_record'
     web.failures[name] = [503, 'cut']
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
@@ -309,9 +316,13 @@ def test_a_shard_on_a_web_server_is_fetched_once_and_whole(web, packs, tmp_path,
     asked = web.asked[name]
     records.of(found.train).read([3, 4, 5])
     assert web.asked[name] == asked
-    monkeypatch.setattr(files, 'check_space', full)
-    with pytest.raises(StorageError, match='shard-00002.*No space left on device; expected room'):
-        records.of(found.train).read([6])
+    other = web.content['/packs/train/shard-00003-of-00008.array_record']
+    web.content['/packs/train/shard-00002-of-00008.array_record'] = other
+    for message in ('shard-00002.* holds other images than', 'No space left on device; expected'):
+        with pytest.raises(StorageError, match=message):  # no fault of the image
+            records.of(found.train).read([6])
+        assert not list(tmp_path.rglob('*shard-00002*'))
+        monkeypatch.setattr(shutil, 'copyfileobj', full)
     monkeypatch.undo()
     monkeypatch.setattr(storage, 'PATIENCE', 0.3)
     web.down = 503
@@ -319,8 +330,25 @@ def test_a_shard_on_a_web_server_is_fetched_once_and_whole(web, packs, tmp_path,
         records.of(found.train).read([0])
 
 
-def full(folder, size):
-    raise OSError(errno.ENOSPC, 'No space left on device', str(folder))
+def full(*_):
+    raise OSError(errno.ENOSPC, 'No space left on device')
+
+
+def test_a_file_that_changes_while_it_is_read_is_told(bucket, web):
+    bucket('changing', b'0123456789')
+    with storage.Ranges('s3://shop/changing') as file:
+        assert file.read(4) == b'0123'
+        bucket('changing', b'01')
+        with pytest.raises(InputError, match='changing: .*expected a file that is not being'):
+            file.read(4)
+    web.content['/changing'] = b'0123456789'
+    with storage.Ranges(f'{web.address}/changing') as file:
+        web.content['/changing'] = b'0123'
+        file.seek(2)
+        with pytest.raises(InputError, match='changing: 2 bytes were sent for 2 to 6 of 10'):
+            file.read(4)
+    with pytest.raises(InputError, match='s3://shop/none: no such file'):
+        storage.Ranges('s3://shop/none')
 
 
 @pytest.mark.parametrize(('source', 'places'), [
