@@ -160,7 +160,7 @@ def train(config, folder, data=None, callbacks=(), **changes):
     On a damaged JPEG, TensorFlow's decoder writes a line to standard error, such as "Corrupt JPEG
     data", that names no image. The program leaves these lines out; here they stay, as the filter
     takes over the standard error of the whole process, which may be a notebook's. A script can use
-    it: `with decoder_messages.left_out():`. `--mode=verify` names the images.
+    it: `with decoder_messages.left_out():`. `bsce verify` names the images.
 
     Args:
       config: ConfigDict, name or path of a config; see `recipes.load`.

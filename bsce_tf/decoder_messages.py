@@ -100,7 +100,7 @@ def _filter():
 def _tell(dropped):
     if dropped:
         _write(f'{dropped:,} message{"s" if dropped > 1 else ""} of the JPEG decoder on damaged '
-               'images left out; --mode=verify names the images\n'.encode())
+               'images left out; bsce verify names the images\n'.encode())
 
 
 def _write(data):

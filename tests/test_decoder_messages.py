@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 BEGIN = 'import os, sys\nfrom bsce_tf.decoder_messages import left_out\n'
-OURS = ' of the JPEG decoder on damaged images left out; --mode=verify names the images\n'
+OURS = ' of the JPEG decoder on damaged images left out; bsce verify names the images\n'
 
 
 def run(code):

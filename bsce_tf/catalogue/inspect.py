@@ -157,7 +157,7 @@ def lines(found):
         text.append(f'classes without a validation image: {found["not_validated"]}')
     for split, failed in found['unreadable'].items():
         text += _names(f'files of {split} that cannot be read', [reason for _, reason in failed])
-    text.append('(files were read, not decoded: --mode=verify finds images that are broken)')
+    text.append('(files were read, not decoded: bsce verify finds images that are broken)')
     text += group_report.lines(found['groups'])
     for kind, facts in found['duplicates'].items():
         text.append(f'equal files {kind.replace("_", " ")}: {facts["groups"]} groups, '

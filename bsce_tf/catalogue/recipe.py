@@ -46,7 +46,7 @@ def recommend(found):
     wrong = found['duplicates']['across_classes']
     if wrong['groups']:
         advice.append(Advice(
-            '--mode=audit, then --config.data.clean=…',
+            'bsce audit, then --config.data.clean=…',
             f'{wrong["images"]:,} images are in several classes, so labels are wrong'))
     leaks = found['duplicates']['across_splits']
     if leaks['groups']:

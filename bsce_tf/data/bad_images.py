@@ -180,7 +180,8 @@ class BadImages:
             few = f', or {self._few}' if self._few else ''
             raise self._stop(
                 f'{examples.origin}: found {bad} bad images of {len(examples)}; expected at most '
-                f'data.max_bad_fraction = {self.max_fraction}{few}; the last is {name}: {reason}.')
+                f'data.max_bad_fraction = {self.max_fraction}{few}; the last is {name}: {reason}. '
+                'bsce verify lists all, and data.clean leaves them out.')
 
     def _stop(self, message, kind=InputError):
         self.error = self.error or kind(message)

@@ -3,7 +3,7 @@
 A clean list is a CSV file with the columns `image` and `label` (class name; empty in a test set),
 so the `csv` source reads it as it is. Every source takes it through `data.clean`.
 
-A list of --mode=audit has a third column, `given_label`: the label that the image had before. Name
+A list of bsce audit has a third column, `given_label`: the label that the image had before. Name
 and given label together then identify an image, so a set may have it under several labels. Such a
 list is of a run's training set, made after the long tail, the wrong labels and the validation set;
 `prepare.load` applies it there.
@@ -68,7 +68,7 @@ def places(text):
     """Splits `data.clean` into (place for `apply_all`, list of an audit); '' for none.
 
     Args:
-      text: a folder or list of --mode=verify, a list of --mode=audit, or one of each as 'A,B'.
+      text: a folder or list of bsce verify, a list of bsce audit, or one of each as 'A,B'.
 
     Raises:
       InputError: if there are several of one kind, or a list cannot be read.
@@ -81,7 +81,7 @@ def places(text):
     for kind in (audited, others):
         if len(kind) > 1:
             raise InputError(f"data.clean: found '{text}'; expected at most one clean list of "
-                             '--mode=verify and one of --mode=audit.')
+                             'bsce verify and one of bsce audit.')
     return ''.join(others), ''.join(audited)
 
 
@@ -90,7 +90,7 @@ def apply_all(splits, place):
 
     Args:
       splits: dict of split → `Examples` or None.
-      place: a folder with `clean_<split>.csv` for every split, as `--mode=verify` writes them, or
+      place: a folder with `clean_<split>.csv` for every split, as `bsce verify` writes them, or
         one file, for the training split.
 
     Returns:

@@ -66,7 +66,7 @@ def together(examples, copies=PATHS):
       examples: an `Examples`.
       copies: which copies stay together besides groups: '' for none; 'paths' for rows that name
         the same file; or a path: these, and the images of that list, `duplicates.csv` of
-        --mode=inspect or `near_duplicates.csv` of --mode=audit.
+        bsce inspect or `near_duplicates.csv` of bsce audit.
 
     Raises:
       InputError: if the list cannot be read, or has none of these images.
@@ -145,8 +145,8 @@ def _pairs_of_names(path):
         header = tuple(next(rows, ()))
         if header != DUPLICATES and header[:3] != PAIRS:
             raise InputError(f'{path}: found the columns {", ".join(header)}; expected '
-                             'duplicates.csv of --mode=inspect or near_duplicates.csv of '
-                             '--mode=audit (data.copies).')
+                             'duplicates.csv of bsce inspect or near_duplicates.csv of '
+                             'bsce audit (data.copies).')
         before, pairs = {}, []
         for row in filter(None, rows):
             if len(row) != len(header):

@@ -70,14 +70,14 @@ ROWS = {
         'brackets, or else the whole match. Empty: no groups, or those of the packed set.', DATA),
     'data.copies': Field('paths', PATH,
         'Copies that stay together like a group: paths (rows that name the same file), or these '
-        'and the images of a list: duplicates.csv of --mode=inspect, near_duplicates.csv of '
-        '--mode=audit. Empty: none.', DATA, old=''),
+        'and the images of a list: duplicates.csv of bsce inspect, near_duplicates.csv of '
+        'bsce audit. Empty: none.', DATA, old=''),
     'data.classes': Field('', TEXT,
         'File of class names in the order of their ids, .json or .csv. Empty: the classes found in '
         'the data.', DATA),
     'data.clean': Field('', PATH,
-        'Clean lists, which choose images and give their labels: the folder of --mode=verify, or '
-        "one of its lists; the cleaned.csv of --mode=audit; or one of each, 'A,B'. Empty: "
+        'Clean lists, which choose images and give their labels: the folder of bsce verify, or '
+        "one of its lists; the cleaned.csv of bsce audit; or one of each, 'A,B'. Empty: "
         'none.', DATA),
     'data.trusted': Field('', PATH,
         "decisions.jsonl of a --mode=review, or several files, 'A,B': the images that a person "

@@ -64,7 +64,7 @@ def read(folder, name):
             rows = [row for _, row in zip(range(_SHOWN), csv.DictReader(file), strict=False)]
         _check(summary, rows)
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise InputError(f'{folder}: {error}; expected the files that --mode=audit wrote.'
+        raise InputError(f'{folder}: {error}; expected the files that bsce audit wrote.'
                          ) from error
     train = scores = note = None
     try:

@@ -58,7 +58,7 @@ def check(folder):
     for name in (audit.ISSUES, audit.SCORES, audit.CLEANED, workdir.CONFIG, workdir.DATA):
         if not (folder / name).is_file():
             raise InputError(f'--workdir: {folder} has no {name}; expected the folder of an audit '
-                             'that is done (--mode=audit).')
+                             'that is done (bsce audit).')
 
 
 def read(folder, ordering, sample=0):
@@ -129,7 +129,7 @@ def _scores(folder, train):
             arrays = {name: file[name] for name in ('score', 'wrong', 'listed', 'suggested',
                                                     'given')}
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f'{path}: {error}; expected what --mode=audit wrote.') from error
+        raise InputError(f'{path}: {error}; expected what bsce audit wrote.') from error
     if any(array.shape != (len(train),) for array in arrays.values()) or (
             arrays['given'] != train.labels).any():
         raise InputError(f'{path}: is of other images or labels than {train.origin}; expected the '
@@ -183,7 +183,7 @@ def _pairs(folder, train):
 
 def _rows(path, columns):
     """Yields (line, list of cells) of a table of the audit."""
-    with clean_list.rows(path, 'a table of --mode=audit') as lines:
+    with clean_list.rows(path, 'a table of bsce audit') as lines:
         header = tuple(next(lines, ()))
         if header != columns:
             raise InputError(f'{path}: found the columns {", ".join(header)}; expected '

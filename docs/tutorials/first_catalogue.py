@@ -5,8 +5,8 @@
 # model that a server can run. Reading takes 20 minutes; computing takes three on two CPU cores.
 #
 # You need this program ([Install](../install.md)) with its extras `serving` and `tutorials` (in the clone:
-# `pip install -c constraints.txt -e '.[serving,tutorials]'`), and an empty working folder. Blocks that begin with `bsce` are commands
-# for a terminal; the others are Python.
+# `pip install -c constraints.txt -e '.[serving,tutorials]'`), and an empty working folder.
+# [How to follow a tutorial](index.md#how-to-follow-one) says which block goes where.
 #
 # ## Pictures in folders
 #
@@ -72,8 +72,9 @@ def get_config():
 # %% [markdown]
 # ## Look before you train
 #
-# `inspect` counts pictures and classes, looks for copies, and suggests a loss from the sizes of the classes. We train with
-# the default, `bsce`: it is the one that was measured on ten classes.
+# `inspect` counts pictures and classes, looks for copies, and suggests a loss from the sizes of the classes. With ten
+# classes `bsce_many`, which it suggests, and the default `bsce` cannot be told apart ([all losses](../results/losses.md)).
+# We train with the default.
 
 # %%
 # !bsce inspect --config=shop.py --workdir=runs/look
@@ -90,7 +91,12 @@ def get_config():
 # %% [markdown]
 # The last lines are errors on the test set. **Mean top-1 error** is the error of each class, averaged over the classes:
 # a class of 50 pictures counts as much as one of 800. `head`, `medium` and `tail` are the means over the largest, middle
-# and smallest third of the classes. The small classes are the hard ones.
+# and smallest third of the classes. Size is not all: garments that look alike are harder than boots, of which there are
+# fewest.
+#
+# Each row is a size to which the pictures were resized before the crop: `scale` 28, 30 and 32, and `tta`, the mean of all
+# that `tta.scales` names. The one that counts is that of `image.eval_scale`, here 30. `weights` are `raw` where they are those of the best
+# epoch, not an average over steps or epochs.
 #
 # ## A report
 #

@@ -4,8 +4,10 @@
 # At the end of this page you have compared losses and samplers on a catalogue with a long tail, and know how to choose for
 # your own. Reading takes 15 minutes; computing takes three on two CPU cores.
 #
-# Run it in a clone of the repository, with its extras (`pip install -c constraints.txt -e '.[experiments,tutorials]'`) and
-# `export PYTHONPATH=$PWD`: the pictures come from `experiments/drawings.py`.
+# You need this program with its extras `experiments` and `tutorials` (in the clone:
+# `pip install -c constraints.txt -e '.[experiments,tutorials]'`), and an empty working folder. There
+# `export PYTHONPATH=PATH_OF_THE_CLONE`, before `ipython`: the pictures come from `experiments/drawings.py` of the clone.
+# [How to follow a tutorial](index.md#how-to-follow-one) says which block goes where.
 #
 # ## A catalogue with a long tail
 #
@@ -19,7 +21,7 @@ from IPython.display import Image
 
 from experiments import drawings
 
-drawings.write('products', 100, 200, 2, 1000, 0)
+drawings.write('products', classes=100, largest=200, smallest=2, test_images=1000, seed=0)
 images, labels = np.load('products/train_images.npy'), np.load('products/train_labels.npy')
 sizes = np.bincount(labels)
 print(f'{len(labels)} pictures; the largest class has {sizes.max()}, the median class {np.median(sizes):.0f}, '
@@ -93,14 +95,16 @@ histories = {loss: error(loss, **{'loss.name': loss})
 sampled = error('ce, gamma 1', **{'loss.name': 'ce', 'sampler.gamma': 1.0})
 
 # %% [markdown]
-# A sampler shows small classes more often. It repeats their few pictures, so it can also learn their wrong labels by
-# heart. On thousands of classes it helped only after long training ([many classes](../results/large-k.md)). Compare both
-# on your data.
+# In these few epochs a sampler helps `ce` a lot. But it repeats the few pictures of a small class, so a longer run can
+# learn their wrong labels by heart; on thousands of classes it helped only after long training
+# ([many classes](../results/large-k.md)). Begin with the loss that `inspect` recommends, and compare a sampler with it on
+# your data.
 #
 # ## How long?
 #
-# Losses that are robust to wrong labels learn more slowly. The curve on validation tells whether a run was long enough:
-# a loss that still falls at the end wants more epochs.
+# Losses that are robust to wrong labels learn more slowly. The error on validation after each epoch tells whether a run
+# was long enough: one that still falls at the end wants more epochs. Validation pictures have wrong labels too, so these
+# errors are larger than those on the test set.
 
 # %%
 for loss, history in histories.items():

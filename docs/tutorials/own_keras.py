@@ -4,8 +4,19 @@
 # At the end of this page a Keras model of your own trains with balanced symmetric cross-entropy, on TensorFlow, JAX or
 # PyTorch. Reading takes 10 minutes; computing takes two on two CPU cores.
 #
-# The loss, the metric and the class weights need Keras alone, on whatever backend you have:
-# `pip install --no-deps PATH_OF_THE_CLONE` beside Keras is enough.
+# You need two environments. The first is this program with its extra `tutorials`
+# (in the clone: `pip install -c constraints.txt -e '.[tutorials]'`), for the photographs and TensorFlow. The second has no
+# TensorFlow: the loss, the metric and the class weights need Keras alone, on whatever backend you have. Make it in an
+# empty working folder, under the name `other` (about 1 GB):
+#
+# ```sh
+# python3 -m venv other
+# other/bin/pip install keras jax torch --extra-index-url https://download.pytorch.org/whl/cpu
+# other/bin/pip install --no-deps PATH_OF_THE_CLONE
+# ```
+#
+# Without the address, pip takes PyTorch for GPUs on Linux, several GB.
+# [How to follow a tutorial](index.md#how-to-follow-one) says which block goes where.
 #
 # ## Data with a long tail and wrong labels
 #
@@ -66,6 +77,7 @@ model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss,
               metrics=[bsce_tf.metrics.MeanTop1Error(num_classes=10)])
 model.fit(data['train_images'], data['train_labels'], batch_size=128, epochs=8, verbose=0)
 found = model.evaluate(data['test_images'], data['test_labels'], return_dict=True, verbose=0)
+model.save(f'{keras.config.backend()}-{sys.argv[1]}.keras')
 print(f'{keras.config.backend()}, {sys.argv[1]}: mean top-1 error {found["mean_top1_error"]:.3f}')
 
 # %% [markdown]
@@ -78,15 +90,15 @@ print(f'{keras.config.backend()}, {sys.argv[1]}: mean top-1 error {found["mean_t
 # %% [markdown]
 # ## JAX and PyTorch
 #
-# The same file, with another backend. These two ran in an environment that has no TensorFlow but Keras, JAX and PyTorch,
-# as `python3 -m venv other && other/bin/pip install keras jax torch` makes it, with the line above; `python` is its own.
+# The same file in the second environment. `KERAS_BACKEND` names the backend; without it Keras looks for TensorFlow.
 
 # %%
-# !KERAS_BACKEND=jax python shop_fit.py bsce
-# !KERAS_BACKEND=torch python shop_fit.py bsce
+# !KERAS_BACKEND=jax other/bin/python shop_fit.py bsce
+# !KERAS_BACKEND=torch other/bin/python shop_fit.py bsce
 
 # %% [markdown]
-# The backends draw other random numbers, so their weights and errors differ a little. The loss is the same to seven digits:
+# The backends draw other random numbers, so their weights and errors differ. All are single runs of a small network:
+# differences below 0.03 may be chance. The loss itself is the same to seven digits:
 
 # %%
 # %%writefile shop_loss.py
@@ -101,14 +113,19 @@ print(f'{keras.config.backend():10} {float(loss(np.array([1, 2, 3, 4]), logits))
 
 # %%
 # !python shop_loss.py
-# !KERAS_BACKEND=jax python shop_loss.py
-# !KERAS_BACKEND=torch python shop_loss.py
+# !KERAS_BACKEND=jax other/bin/python shop_loss.py
+# !KERAS_BACKEND=torch other/bin/python shop_loss.py
 
 # %% [markdown]
 # ## Save and load
 #
-# The model is a plain Keras model: save it as usual. `import bsce_tf` before loading it, so that Keras knows the loss.
-#
+# The model is a plain Keras model. The file above saves it as usual. `import bsce_tf` before loading it, so that Keras
+# knows the loss:
+
+# %%
+# !python -c "import bsce_tf, keras; print(keras.saving.load_model('tensorflow-bsce.keras').loss)"
+
+# %% [markdown]
 # ## What next
 #
 # - [The loss in your own model](../how-to/loss.md): many classes, soft labels, several GPUs.

@@ -243,7 +243,7 @@ def test_the_page_says_when_images_are_gone_and_a_damaged_audit_is_refused(clean
     assert not page.all('img')
     assert rows_of(folder / audit.ISSUES)[0]['path'] in page.text
     (folder / audit.SUMMARY).write_text('{"images": 3}')
-    with pytest.raises(InputError, match='expected the files that --mode=audit wrote'):
+    with pytest.raises(InputError, match='expected the files that bsce audit wrote'):
         report(settings(), folder)
 
 

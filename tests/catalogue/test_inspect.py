@@ -52,7 +52,7 @@ def test_the_report_tells_what_is_in_the_data(tmp_path, capsys):
     assert 'for loss.name bce, bsce: --config.loss.weight_cap=10' in text
     assert 'recommended: --config.loss.name=bsce_many: the largest class has 40.0 times' in text
     assert [advice['action'] for advice in found['recommended']] == [
-        '--config.loss.name=bsce_many', '--mode=audit, then --config.data.clean=…',
+        '--config.loss.name=bsce_many', 'bsce audit, then --config.data.clean=…',
         'see duplicates.csv']
 
 
@@ -114,7 +114,7 @@ def test_what_inspect_does_not_see_and_classes_that_look_the_same_are_told():
     text = '\n'.join(inspect.lines(found))
     assert "differ only by spaces or Unicode form: 1: 'bags' = 'bags '" in text
     assert 'files of train that cannot be read: 1: x.jpg: gone.' in text
-    assert 'not decoded: --mode=verify finds images that are broken' in text
+    assert 'not decoded: bsce verify finds images that are broken' in text
 
 
 def test_a_balanced_set_needs_no_cap():

@@ -26,11 +26,6 @@ _SECONDS = 900  # for a cell
 _COLOURS = re.compile(r'\x1b\[[0-9;]*[A-Za-z]')
 _COMMAND = re.compile('^!.*$', re.MULTILINE)
 _CHECKED = r'\g<0>' + '\nassert not _exit_code, _exit_code'  # a notebook would go on after it
-# `python` of the tutorials: JAX and PyTorch have an environment of their own.
-_PYTHON = """#!/bin/sh
-case $KERAS_BACKEND in jax|torch) exec {backends} "$@";; esac
-exec {python} "$@"
-"""
 
 
 def run(name, folder):
@@ -52,14 +47,11 @@ def run(name, folder):
     for cell in notebook.cells:
         if cell.cell_type == 'code':
             cell.source = _COMMAND.sub(_CHECKED, cell.source)
-    with tempfile.TemporaryDirectory() as commands:
-        python = pathlib.Path(commands, 'python')
-        python.write_text(_PYTHON.format(python=sys.executable,
-                                         backends=paths.ROOT / '.venv-backends/bin/python'))
-        python.chmod(0o755)
-        places = [commands, str(pathlib.Path(sys.executable).parent), os.environ['PATH']]
-        client.execute(env={**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3',
-                            'PYTHONPATH': str(paths.ROOT), 'PATH': os.pathsep.join(places)})
+    # The environment without TensorFlow, as the tutorial on backends calls it.
+    pathlib.Path(folder, 'other').symlink_to(paths.ROOT / '.venv-backends')
+    places = [str(pathlib.Path(sys.executable).parent), os.environ['PATH']]
+    client.execute(env={**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3',
+                        'PYTHONPATH': str(paths.ROOT), 'PATH': os.pathsep.join(places)})
     for cell, source in zip(notebook.cells, written, strict=True):
         cell.source = source
         if cell.cell_type == 'code':

@@ -1,4 +1,4 @@
-"""Reads what `--mode=pack` writes: batched random access to shards of encoded images."""
+"""Reads what `bsce pack` writes: batched random access to shards of encoded images."""
 
 import errno
 import hashlib
@@ -65,7 +65,7 @@ def _open(origin, cache):
         groups = load_texts(folder, 'groups') if facts.get('groups') else None
     except OSError as error:
         raise InputError(f'{error.filename}: {error.strerror}; expected a finished pack, written '
-                         'by --mode=pack.') from error
+                         'by bsce pack.') from error
     except (ValueError, EOFError, KeyError, TypeError) as error:
         raise InputError(f'{origin}: damaged pack ({error}); pack the data again.') from error
     if not images == len(labels) == len(names):

@@ -2,7 +2,7 @@
 
 A row has `image`, a struct of `bytes` and `path` or the bytes alone, and `label`, a number or a
 text. A file is read one row group at a time, so reading images in random order is much slower than
-in the order of the files: `--mode=pack` turns a large set into one that trains fast.
+in the order of the files: `bsce pack` turns a large set into one that trains fast.
 """
 
 import collections
@@ -78,7 +78,7 @@ def _warn_of_groups(origin, paths):
             groups += file.metadata.num_row_groups
         if groups > _KEPT:
             logging.warning('%s: Parquet files are read one row group at a time, which is slow in '
-                            'random order; --mode=pack makes a set that trains fast.', origin)
+                            'random order; bsce pack makes a set that trains fast.', origin)
             return
 
 

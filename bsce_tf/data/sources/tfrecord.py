@@ -82,7 +82,7 @@ def load(*, root, train='', validation='', test='', classes='', cache='', image_
             images[split] = keys.image
             if split == 'train' and compression(str(paths[0])):
                 logging.warning('%s: compressed TFRecord files are read as a whole, which is slow '
-                                'in any other order than theirs; --mode=pack makes a set that '
+                                'in any other order than theirs; bsce pack makes a set that '
                                 'trains fast.', origins[split])
         indexes[split] = index_cache.cached(
             paths, ['tfrecord', root, *([keys.label] * (keys.label not in ('', _USUAL['label'])))],
