@@ -1,5 +1,6 @@
 """The command line: modes, flags, help, and one line for every error."""
 
+import contextlib
 import importlib
 import logging
 import os
@@ -112,6 +113,7 @@ GROUPS = {
                        ('bsce_tf.report.report:report',),
                        ('report.', 'strategy', 'replicas'))},
 }
+_READING = 'evaluate', 'predict', 'export', 'demo_page', 'report'  # that need no run for themselves
 MODES = {name: mode for group in GROUPS.values() for name, mode in group.items()}
 
 
@@ -147,7 +149,6 @@ def main(arguments):
             print(usage(arguments[0], values.helpfull))
             return 0
         workdir = values.workdir
-        _check_local(workdir)
         print(f'{values.mode}: loading TensorFlow', file=sys.stderr, flush=True)
         with imports.without_garbage_collection():
             from bsce_tf import config_check  # loads TensorFlow: only after the flags are checked
@@ -155,11 +156,13 @@ def main(arguments):
         logging.getLogger('tensorflow').addFilter(_is_news)
         _check_own_data(values.mode, values['config'], run_config.MODES)
         config = recipes.with_current_names(values.config)
-        config = run_config.resolve(values.mode, config, workdir, values['config'])
-        config_check.check(config, values.mode)
-        for step in MODES[values.mode].steps:
-            module, function = step.split(':')
-            getattr(importlib.import_module(module), function)(config, workdir)
+        with contextlib.ExitStack() as stack:
+            workdir = _on_this_machine(values.mode, config, workdir, stack)
+            config = run_config.resolve(values.mode, config, workdir, values['config'])
+            config_check.check(config, values.mode)
+            for step in MODES[values.mode].steps:
+                module, function = step.split(':')
+                getattr(importlib.import_module(module), function)(config, workdir)
     except (InputError, RunError) as error:
         return _say(error, error.status)
     except OSError as error:
@@ -203,7 +206,7 @@ def usage(program='bsce', whole=False):
     lines = [f'{name} [MODE] [--config=NAME] [--workdir=DIR] [--config.FIELD=VALUE …]', '',
              f'--config   a config that comes with the program ({", ".join(recipes.names())}),',
              f'           or a file; some accept options after a colon; default: {_DEFAULT}',
-             '--workdir  folder for the files of the run; default: runs/demo',
+             '--workdir  folder for the files of the run, here or in a bucket; default: runs/demo',
              'MODE       what to do; --mode=MODE is the same:']
     for group, modes in GROUPS.items():
         lines += ['', f'  {group}', *(f'    {name:<13}{mode.help}' for name, mode in modes.items())]
@@ -253,9 +256,17 @@ def _parse(arguments):
     return values
 
 
-def _check_local(workdir):
-    if '://' in workdir:  # as a path it would be a new folder called s3:
-        raise InputError(f"--workdir: found '{workdir}'; expected a folder of this machine.")
+def _on_this_machine(mode, config, workdir, stack):
+    """The folders in which to work on --workdir, of which some may be in buckets."""
+    if '://' not in workdir:  # most are not; as a path it would be a new folder called s3:
+        return workdir
+    from bsce_tf.remote import mirror
+    if config.part or config.strategy == 'multiworker' or os.environ.get('TF_CONFIG', '').strip():
+        raise InputError(f"--workdir: found '{workdir}' for one of several processes; expected a "
+                         'folder that all of them see.')
+    way = mirror.copied if mode in _READING else mirror.held
+    return ','.join(str(stack.enter_context(way(place))) if '://' in place else place
+                    for place in workdir.split(','))
 
 
 def _check_own_data(mode, flag, used):

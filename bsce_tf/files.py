@@ -14,6 +14,7 @@ from bsce_tf.errors import InputError
 
 _PATTERN = re.compile(r'\.(\d+)(-[0-9a-f]{32})?\.')
 _writing = set()  # paths that this process is about to rename
+watchers = []  # functions that are called with each path that was renamed
 
 
 @contextlib.contextmanager
@@ -34,6 +35,8 @@ def replacing(path):
     finally:
         temporary.unlink(missing_ok=True)
         _writing.discard(temporary)
+    for watcher in watchers:
+        watcher(path)
 
 
 def check_space(folder, size):

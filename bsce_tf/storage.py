@@ -1,4 +1,4 @@
-"""Reads files in buckets and on web servers by their address: s3://shop/a.jpg, https://cdn/a.jpg.
+"""Files in buckets and on web servers by their address: s3://shop/a.jpg, https://cdn/a.jpg.
 
 fsspec does it, with a library for each scheme: pip install 'bsce-tf[cloud]'. Keys, regions and
 endpoints come from that library's usual environment and files (AWS_PROFILE, AWS_ENDPOINT_URL,
@@ -8,6 +8,7 @@ A place that does not answer is asked again for `PATIENCE` seconds. Then `Storag
 run, as it does at once without credentials: a network that is down makes no image bad.
 """
 
+import contextlib
 import glob
 import io
 import os
@@ -247,11 +248,46 @@ def version(address):
     found = _info(address)
     if found is None:
         raise InputError(f'{address}: no such file; expected one.')
-    for key in () if scheme(address) in WEB else (
-            'ETag', 'etag', 'generation', 'LastModified', 'last_modified', 'mtime'):
-        if found.get(key):
-            return found.get('size') or 0, str(found[key])
+    return None if scheme(address) in WEB else _version(found)
+
+
+def _version(entry):
+    for key in ('ETag', 'etag', 'generation', 'LastModified', 'last_modified', 'mtime'):
+        if entry.get(key):
+            return entry.get('size') or 0, str(entry[key])
     return None
+
+
+def versions(folder):
+    """{path relative to a folder in a bucket: `version`} of all files in it and below."""
+    start = f'{_without_scheme(folder).rstrip("/")}/'
+    found = _patiently(folder, lambda system: system.find(folder, detail=True))
+    return {name[len(start):]: _version(entry) for name, entry in found.items()
+            if name.startswith(start) and not name.endswith('/')}
+
+
+def write(address, data):
+    """Writes bytes to an address, whole or not at all. Raises as `read`."""
+    _patiently(address, lambda system: system.pipe_file(address, data))
+
+
+def send(path, address):
+    """Writes a file of this machine to an address, whole or not at all; returns its `version`.
+
+    Raises:
+      InputError, StorageError: as `read`.
+    """
+    _patiently(address, lambda system: system.put_file(str(path), address))
+    return version(address)
+
+
+def remove(address):
+    """Removes a file, if it is there. Raises as `read`."""
+    def gone(system):
+        with contextlib.suppress(FileNotFoundError):
+            system.rm_file(address)
+
+    _patiently(address, gone)
 
 
 def _info(address):

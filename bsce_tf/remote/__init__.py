@@ -1,0 +1,1 @@
+"""Workdirs in buckets."""

@@ -1,0 +1,120 @@
+"""Leases: which process works on a workdir in a bucket, where there are no locks.
+
+A lease is a small file that its owner writes anew every `_EVERY` seconds. One that does not change
+for `_EXPIRED` seconds is taken over. Two that start within one second may both get it; the next
+file that either sends ends the one whose lease was overwritten.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+
+from absl import logging
+
+from bsce_tf import storage
+from bsce_tf.errors import InputError, InUseError, StorageError
+
+NAME = '.lease'
+_EVERY, _EXPIRED = 20.0, 60.0  # seconds
+_LOOK = 5.0  # seconds between two looks at the lease of another
+_SETTLE = 1.0  # seconds after which a lease that was written must still be ours
+
+
+@contextlib.contextmanager
+def leased(address):
+    """Yields the `Lease` of a workdir, which is kept within the block. Raises as `Lease.take`."""
+    lease, stop = Lease(address), threading.Event()
+    lease.take()
+
+    def keep():
+        while not stop.wait(_EVERY):
+            with contextlib.suppress(StorageError):  # whoever sends a file tells it
+                lease.renew()
+
+    thread = threading.Thread(target=keep, daemon=True)
+    thread.start()
+    try:
+        yield lease
+    finally:
+        stop.set()
+        thread.join()
+        lease.give()
+
+
+class Lease:
+    """The lease of this process on a workdir.
+
+    Args:
+      address: of the workdir.
+    """
+
+    def __init__(self, address):
+        self._workdir, self.address = address, storage.join(address, NAME)
+        self._name, self._number = uuid.uuid4().hex, 0
+
+    def take(self):
+        """Takes the lease. Raises InUseError if another process renews it."""
+        before, begin = self._read(), time.monotonic()
+        if before and not _ended(before):
+            logging.warning('%s: found the lease of process %s on %s; it counts as ended unless it '
+                            'is renewed within %.0f s.', self._workdir, *_owner(before), _EXPIRED)
+            while time.monotonic() < begin + _EXPIRED and (now := self._read()):
+                if now != before:
+                    raise self._in_use(now)
+                time.sleep(_LOOK)
+        self.renew()
+        time.sleep(_SETTLE)
+        self.check()
+
+    def renew(self):
+        """Writes the lease anew, unless it is another's by now."""
+        if self._number and self._read().get('name') != self._name:
+            return
+        self._number += 1
+        storage.write(self.address, json.dumps({
+            'process': os.getpid(), 'machine': socket.gethostname(), 'name': self._name,
+            'number': self._number}).encode())
+
+    def check(self):
+        """Raises InUseError unless the lease is this process's."""
+        found = self._read()
+        if not found or found.get('name') != self._name:
+            raise self._in_use(found)
+
+    def give(self):
+        """Gives the lease back, if it is still this process's."""
+        if self._read().get('name') == self._name:
+            storage.remove(self.address)
+
+    def _read(self):
+        try:
+            return json.loads(storage.read(self.address))
+        except (InputError, ValueError):
+            return {}
+
+    def _in_use(self, found):
+        process, machine = _owner(found)
+        return InUseError(f'--workdir: {self._workdir} is used by process {process} on {machine}; '
+                          'expected no other. What was not sent stays on this machine.')
+
+
+def _ended(found):
+    """Whether a lease is of a process of this machine that is no more."""
+    process = found.get('process')
+    if found.get('machine') != socket.gethostname() or type(process) is not int:
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return process == os.getpid()  # an earlier container's
+
+
+def _owner(found):
+    return found.get('process', '?'), found.get('machine', '?')
