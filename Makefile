@@ -6,6 +6,7 @@
 #             with "newest:" say which those are
 # make docs   the documentation in build/docs/html, its tutorials run anew where the program changed;
 #             warnings and broken links are errors
+# make links  ask every address on the web that the documentation names; needs a network
 # make bench  install what they are measured against, run the benchmarks: under 30 minutes
 # make torture    kill the program at 100 moments and look whether anything is lost: 20 minutes
 # make mutations  break lines on purpose and see the tests fail: an hour
@@ -16,7 +17,7 @@ BIN := .venv/bin
 # --use-pep517: else older pips run the setup.py of a requirement (seqeval) without what that needs.
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --use-pep517 --constraint constraints.txt
 
-.PHONY: install demo test test-next test-large lint docs bench torture mutations clean
+.PHONY: install demo test test-next test-large lint docs links bench torture mutations clean
 
 install: .venv/core
 
@@ -50,6 +51,9 @@ docs: build/tutorials/done .venv-docs/done
 	.venv-docs/bin/sphinx-build -W --keep-going -q -c docs build/docs/source build/docs/html
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m tools.docs.site beside build/docs/html
 	@echo "build/docs/html/index.html"
+
+links: docs
+	.venv-docs/bin/sphinx-build -q -b linkcheck -c docs build/docs/source build/docs/links
 
 build/tutorials/done: .venv/dev .venv-backends/done $(wildcard docs/tutorials/*.py tools/docs/*.py) $(shell find bsce_tf -name '*.py')
 	tools/get_fashion_mnist.sh .data

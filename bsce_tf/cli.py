@@ -113,7 +113,7 @@ GROUPS = {
                        ('bsce_tf.report.report:report',),
                        ('report.', 'strategy', 'replicas'))},
 }
-_READING = 'evaluate', 'predict', 'export', 'demo_page', 'report'  # that need no run for themselves
+_WITHOUT = 'models', 'convert'  # modes that use no workdir
 MODES = {name: mode for group in GROUPS.values() for name, mode in group.items()}
 
 
@@ -160,9 +160,7 @@ def main(arguments):
             workdir = _on_this_machine(values.mode, config, workdir, stack)
             config = run_config.resolve(values.mode, config, workdir, values['config'])
             config_check.check(config, values.mode)
-            for step in MODES[values.mode].steps:
-                module, function = step.split(':')
-                getattr(importlib.import_module(module), function)(config, workdir)
+            _run_steps(values.mode, config, workdir)
     except (InputError, RunError) as error:
         return _say(error, error.status)
     except OSError as error:
@@ -172,6 +170,17 @@ def main(arguments):
     except Exception as error:
         return _say(_unexpected(error, workdir), 1)
     return 0
+
+
+def _run_steps(mode, config, workdir):
+    try:
+        for step in MODES[mode].steps:
+            module, function = step.split(':')
+            getattr(importlib.import_module(module), function)(config, workdir)
+    except (InputError, RunError, OSError):
+        raise
+    except Exception as error:  # while the folder is still this process's
+        raise RunError(_unexpected(error, workdir)) from error
 
 
 def _is_news(record):
@@ -258,14 +267,16 @@ def _parse(arguments):
 
 def _on_this_machine(mode, config, workdir, stack):
     """The folders in which to work on --workdir, of which some may be in buckets."""
-    if '://' not in workdir:  # most are not; as a path it would be a new folder called s3:
+    if '://' not in workdir or mode in _WITHOUT:  # as a path it would be a new folder called s3:
         return workdir
     from bsce_tf.remote import mirror
+    if mode == 'clean_train':  # each round's config names the lists of others
+        raise InputError(f"--workdir: found '{workdir}' for clean_train; expected a folder of this "
+                         'machine.')
     if config.part or config.strategy == 'multiworker' or os.environ.get('TF_CONFIG', '').strip():
         raise InputError(f"--workdir: found '{workdir}' for one of several processes; expected a "
                          'folder that all of them see.')
-    way = mirror.copied if mode in _READING else mirror.held
-    return ','.join(str(stack.enter_context(way(place))) if '://' in place else place
+    return ','.join(str(stack.enter_context(mirror.held(place))) if '://' in place else place
                     for place in workdir.split(','))
 
 

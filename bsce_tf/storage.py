@@ -130,14 +130,19 @@ def fetch(address, path, check=lambda temporary: None):
       check: function of the path of what was fetched, before it gets its name.
 
     Raises:
-      InputError, StorageError: as `read`, and what `check` raises.
+      InputError, StorageError: as `read`, and what `check` raises; InputError if the file was
+        written anew meanwhile.
       OSError: if `path` cannot be written.
     """
+    before = version(address)
     with Ranges(address) as source, disk.replacing(path) as temporary:
         disk.check_space(os.path.dirname(path), source.size)
         with open(temporary, 'wb') as target:
             shutil.copyfileobj(source, target, _PIECE)
         check(temporary)
+        if version(address) != before:
+            raise InputError(f'{address}: was written while it was read; expected a file that is '
+                             'not being written.')
 
 
 def open_file(path):
@@ -260,10 +265,8 @@ def _version(entry):
 
 def versions(folder):
     """{path relative to a folder in a bucket: `version`} of all files in it and below."""
-    start = f'{_without_scheme(folder).rstrip("/")}/'
     found = _patiently(folder, lambda system: system.find(folder, detail=True))
-    return {name[len(start):]: _version(entry) for name, entry in found.items()
-            if name.startswith(start) and not name.endswith('/')}
+    return {path: _version(found[name]) for path, name in _paths(folder, found).items()}
 
 
 def write(address, data):
@@ -320,18 +323,19 @@ def files(folder):
         raise InputError(f'{folder}: a web server does not list its files; expected a table with '
                          'the address of each image (data.source=csv), or a bucket.')
 
-    def names(system):
-        start = f'{_without_scheme(folder).rstrip("/")}/'
-        return sorted(name[len(start):] for name in system.find(folder)
-                      if name.startswith(start) and not name.endswith('/'))
+    return sorted(_paths(folder, _patiently(folder, lambda system: system.find(folder))))
 
-    found = _patiently(folder, names)
-    good = [name for name in found if not {'', '.', '..'} & set(name.split('/'))]
-    if len(good) < len(found):
-        odd = next(name for name in found if {'', '.', '..'} & set(name.split('/')))
-        logging.warning("%s: left out %d keys that are no paths, such as '%s'.", folder,
-                        len(found) - len(good), odd)
-    return good
+
+def _paths(folder, names):
+    """{path relative to a folder: its name for fsspec} of those names that are paths below it."""
+    start = f'{_without_scheme(folder).rstrip("/")}/'
+    found = {name[len(start):]: name for name in names
+             if name.startswith(start) and not name.endswith('/')}
+    odd = [path for path in found if {'', '.', '..'} & set(path.split('/'))]
+    if odd:
+        logging.warning("%s: left out %d keys that are no paths, such as '%s'.", folder, len(odd),
+                        odd[0])
+    return {path: name for path, name in found.items() if path not in set(odd)}
 
 
 def folders(folder):
@@ -472,7 +476,7 @@ def _final(error):
     if isinstance(error, IsADirectoryError):
         return 'a folder; expected a file', False
     if isinstance(error, PermissionError) or str(error).startswith('Forbidden'):  # gcsfs
-        return f'may not be read ({_line(error)}); expected permission to read it', False
+        return f'access is refused ({_line(error)}); expected permission', False
     status = getattr(error, 'status', getattr(error, 'status_code', None))
     if isinstance(status, int) and 400 <= status < 500 and status not in _LATER:
         return f'the server answers {status} ({getattr(error, "message", "")}); expected a file', (

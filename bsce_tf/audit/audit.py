@@ -100,6 +100,9 @@ def audit(config, folder):
     check_machine(config)
     duplicates.check(config.audit.duplicate_similarity)
     folder, part = workdir.check(folder), division.of(config.part)
+    if not config.audit.model and part.count > config.audit.folds:
+        raise InputError(f'part: found {config.part} of an audit with {config.audit.folds} folds; '
+                         'expected at most as many parts.')
     with workdir.locked(folder, part), Terminated() as terminated, terminated.at_once(
             f'{folder}: told to stop; networks and probabilities that are done stay, and the same '
             'command resumes'):

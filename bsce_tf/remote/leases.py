@@ -25,9 +25,13 @@ _SETTLE = 1.0  # seconds after which a lease that was written must still be ours
 
 
 @contextlib.contextmanager
-def leased(address):
-    """Yields the `Lease` of a workdir, which is kept within the block. Raises as `Lease.take`."""
-    lease, stop = Lease(address), threading.Event()
+def leased(address, ended):
+    """Yields the `Lease` of a workdir, which is kept within the block. Arguments: see `Lease`.
+
+    Raises:
+      InUseError: if another process keeps it.
+    """
+    lease, stop = Lease(address, ended), threading.Event()
     lease.take()
 
     def keep():
@@ -50,70 +54,65 @@ class Lease:
 
     Args:
       address: of the workdir.
+      ended: name of the lease of a process that has surely ended; ''.
+
+    Attributes:
+      name: of this lease, unlike any other.
+      before: name of the lease that was found, which its process had not given back; ''.
     """
 
-    def __init__(self, address):
-        self._workdir, self.address = address, storage.join(address, NAME)
-        self._name, self._number = uuid.uuid4().hex, 0
+    def __init__(self, address, ended):
+        self._workdir, self._ended, self.before = address, ended, ''
+        self.address = storage.join(address, NAME)
+        self.name, self._number = uuid.uuid4().hex, 0
 
     def take(self):
-        """Takes the lease. Raises InUseError if another process renews it."""
-        before, begin = self._read(), time.monotonic()
-        if before and not _ended(before):
+        """Takes the lease. Raises InUseError if another process keeps it."""
+        found, begin = self._read(), time.monotonic()
+        if found and found.get('name') != self._ended:
             logging.warning('%s: found the lease of process %s on %s; it counts as ended unless it '
-                            'is renewed within %.0f s.', self._workdir, *_owner(before), _EXPIRED)
+                            'is renewed within %.0f s.', self._workdir, *_owner(found), _EXPIRED)
             while time.monotonic() < begin + _EXPIRED and (now := self._read()):
-                if now != before:
+                if now != found:
                     raise self._in_use(now)
                 time.sleep(_LOOK)
+        self.before = found.get('name', '')
         self.renew()
         time.sleep(_SETTLE)
         self.check()
 
     def renew(self):
         """Writes the lease anew, unless it is another's by now."""
-        if self._number and self._read().get('name') != self._name:
+        if self._number and self._read().get('name') != self.name:
             return
         self._number += 1
         storage.write(self.address, json.dumps({
-            'process': os.getpid(), 'machine': socket.gethostname(), 'name': self._name,
+            'process': os.getpid(), 'machine': socket.gethostname(), 'name': self.name,
             'number': self._number}).encode())
 
     def check(self):
         """Raises InUseError unless the lease is this process's."""
         found = self._read()
-        if not found or found.get('name') != self._name:
+        if found.get('name') != self.name:
             raise self._in_use(found)
 
     def give(self):
         """Gives the lease back, if it is still this process's."""
-        if self._read().get('name') == self._name:
+        if self._read().get('name') == self.name:
             storage.remove(self.address)
 
     def _read(self):
         try:
-            return json.loads(storage.read(self.address))
+            found = json.loads(storage.read(self.address))
         except (InputError, ValueError):
             return {}
+        return found if isinstance(found, dict) else {}
 
     def _in_use(self, found):
-        process, machine = _owner(found)
-        return InUseError(f'--workdir: {self._workdir} is used by process {process} on {machine}; '
-                          'expected no other. What was not sent stays on this machine.')
-
-
-def _ended(found):
-    """Whether a lease is of a process of this machine that is no more."""
-    process = found.get('process')
-    if found.get('machine') != socket.gethostname() or type(process) is not int:
-        return False
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return process == os.getpid()  # an earlier container's
+        owner = 'used by process {} on {}'.format(*_owner(found)) if found else (
+            'no longer leased to this process')
+        return InUseError(f'--workdir: {self._workdir} is {owner}; expected no other. What was not '
+                          'sent stays on this machine.')
 
 
 def _owner(found):

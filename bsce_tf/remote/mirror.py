@@ -3,8 +3,9 @@
 A bucket has no rename, no lock and no way to add to a file. So the command works in a folder of the
 cache. Every file that appears there by `files.replacing` is in the bucket, by one whole PUT, before
 the command goes on; all others, such as lists that grow, follow every `_EVERY` seconds and at the
-end. A command that is killed resumes on any machine: what is in the bucket is what counts. If
-another machine went on with it, what this one had not sent is put aside, never lost.
+end. A command that is killed resumes on any machine: what is in the bucket is what counts. Where it
+is not what this machine last knew, files that were not sent, and files that are gone there, are put
+aside, never lost.
 
 A lease keeps two commands from working in one folder, see `leases`.
 """
@@ -14,18 +15,18 @@ import hashlib
 import json
 import os
 import pathlib
-import tempfile
 import threading
 import time
 
 from absl import logging
 
 from bsce_tf import files, locks, storage
-from bsce_tf.errors import InputError, RunError
+from bsce_tf.errors import InputError, RunError, StorageError
 from bsce_tf.remote import leases
 
 _EVERY = 20.0  # seconds between two times that what has changed is sent
-_NOT_READ = 'checkpoints'  # folders of states, which only a resumed run needs
+_CONFIG = 'config.json'  # which no command removes
+_PRUNED = 'checkpoints'  # folder from which every run removes old files
 
 
 @contextlib.contextmanager
@@ -36,49 +37,31 @@ def held(address):
       address: of the workdir, s3://… and the like.
 
     Raises:
-      InputError: for a web server, to which nothing can be written.
+      InputError: for a web server, to which nothing can be written, or a whole bucket.
       InUseError: if another process works there.
       StorageError: if the bucket does not answer.
     """
-    _check(address)
-    digest = hashlib.sha256(address.rstrip('/').encode()).hexdigest()[:32]
-    folder = files.cache_folder() / 'workdirs' / digest
-    with locks.held(folder.parent, f'.{digest}.lock'), leases.leased(address) as lease:
-        mirror = Mirror(address, folder / 'run', folder / 'sent.json', lease)
-        mirror.pull()
-        print(f'{address}: worked on in {mirror.folder}', flush=True)
-        with mirror.kept():
-            yield mirror.folder
-
-
-@contextlib.contextmanager
-def copied(address):
-    """Yields a copy of a workdir in a bucket for a command that reads it; what it adds is sent.
-
-    Checkpoints are left out. Arguments and errors as `held`.
-    """
-    _check(address)
-    there = {path: version for path, version in storage.versions(address).items()
-             if path != leases.NAME and _NOT_READ not in path.split('/')[:-1]}
-    if not there:
-        raise InputError(f'--workdir: {address}: no such folder; expected a run.')
-    above = files.cache_folder() / 'workdirs'
-    above.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix='copy-', dir=above) as folder:
-        mirror = Mirror(address, pathlib.Path(folder, 'run'), pathlib.Path(folder, 'sent.json'))
-        mirror.fetch(there)
-        print(f'{address}: a copy is in {mirror.folder}', flush=True)
-        try:
-            yield mirror.folder
-        finally:
-            mirror.send()
-
-
-def _check(address):
     storage.check(address, '--workdir')
-    if storage.scheme(address) in ('http', 'https'):
-        raise InputError(f"--workdir: found '{address}'; expected a folder, or an address in a "
-                         'bucket: nothing can be written to a web server.')
+    place = address.rstrip('/')
+    if storage.scheme(address) in storage.WEB or place.count('/') < 3:
+        raise InputError(f"--workdir: found '{address}'; expected a folder of this machine or one "
+                         'in a bucket, such as s3://shop/run.')
+    above = files.cache_folder() / 'workdirs' / hashlib.sha256(place.encode()).hexdigest()[:32]
+    with locks.held(above):  # so the lease that is noted here is of a process that has ended
+        sent = above / 'sent.json'
+        known = _read(sent)
+        with leases.leased(place, known['lease']) as lease:
+            mirror = Mirror(place, above / os.path.basename(place), sent, known, lease)
+            mirror.pull()
+            with mirror.kept():
+                yield mirror.folder
+
+
+def _read(sent):
+    try:
+        return json.loads(sent.read_text(encoding='utf-8'))
+    except (OSError, ValueError):
+        return {'lease': '', 'files': {}}
 
 
 class Mirror:
@@ -87,19 +70,17 @@ class Mirror:
     Args:
       address: of the one in the bucket.
       folder: pathlib.Path of the other.
-      sent: pathlib.Path of the JSON file with what was the same in both when one was last changed:
-        {path: [size, time of change, version in the bucket]}.
-      lease: a `leases.Lease`, without which files are only added; or None.
+      sent: pathlib.Path of a JSON file for what is `known`.
+      known: dict of `lease`, name of the last one that was held here, and `files`: {path: [size,
+        time of change, version in the bucket]} of what was the same in both when it was noted.
+      lease: a `leases.Lease`.
     """
 
-    def __init__(self, address, folder, sent, lease=None):
+    def __init__(self, address, folder, sent, known, lease):
         self.address, self._sent, self._lease = address, sent, lease
-        self.folder = pathlib.Path(os.path.abspath(folder))
-        self._lock, self._failed = threading.RLock(), None
-        try:
-            self._known = json.loads(sent.read_text(encoding='utf-8'))
-        except (OSError, ValueError):
-            self._known = {}
+        self.folder, self._known = pathlib.Path(os.path.abspath(folder)), known['files']
+        self._own = bool(lease.before) and lease.before == known['lease']
+        self._lock, self._lost = threading.RLock(), None
 
     def pull(self):
         """Makes the folder as the bucket is, and sends what a killed process had not sent.
@@ -107,53 +88,62 @@ class Mirror:
         Files that are gone here are fetched again: a cache that was emptied empties no bucket.
         """
         there = {path: version for path, version in storage.versions(self.address).items()
-                 if path != leases.NAME}
+                 if os.path.basename(path) != leases.NAME}
         known = {path: tuple(version) for path, (*_, version) in self._known.items()}
-        if there != known and self._changed():
-            aside = self.folder.with_name(f'run-{time.strftime("%Y%m%d-%H%M%S")}')
+        gone = [path for path in set(known) - set(there)
+                if _PRUNED not in path.split('/')]
+        if self._own:  # only this machine has written since: what differs is its own
+            for path in [path for path in known if there.get(path) != known[path]]:
+                del self._known[path]
+            there = {path: version for path, version in there.items()
+                     if not (self.folder / path).is_file()}
+        elif self.folder.exists() and (gone or (there != known and self._changed())):
+            aside = self.folder.with_name(f'aside-{time.strftime("%Y%m%d-%H%M%S")}')
             os.rename(self.folder, aside)
-            logging.warning('%s: was changed since this machine last sent to it; what it had not '
-                            'sent is in %s.', self.address, aside)
+            logging.warning('%s: was changed since this machine last worked on it, and %s; what '
+                            'was here is in %s.', self.address, f'{len(gone)} files are gone there'
+                            if gone else 'not all of this machine was sent', aside)
+            self._known.clear()
+        for path in set(self._known) - set(there) if not self._own else ():
+            (self.folder / path).unlink(missing_ok=True)  # checkpoints, see `_PRUNED`
+            del self._known[path]
         for path in self._removed():
             del self._known[path]
-        self.fetch(there)
+        self._write()
+        self._fetch(there)
         self.send()
 
-    def fetch(self, there):
-        """Fetches what differs of {path: version}, and removes files that are not among them."""
+    def _fetch(self, there):
         self.folder.mkdir(parents=True, exist_ok=True)
-        for path in set(self._known) - set(there):
-            (self.folder / path).unlink(missing_ok=True)
-            del self._known[path]
-        for path, version in there.items():
-            if path not in self._known or self._known[path][2] != list(version):
-                place = self.folder / path
-                place.parent.mkdir(parents=True, exist_ok=True)
-                storage.fetch(storage.join(self.address, path), place)
-                self._known[path] = [*_state(place), list(version)]
-        self._write()
+        wanted = {path: version for path, version in there.items()
+                  if self._known.get(path, [None])[-1] != list(version)}
+        size = sum(size for size, _ in wanted.values())
+        print(f'{self.address}: worked on in {self.folder}' + (
+            f'; fetching {len(wanted):,} files, {size / 1e6:,.1f} MB' * bool(wanted)), flush=True)
+        for path, version in wanted.items():
+            place = self.folder / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            storage.fetch(storage.join(self.address, path), place)
+            self._known[path] = [*_state(place), list(version)]
+            self._write()
 
     def send(self):
         """Sends what has changed, the latest last, and removes what is gone from the bucket.
 
         Raises:
-          RunError: if the lease is lost.
+          RunError: if the lease is lost, or the folder is.
           StorageError: if the bucket does not answer.
         """
         with self._lock:
-            if not self.folder.is_dir():  # else all would be removed from the bucket
-                raise RunError(f'{self.folder}: is gone; expected the folder in which '
-                               f'{self.address} is worked on.')
-            changed = self._changed()
-            removed = self._removed() if self._lease else []
-            if not changed and not removed:
-                return
-            if self._lease:
-                self._lease.check()
+            changed, removed = self._changed(), self._removed()
+            if not self.folder.is_dir() or _CONFIG in removed:  # nobody here has removed them
+                raise RunError(f'{self.folder}: is gone, or its {_CONFIG} is; expected the folder '
+                               f'in which {self.address} is worked on.')
             for path in changed:
                 place = self.folder / path
                 if (state := _state(place)) is None:  # it has just gone
                     continue
+                self._lease.check()
                 try:
                     version = storage.send(place, storage.join(self.address, path))
                 except InputError:
@@ -163,6 +153,7 @@ class Mirror:
                 self._known[path] = [*state, list(version)]
                 self._write()
             for path in removed:
+                self._lease.check()
                 storage.remove(storage.join(self.address, path))
                 del self._known[path]
                 self._write()
@@ -176,14 +167,16 @@ class Mirror:
             while not stop.wait(_EVERY):
                 try:
                     self.send()
-                except (RunError, InputError, OSError) as error:
-                    self._failed = error  # the command ends with the next file that it writes
+                except StorageError as error:
+                    logging.warning('%s', error)
+                except Exception as error:  # the command ends with the next file that it writes
+                    self._lost = error
                     return
 
         def appeared(path):
             if self.folder in pathlib.Path(os.path.abspath(path)).parents:
-                if self._failed:
-                    raise self._failed
+                if self._lost:
+                    raise self._lost
                 self.send()
 
         thread = threading.Thread(target=follow, daemon=True)
@@ -191,13 +184,21 @@ class Mirror:
         files.watchers.append(appeared)
         try:
             yield
-        finally:
-            files.watchers.remove(appeared)
-            stop.set()
-            thread.join()
-            if self._failed:
-                raise self._failed
-            self.send()
+        except BaseException:
+            self._end(stop, thread, appeared)
+            try:
+                self.send()
+            except (RunError, InputError, OSError) as error:  # the first reason counts
+                logging.error('%s', error)
+            raise
+        self._end(stop, thread, appeared)
+        self.send()
+        self._lease.check()
+
+    def _end(self, stop, thread, appeared):
+        files.watchers.remove(appeared)
+        stop.set()
+        thread.join()
 
     def _changed(self):
         """Paths of files that differ from what was sent, in the order in which they changed."""
@@ -212,13 +213,14 @@ class Mirror:
         return sorted(path for path in self._known if not (self.folder / path).is_file())
 
     def _files(self):
-        for path in self.folder.rglob('*'):
-            if path.is_file() and not files.is_leftover(path) and not path.name.endswith(
-                    locks.NAME):
-                yield str(path.relative_to(self.folder))
+        for folder, _, names in os.walk(self.folder):  # folders that vanish meanwhile are none
+            for name in names:
+                path = pathlib.Path(folder, name)
+                if not files.is_leftover(path) and not name.endswith(locks.NAME):
+                    yield str(path.relative_to(self.folder))
 
     def _write(self):
-        files.write_json(self._sent, self._known)
+        files.write_json(self._sent, {'lease': self._lease.name, 'files': self._known})
 
 
 def _state(path):

@@ -36,6 +36,8 @@ def test_parts_have_folds_of_their_own(cleaned, tmp_path, monkeypatch, capsys):
     assert_same(folder, whole)
     assert (folder / 'config.json').read_bytes() == (whole / 'config.json').read_bytes()
     assert not (folder / 'config_history.json').exists()
+    with pytest.raises(InputError, match='part: found 1/3 of an audit with 2 folds; expected at'):
+        audit.audit(settings(part='1/3'), folder)
     with pytest.raises(InputError, match='part: found 1/2 in rounds'):
         rounds.clean_train(settings(part='1/2'), tmp_path / 'rounds')
 

@@ -11,6 +11,7 @@ from absl import flags
 
 from benchmarks import run as benchmarks
 from experiments import (
+    heads,
     label_noise,
     large_k,
     losses,
@@ -45,7 +46,8 @@ def of_study(made):
 
 
 @pytest.mark.parametrize('made', [
-    table1.STUDY, table2.STUDY, recipes.STUDY, sweep.STUDY, large_k.STUDY, losses.STUDY],
+    table1.STUDY, table2.STUDY, recipes.STUDY, sweep.STUDY, large_k.STUDY, losses.STUDY,
+    heads.STUDY],
     ids=lambda made: made.name)
 def test_a_table_of_runs(made):
     assert f'{page(made.name)}\n'.startswith(f'{of_study(made)}\n')
@@ -87,7 +89,7 @@ def test_measurements(name):
 
 
 def test_every_page_is_compared():
-    compared = {'table1', 'table2', 'recipes', 'sweep', 'large_k', 'losses', 'table3', 'table4',
-                'selection', 'batch_norm', 'label_noise', 'neighbours', 'benchmarks',
+    compared = {'table1', 'table2', 'recipes', 'sweep', 'large_k', 'losses', 'heads', 'table3',
+                'table4', 'selection', 'batch_norm', 'label_noise', 'neighbours', 'benchmarks',
                 'benchmarks_faster_machine'}
     assert {path.stem for path in RESULTS.glob('*.md')} == compared

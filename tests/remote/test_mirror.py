@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import threading
 
 import boto3
@@ -51,21 +50,22 @@ def test_the_bucket_has_what_the_folder_has(bucket, tmp_path, monkeypatch):
         (folder / f'.{os.getpid()}-{"0" * 32}.half').touch()
         assert 'grows.csv' not in in_bucket('kept')
         files.write_text(tmp_path / 'elsewhere', 'y')
-        files.write_text(folder / 'last', 'z')
-        assert {*in_bucket('kept')} == {leases.NAME, 'a b/é#?.txt', 'grows.csv', 'last'}
+        (folder / 'checkpoints').mkdir()
+        files.write_text(folder / 'checkpoints' / 'one', 'z')
+        assert {*in_bucket('kept')} == {leases.NAME, 'a b/é#?.txt', 'grows.csv', 'checkpoints/one'}
         with open(folder / 'grows.csv', 'a') as file:
             file.write('2\n')
-    assert in_bucket('kept') == {'a b/é#?.txt': b'1', 'grows.csv': b'1\n2\n', 'last': b'z'}
+    assert in_bucket('kept') == {'a b/é#?.txt': b'1', 'grows.csv': b'1\n2\n',
+                                 'checkpoints/one': b'z'}
     machine(monkeypatch, tmp_path / 'two')
     with mirror.held('s3://shop/kept') as folder:
         assert (folder / 'a b' / 'é#?.txt').read_text() == '1'
-        files.write_text(folder / 'last', 'of two')
-        (folder / 'grows.csv').unlink()
+        files.write_text(folder / 'checkpoints' / 'two', 'of two')
+        (folder / 'checkpoints' / 'one').unlink()
     machine(monkeypatch, tmp_path / 'one')
     with mirror.held('s3://shop/kept') as folder:
         assert sorted(path.name for path in folder.rglob('*') if path.is_file()) == [
-            f'.{os.getpid()}-{"0" * 32}.half', locks.NAME, 'last', 'é#?.txt']
-        assert (folder / 'last').read_text() == 'of two'
+            f'.{os.getpid()}-{"0" * 32}.half', locks.NAME, 'grows.csv', 'two', 'é#?.txt']
 
 
 def killed(address, text):
@@ -81,7 +81,7 @@ def test_what_a_killed_process_had_not_sent_is_sent_or_put_aside(bucket, tmp_pat
     killed('s3://shop/killed', 'unsent')
     with mirror.held('s3://shop/killed') as folder:
         assert in_bucket('killed')['sent'] == b'unsent'
-    assert 'had not sent' not in caplog.text
+    assert 'what was here' not in caplog.text
     files.write_text(folder / 'sent', 'unsent again')
     machine(monkeypatch, tmp_path / 'two')
     with mirror.held('s3://shop/killed') as other:
@@ -89,9 +89,9 @@ def test_what_a_killed_process_had_not_sent_is_sent_or_put_aside(bucket, tmp_pat
     machine(monkeypatch, tmp_path / 'one')
     with mirror.held('s3://shop/killed') as folder:
         assert (folder / 'sent').read_text() == 'of two'
-    aside, = (path for path in folder.parent.iterdir() if path.name.startswith('run-'))
+    aside, = folder.parent.glob('aside-*')
     assert (aside / 'sent').read_text() == 'unsent again'
-    assert f'what it had not sent is in {aside}' in caplog.text
+    assert f'what was here is in {aside}' in caplog.text
 
 
 def lease(bucket, prefix, number=1, **fields):
@@ -100,7 +100,8 @@ def lease(bucket, prefix, number=1, **fields):
 
 
 def test_one_process_at_a_time_works_in_a_bucket(bucket, tmp_path, monkeypatch, caplog):
-    with mirror.held('s3://shop/leased') as folder:
+    lost = pytest.raises(InUseError, match='no longer leased to this process')
+    with lost, mirror.held('s3://shop/leased') as folder:
         with pytest.raises(InUseError), mirror.held('s3://shop/leased'):
             pass
         machine(monkeypatch, tmp_path / 'two')
@@ -127,11 +128,56 @@ def test_one_process_at_a_time_works_in_a_bucket(bucket, tmp_path, monkeypatch, 
             thread.join()
         with mirror.held('s3://shop/leased'):  # the other was killed
             assert 'found the lease of process 7 on other' in caplog.text
-        lease(bucket, 'leased', process=os.getpid(), machine=socket.gethostname())
-        monkeypatch.setattr(leases, '_EXPIRED', 100.0)
-        with mirror.held('s3://shop/leased'):  # an earlier container, with the same numbers
-            pass
         (folder / 'a').unlink()
+
+
+def test_a_lease_of_a_killed_process_of_this_machine_needs_no_waiting(bucket, monkeypatch):
+    monkeypatch.setattr(leases, '_EXPIRED', 100.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(leases.Lease, 'give', lambda lease: None)
+        with mirror.held('s3://shop/again') as folder:
+            files.write_text(folder / 'a', '1')
+    assert leases.NAME in in_bucket('again')
+    bucket('again/a', b'sent, but not noted')
+    with mirror.held('s3://shop/again') as folder:
+        assert (folder / 'a').read_text() == '1'
+    assert in_bucket('again') == {'a': b'1'}
+
+
+def test_a_bucket_that_was_emptied_takes_nothing_here(bucket, caplog):
+    with mirror.held('s3://shop/lost') as folder:
+        files.write_text(folder / 'a', '1')
+    boto3.client('s3').delete_object(Bucket='shop', Key='lost/a')
+    with mirror.held('s3://shop/lost') as folder:
+        assert not (folder / 'a').exists()
+    assert '1 files are gone there; what was here is in' in caplog.text
+    aside, = folder.parent.glob('aside-*')
+    assert (aside / 'a').read_text() == '1'
+
+
+def test_keys_that_are_no_paths_write_nowhere(bucket, tmp_path, caplog):
+    for key in ('keys/../../../out', 'keys//abs', 'keys/good', 'keys/inner/.lease'):
+        bucket(key, b'x')
+    with mirror.held('s3://shop/keys') as folder:
+        found = [path for path in tmp_path.rglob('*') if path.is_file() and (
+            path.read_bytes()) == b'x']
+    assert found == [folder / 'good']
+    assert 'left out 2 keys that are no paths' in caplog.text
+
+
+def test_a_file_that_is_written_anew_while_it_is_fetched_is_told(bucket, tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, '_PIECE', 2)
+    bucket('anew', b'aaaa')
+    read = storage.Ranges.read
+
+    def written(source, size):
+        bucket('anew', b'bbbb')
+        return read(source, size)
+
+    monkeypatch.setattr(storage.Ranges, 'read', written)
+    with pytest.raises(InputError, match='anew: was written while it was read'):
+        storage.fetch('s3://shop/anew', tmp_path / 'anew')
+    assert not (tmp_path / 'anew').exists()
 
 
 def test_a_bucket_that_goes_down_ends_a_command_and_loses_nothing(bucket, monkeypatch):
@@ -141,70 +187,87 @@ def test_a_bucket_that_goes_down_ends_a_command_and_loses_nothing(bucket, monkey
     def down(path, address):
         raise StorageError(f'{address}: has not answered')
 
-    def work(folder):
+    def work(folder, error):
         monkeypatch.setattr(storage, 'send', down)
+        if error is ValueError:
+            (folder / 'a').write_text('1')
+            raise ValueError('the real reason')
         files.write_text(folder / 'a', '1')
 
-    with pytest.raises(StorageError, match='has not answered'), mirror.held(
-            's3://shop/down') as folder:
-        work(folder)
-    monkeypatch.setattr(storage, 'send', send)
+    for error, message in ((StorageError, 'has not answered'), (ValueError, 'the real reason')):
+        with pytest.raises(error, match=message), mirror.held('s3://shop/down') as folder:
+            work(folder, error)
+        monkeypatch.setattr(storage, 'send', send)
     with mirror.held('s3://shop/down'):
         assert in_bucket('down')['a'] == b'1'
 
 
-def test_changes_are_sent_meanwhile_and_what_fails_ends_the_next_file(bucket, monkeypatch):
+def test_changes_are_sent_meanwhile_and_an_outage_that_ends_is_none(bucket, monkeypatch, caplog):
     monkeypatch.setattr(mirror, '_EVERY', 0.05)
-    failed = threading.Event()
+    send, failed = storage.send, threading.Event()
 
     def gone(path, address):
         failed.set()
         raise StorageError('gone')
 
-    def work(folder):
+    with mirror.held('s3://shop/meanwhile') as folder:
         (folder / 'grows').write_text('1')
         while 'grows' not in in_bucket('meanwhile'):
             pass
         monkeypatch.setattr(storage, 'send', gone)
         (folder / 'grows').write_text('12')
         assert failed.wait(20)
+        monkeypatch.setattr(storage, 'send', send)
+        files.write_text(folder / 'b', '1')
+    assert in_bucket('meanwhile') == {'grows': b'12', 'b': b'1'}
+    assert 'gone' in caplog.text
+
+
+def test_a_lease_that_is_lost_ends_a_command_with_its_next_file(bucket, monkeypatch):
+    monkeypatch.setattr(mirror, '_EVERY', 0.05)
+
+    def work(folder):
+        lease(bucket, 'taken')
+        (folder / 'grows').write_text('1')
         while True:
             files.write_text(folder / 'b', '1')
 
-    with pytest.raises(StorageError, match='gone'), mirror.held('s3://shop/meanwhile') as folder:
+    with pytest.raises(InUseError, match='process 7 on other'), mirror.held(
+            's3://shop/taken') as folder:
         work(folder)
+    assert {*in_bucket('taken')} == {leases.NAME}
 
 
 def test_a_cache_that_was_emptied_empties_no_bucket(bucket):
     with mirror.held('s3://shop/emptied') as folder:
         files.write_text(folder / 'a', '1')
-    for emptied in (lambda: (folder / 'a').unlink(), lambda: shutil.rmtree(folder)):
-        emptied()
+    for emptied in (os.unlink, shutil.rmtree):
+        emptied(folder / 'a' if emptied is os.unlink else folder)
         with mirror.held('s3://shop/emptied') as folder:
             assert (folder / 'a').read_text() == '1'
         assert in_bucket('emptied') == {'a': b'1'}
-    with pytest.raises(RunError, match='is gone; expected the folder'), mirror.held(
+    with pytest.raises(RunError, match='is gone, or its config.json is'), mirror.held(
             's3://shop/emptied') as folder:
         shutil.rmtree(folder)
     assert in_bucket('emptied') == {'a': b'1'}
 
 
 @pytest.mark.parametrize(('workdir', 'message'), [
-    ('https://shop/run', 'nothing can be written to a web server'),
+    ('https://shop/run', 'expected a folder of this machine or one in a bucket'),
+    ('s3://shop/', 'one in a bucket, such as s3://shop/run'),
     ('ftp://shop/run', 'expected a path, or an address that begins with s3://')])
 def test_other_addresses_are_refused(workdir, message, capsys):
     assert cli.main(['main.py', 'train', '--config=smoke', f'--workdir={workdir}']) == 2
     assert message in capsys.readouterr().err
 
 
-def test_one_of_several_processes_is_refused(bucket, capsys, monkeypatch):
-    assert cli.main(['main.py', 'audit', '--config=smoke', '--workdir=s3://shop/run',
-                     '--config.part=1/2']) == 2
-    assert 'expected a folder that all of them see' in capsys.readouterr().err
-    for address, message in (('http://a/b', 'nothing can be written'),
-                             ('s3://shop/none', 's3://shop/none: no such folder')):
-        with pytest.raises(InputError, match=message), mirror.copied(address):
-            pass
+@pytest.mark.parametrize(('mode', 'flag', 'message'), [
+    ('audit', '--config.part=1/2', 'expected a folder that all of them see'),
+    ('clean_train', '', 'for clean_train; expected a folder of this machine')])
+def test_what_needs_a_folder_is_refused(mode, flag, message, capsys):
+    arguments = ['main.py', mode, '--config=smoke', '--workdir=s3://shop/run', flag]
+    assert cli.main(list(filter(None, arguments))) == 2
+    assert message in capsys.readouterr().err
 
 
 def program(environment, *flags):

@@ -72,9 +72,8 @@ def fetch(address, path, reader, checksums):
       checksums: uint32 `[n]`, CRC-32 of each image that is in it.
 
     Raises:
-      InputError: if there is no such file.
-      StorageError: if it did not come, is no shard of this pack or cannot be written. That is no
-        fault of the images.
+      StorageError: if it is not there, did not come, is no shard of this pack or cannot be written.
+        That is no fault of the images.
     """
     def check(temporary):
         try:
@@ -100,6 +99,8 @@ def fetch(address, path, reader, checksums):
             storage.fetch(address, path, check)
         except OSError as error:
             raise storage.failure(f'{path}: {error.strerror}; {_ROOM}') from error
+        except InputError as error:
+            raise storage.failure(str(error)) from error
 
 
 @contextlib.contextmanager
