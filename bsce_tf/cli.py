@@ -354,7 +354,9 @@ def _keep_traceback(error, workdir):
         try:
             files.write_text(folder / LOG, text)
             return folder / LOG
-        except OSError:  # the disk may be full
+        except (OSError, InputError, RunError):  # the disk may be full, or a bucket down
+            if (folder / LOG).exists():
+                return folder / LOG
             break
     path = pathlib.Path(tempfile.mkdtemp(prefix='bsce-tf-')) / LOG
     files.write_text(path, text)

@@ -19,7 +19,9 @@ from bsce_tf import storage
 from bsce_tf.errors import InputError, InUseError, StorageError
 
 NAME = '.lease'
-_EVERY, _EXPIRED = 20.0, 60.0  # seconds
+# Seconds. What a process still tries to send has failed before another takes its lease over: see
+# `storage.PATIENCE`.
+_EVERY, _EXPIRED = 20.0, 180.0
 _LOOK = 5.0  # seconds between two looks at the lease of another
 _SETTLE = 1.0  # seconds after which a lease that was written must still be ours
 
@@ -36,8 +38,10 @@ def leased(address, ended):
 
     def keep():
         while not stop.wait(_EVERY):
-            with contextlib.suppress(StorageError):  # whoever sends a file tells it
+            try:
                 lease.renew()
+            except (StorageError, InputError) as error:
+                logging.warning('%s', error)
 
     thread = threading.Thread(target=keep, daemon=True)
     thread.start()
@@ -46,7 +50,10 @@ def leased(address, ended):
     finally:
         stop.set()
         thread.join()
-        lease.give()
+        try:
+            lease.give()
+        except (StorageError, InputError) as error:  # it expires by itself
+            logging.warning('%s', error)
 
 
 class Lease:

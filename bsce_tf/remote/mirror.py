@@ -21,7 +21,7 @@ import time
 from absl import logging
 
 from bsce_tf import files, locks, storage
-from bsce_tf.errors import InputError, RunError, StorageError
+from bsce_tf.errors import InputError, InUseError, RunError
 from bsce_tf.remote import leases
 
 _EVERY = 20.0  # seconds between two times that what has changed is sent
@@ -43,7 +43,8 @@ def held(address):
     """
     storage.check(address, '--workdir')
     place = address.rstrip('/')
-    if storage.scheme(address) in storage.WEB or place.count('/') < 3:
+    parts = place.split('/')[3:]
+    if storage.scheme(address) in storage.WEB or not parts or {'', '.', '..'} & set(parts):
         raise InputError(f"--workdir: found '{address}'; expected a folder of this machine or one "
                          'in a bucket, such as s3://shop/run.')
     above = files.cache_folder() / 'workdirs' / hashlib.sha256(place.encode()).hexdigest()[:32]
@@ -51,7 +52,7 @@ def held(address):
         sent = above / 'sent.json'
         known = _read(sent)
         with leases.leased(place, known['lease']) as lease:
-            mirror = Mirror(place, above / os.path.basename(place), sent, known, lease)
+            mirror = Mirror(place, above / 'work' / parts[-1], sent, known, lease)
             mirror.pull()
             with mirror.kept():
                 yield mirror.folder
@@ -80,6 +81,8 @@ class Mirror:
         self.address, self._sent, self._lease = address, sent, lease
         self.folder, self._known = pathlib.Path(os.path.abspath(folder)), known['files']
         self._own = bool(lease.before) and lease.before == known['lease']
+        self._aside = sent.with_name(f'aside-{time.strftime("%Y%m%d-%H%M%S")}')
+        self._mine = set()  # paths that this process has sent
         self._lock, self._lost = threading.RLock(), None
 
     def pull(self):
@@ -89,29 +92,38 @@ class Mirror:
         """
         there = {path: version for path, version in storage.versions(self.address).items()
                  if os.path.basename(path) != leases.NAME}
-        known = {path: tuple(version) for path, (*_, version) in self._known.items()}
-        gone = [path for path in set(known) - set(there)
-                if _PRUNED not in path.split('/')]
-        if self._own:  # only this machine has written since: what differs is its own
-            for path in [path for path in known if there.get(path) != known[path]]:
-                del self._known[path]
-            there = {path: version for path, version in there.items()
-                     if not (self.folder / path).is_file()}
-        elif self.folder.exists() and (gone or (there != known and self._changed())):
-            aside = self.folder.with_name(f'aside-{time.strftime("%Y%m%d-%H%M%S")}')
-            os.rename(self.folder, aside)
-            logging.warning('%s: was changed since this machine last worked on it, and %s; what '
-                            'was here is in %s.', self.address, f'{len(gone)} files are gone there'
-                            if gone else 'not all of this machine was sent', aside)
+        noted = {path: tuple(version) for path, (*_, version) in self._known.items()}
+        changed = set(self._changed())
+        if changed and not self._own and noted != there:
+            self._put_aside(self.folder, self._aside, 'not all of this machine was sent')
             self._known.clear()
-        for path in set(self._known) - set(there) if not self._own else ():
-            (self.folder / path).unlink(missing_ok=True)  # checkpoints, see `_PRUNED`
+            changed = set()
+        for path in set(self._known) - set(there):
+            if path not in changed:
+                self._gone(path, there)
             del self._known[path]
         for path in self._removed():
             del self._known[path]
         self._write()
-        self._fetch(there)
+        self._fetch({path: version for path, version in there.items() if path not in changed})
         self.send()
+
+    def _gone(self, path, there):
+        """Removes a file that is gone from the bucket, or puts it aside."""
+        place, (folder, _, name) = self.folder / path, path.rpartition('/')
+        if not place.is_file():
+            return
+        if os.path.basename(folder) == _PRUNED and any(
+                other.startswith(f'{folder}/') and other > path for other in there):
+            place.unlink()  # a run keeps the newest
+        else:
+            self._put_aside(place, self._aside / path, f'{name} is gone there')
+
+    def _put_aside(self, place, aside, why):
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        os.rename(place, aside)
+        logging.warning('%s: was changed since this machine last worked on it, and %s; what was '
+                        'here is in %s.', self.address, why, aside)
 
     def _fetch(self, there):
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -128,7 +140,8 @@ class Mirror:
             self._write()
 
     def send(self):
-        """Sends what has changed, the latest last, and removes what is gone from the bucket.
+        """Sends what has changed, the latest last, and removes what this process has sent and
+        removed, and old checkpoints.
 
         Raises:
           RunError: if the lease is lost, or the folder is.
@@ -151,10 +164,15 @@ class Mirror:
                         raise
                     continue
                 self._known[path] = [*state, list(version)]
+                self._mine.add(path)
                 self._write()
             for path in removed:
-                self._lease.check()
-                storage.remove(storage.join(self.address, path))
+                if path in self._mine or _PRUNED in path.split('/'):
+                    self._lease.check()
+                    storage.remove(storage.join(self.address, path))
+                else:  # whoever cleans a cache cleans no bucket
+                    logging.warning('%s: is gone; it stays in %s.', self.folder / path,
+                                    self.address)
                 del self._known[path]
                 self._write()
 
@@ -167,11 +185,12 @@ class Mirror:
             while not stop.wait(_EVERY):
                 try:
                     self.send()
-                except StorageError as error:
-                    logging.warning('%s', error)
-                except Exception as error:  # the command ends with the next file that it writes
+                except InUseError as error:  # the command ends with the next file that it writes
+                    logging.error('%s', error)
                     self._lost = error
                     return
+                except Exception as error:
+                    logging.warning('%s', error)
 
         def appeared(path):
             if self.folder in pathlib.Path(os.path.abspath(path)).parents:

@@ -89,7 +89,7 @@ def test_what_a_killed_process_had_not_sent_is_sent_or_put_aside(bucket, tmp_pat
     machine(monkeypatch, tmp_path / 'one')
     with mirror.held('s3://shop/killed') as folder:
         assert (folder / 'sent').read_text() == 'of two'
-    aside, = folder.parent.glob('aside-*')
+    aside, = folder.parents[1].glob('aside-*')
     assert (aside / 'sent').read_text() == 'unsent again'
     assert f'what was here is in {aside}' in caplog.text
 
@@ -138,10 +138,76 @@ def test_a_lease_of_a_killed_process_of_this_machine_needs_no_waiting(bucket, mo
         with mirror.held('s3://shop/again') as folder:
             files.write_text(folder / 'a', '1')
     assert leases.NAME in in_bucket('again')
+    (folder / 'a').write_text('of the killed process')
     bucket('again/a', b'sent, but not noted')
     with mirror.held('s3://shop/again') as folder:
-        assert (folder / 'a').read_text() == '1'
-    assert in_bucket('again') == {'a': b'1'}
+        assert (folder / 'a').read_text() == 'of the killed process'
+    assert in_bucket('again') == {'a': b'of the killed process'}
+
+
+def test_a_start_that_is_killed_while_it_fetches_sends_nothing_old(bucket, tmp_path, monkeypatch):
+    with mirror.held('s3://shop/fetched') as folder:
+        for name in 'ab':
+            files.write_text(folder / name, 'old')
+    machine(monkeypatch, tmp_path / 'two')
+    with mirror.held('s3://shop/fetched') as other:
+        for name in 'ab':
+            files.write_text(other / name, 'new')
+    machine(monkeypatch, tmp_path / 'one')
+    with monkeypatch.context() as patch:
+        patch.setattr(leases.Lease, 'give', lambda lease: None)
+        fetch = storage.fetch
+
+        def once(address, path):
+            fetch(address, path)
+            patch.setattr(storage, 'fetch', killed_now)
+
+        def killed_now(*_):
+            raise ValueError('killed')
+
+        patch.setattr(storage, 'fetch', once)
+        with pytest.raises(ValueError, match='killed'), mirror.held('s3://shop/fetched'):
+            pass
+    with mirror.held('s3://shop/fetched') as folder:
+        assert [(folder / name).read_text() for name in 'ab'] == ['new', 'new']
+    assert in_bucket('fetched') == {'a': b'new', 'b': b'new'}
+
+
+def test_a_lease_is_renewed_while_a_command_works(bucket, tmp_path, monkeypatch):
+    monkeypatch.setattr(leases, '_EVERY', 0.05)
+    with mirror.held('s3://shop/renewed'):
+        machine(monkeypatch, tmp_path / 'two')
+        with pytest.raises(InUseError, match=f'process {os.getpid()} on'), mirror.held(
+                's3://shop/renewed'):
+            pass
+
+
+def test_files_that_vanish_here_stay_in_the_bucket(bucket, tmp_path, monkeypatch, caplog):
+    with mirror.held('s3://shop/vanished') as folder:
+        for name in ('config.json', 'a'):
+            files.write_text(folder / name, '1')
+    with mirror.held('s3://shop/vanished') as folder:
+        (folder / 'a').unlink()
+    assert in_bucket('vanished') == {'config.json': b'1', 'a': b'1'}
+    assert 'a: is gone; it stays in s3://shop/vanished' in caplog.text
+
+
+def test_checkpoints_that_are_gone_there_are_removed_only_for_newer_ones(bucket, caplog):
+    with mirror.held('s3://shop/pruned') as folder:
+        (folder / 'checkpoints').mkdir()
+        for name in '123':
+            files.write_text(folder / 'checkpoints' / name, name)
+    client = boto3.client('s3')
+    client.delete_object(Bucket='shop', Key='pruned/checkpoints/1')
+    with mirror.held('s3://shop/pruned') as folder:
+        assert sorted(path.name for path in (folder / 'checkpoints').iterdir()) == ['2', '3']
+    assert 'is gone there' not in caplog.text
+    for name in '23':
+        client.delete_object(Bucket='shop', Key=f'pruned/checkpoints/{name}')
+    with mirror.held('s3://shop/pruned') as folder:
+        assert not list((folder / 'checkpoints').iterdir())
+    aside, = folder.parents[1].glob('aside-*')
+    assert sorted(path.name for path in (aside / 'checkpoints').iterdir()) == ['2', '3']
 
 
 def test_a_bucket_that_was_emptied_takes_nothing_here(bucket, caplog):
@@ -150,8 +216,8 @@ def test_a_bucket_that_was_emptied_takes_nothing_here(bucket, caplog):
     boto3.client('s3').delete_object(Bucket='shop', Key='lost/a')
     with mirror.held('s3://shop/lost') as folder:
         assert not (folder / 'a').exists()
-    assert '1 files are gone there; what was here is in' in caplog.text
-    aside, = folder.parent.glob('aside-*')
+    assert 'a is gone there; what was here is in' in caplog.text
+    aside, = folder.parents[1].glob('aside-*')
     assert (aside / 'a').read_text() == '1'
 
 
@@ -255,6 +321,7 @@ def test_a_cache_that_was_emptied_empties_no_bucket(bucket):
 @pytest.mark.parametrize(('workdir', 'message'), [
     ('https://shop/run', 'expected a folder of this machine or one in a bucket'),
     ('s3://shop/', 'one in a bucket, such as s3://shop/run'),
+    ('s3://shop/a/../b', 'one in a bucket, such as s3://shop/run'),
     ('ftp://shop/run', 'expected a path, or an address that begins with s3://')])
 def test_other_addresses_are_refused(workdir, message, capsys):
     assert cli.main(['main.py', 'train', '--config=smoke', f'--workdir={workdir}']) == 2
