@@ -25,6 +25,7 @@ from experiments import (
     table2,
     table3,
     table4,
+    trusted,
 )
 from tests import processes
 
@@ -47,7 +48,7 @@ def of_study(made):
 
 @pytest.mark.parametrize('made', [
     table1.STUDY, table2.STUDY, recipes.STUDY, sweep.STUDY, large_k.STUDY, losses.STUDY,
-    heads.STUDY],
+    heads.STUDY, trusted.STUDY],
     ids=lambda made: made.name)
 def test_a_table_of_runs(made):
     assert f'{page(made.name)}\n'.startswith(f'{of_study(made)}\n')
@@ -56,6 +57,7 @@ def test_a_table_of_runs(made):
 def test_what_stands_below_the_tables():
     found = study.make_grid(losses.STUDY)
     assert page('losses').endswith(study.against(found, losses.STUDY, 'recommended'))
+    assert page('trusted').endswith(trusted.choices(study.make_grid(trusted.STUDY)))
 
 
 def test_tables_of_other_tables():
@@ -90,6 +92,6 @@ def test_measurements(name):
 
 def test_every_page_is_compared():
     compared = {'table1', 'table2', 'recipes', 'sweep', 'large_k', 'losses', 'heads', 'table3',
-                'table4', 'selection', 'batch_norm', 'label_noise', 'neighbours', 'benchmarks',
-                'benchmarks_faster_machine'}
+                'table4', 'selection', 'trusted', 'batch_norm', 'label_noise', 'neighbours',
+                'benchmarks', 'benchmarks_faster_machine'}
     assert {path.stem for path in RESULTS.glob('*.md')} == compared
