@@ -137,10 +137,10 @@ def test_labels_beyond_the_names_and_below_0(tmp_path):
 def test_many_row_groups_are_warned_of(tmp_path, caplog):
     _write(tmp_path / 'train.parquet', IMAGES[:4], [0] * 4, NAMES, group=1)
     _load(tmp_path)
-    assert 'mode=pack' not in caplog.text
+    assert 'bsce pack' not in caplog.text
     _write(tmp_path / 'train.parquet', IMAGES[:5], [0] * 5, NAMES, group=1)
     _load(tmp_path)
-    assert 'mode=pack' in caplog.text
+    assert 'bsce pack' in caplog.text
 
 
 def test_groups_are_a_column(tmp_path):

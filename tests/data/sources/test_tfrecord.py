@@ -100,7 +100,7 @@ def test_keys_and_compressions(tmp_path, options, image, label, fields, caplog):
     assert validation.records.read([0]) == [rows[0][image]]
     assert test.records.read([1, 0]) == [b'y', b'x']
     assert not test.labelled
-    assert ('mode=pack' in caplog.text) == bool(options)
+    assert ('bsce pack' in caplog.text) == bool(options)
     _write(tmp_path / 'train-0', [row | {label: b'bag'} for row in rows], options=options)
     (tmp_path / 'validation-0').unlink()
     with pytest.raises(InputError, match=f'train-1: .*expected TFRecords .* {image} and {label}'):
