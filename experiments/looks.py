@@ -35,8 +35,8 @@ from experiments.provenance import provenance
 KEY = ('condition', 'order', 'looks', 'seed')
 ORDERS, LOOKS = ('gain', 'random', 'cleanlab'), (500, 2000, 100, 5000)  # what matters most first
 CONDITIONS = {
-    'fashion30, proportional': losses.condition('fashion', 0.3, 125, **losses.FASHION),
-    'fashion30, uniform': losses.condition('fashion', 0.3, 125, **losses.FASHION,
+    'fashion30-proportional': losses.condition('fashion', 0.3, 125, **losses.FASHION),
+    'fashion30-uniform': losses.condition('fashion', 0.3, 125, **losses.FASHION,
                                            **{'data.noise_kind': 'symmetric'}),
     'drawings1000-30': losses.CONDITIONS['drawings1000-30'],
 }
@@ -108,8 +108,8 @@ def run(wanted, output, runs):
 def _make(key, output, runs):
     condition, order, looks, seed = key
     config = settings(condition, int(seed))
-    folder = runs / '_'.join(key).replace(',', '')
-    audited = runs / f'audit_{condition}_{seed}'.replace(',', '')
+    folder = runs / '_'.join(key)
+    audited = runs / f'audit_{condition}_{seed}'
     keras.backend.clear_session()
     found, begin = 0, time.perf_counter()
     told = truth.load(config)
