@@ -11,7 +11,7 @@ import urllib.parse
 import boto3
 from moto.server import ThreadedMotoServer
 
-from bsce_tf import storage
+from bsce_tf.storage import patience, systems
 
 _KEYS = {'AWS_ACCESS_KEY_ID': 'key', 'AWS_SECRET_ACCESS_KEY': 'secret',
          'AWS_DEFAULT_REGION': 'us-east-1', 'AWS_EC2_METADATA_DISABLED': 'true'}
@@ -29,8 +29,8 @@ def environment(**values):
 def _forget():
     import s3fs  # an import of a second, which other tests do without
 
-    storage._systems.clear()
-    storage._silent.clear()
+    systems._systems.clear()
+    patience._silent.clear()
     s3fs.S3FileSystem.clear_instance_cache()
 
 

@@ -11,6 +11,7 @@ import pytest
 from bsce_tf import cli, files, locks, storage
 from bsce_tf.errors import InputError, InUseError, RunError, StorageError
 from bsce_tf.remote import leases, mirror
+from bsce_tf.storage import patience, reads
 from bsce_tf.training import checkpoint
 from tests.processes import SERVER
 from tests.run_files import assert_same, results
@@ -232,7 +233,7 @@ def test_keys_that_are_no_paths_write_nowhere(bucket, tmp_path, caplog):
 
 
 def test_a_file_that_is_written_anew_while_it_is_fetched_is_told(bucket, tmp_path, monkeypatch):
-    monkeypatch.setattr(storage, '_PIECE', 2)
+    monkeypatch.setattr(reads, '_PIECE', 2)
     bucket('anew', b'aaaa')
     read = storage.Ranges.read
 
@@ -247,7 +248,7 @@ def test_a_file_that_is_written_anew_while_it_is_fetched_is_told(bucket, tmp_pat
 
 
 def test_a_bucket_that_goes_down_ends_a_command_and_loses_nothing(bucket, monkeypatch):
-    monkeypatch.setattr(storage, 'PATIENCE', 0.2)
+    monkeypatch.setattr(patience, 'PATIENCE', 0.2)
     send = storage.send
 
     def down(path, address):

@@ -25,6 +25,7 @@ from bsce_tf.data.reading import records
 from bsce_tf.data.view import View
 from bsce_tf.errors import InputError, StorageError
 from bsce_tf.evaluation import inputs
+from bsce_tf.storage import patience
 from bsce_tf.training import workdir
 from bsce_tf.training.train import train
 from tests.run_files import assert_same, results
@@ -173,7 +174,7 @@ def test_verify_lists_what_is_missing_and_stops_where_nothing_answers(web, shop,
         bad = list(csv.reader(file))
     assert [row[0] for row in bad] == ['path', paths_of(shop)[0]]
     assert 'no such file' in bad[1][1]
-    monkeypatch.setattr(storage, 'PATIENCE', 0.3)
+    monkeypatch.setattr(patience, 'PATIENCE', 0.3)
     web.down = 503
     with pytest.raises(StorageError, match='has not answered'):
         verify.run(ml_collections.ConfigDict({'part': '', 'data': data}), tmp_path / 'other')
@@ -182,7 +183,7 @@ def test_verify_lists_what_is_missing_and_stops_where_nothing_answers(web, shop,
 @pytest.mark.parametrize('back', [False, True])
 def test_an_outage_beside_a_missing_picture_ends_an_evaluation_in_order(web, shop, tmp_path,
                                                                        monkeypatch, back):
-    monkeypatch.setattr(storage, 'PATIENCE', 0.3)
+    monkeypatch.setattr(patience, 'PATIENCE', 0.3)
     (tmp_path / 'train.csv').write_bytes(table(paths_of(shop)))
     examples = sources.load('csv', root=web.address, train=str(tmp_path / 'train.csv'),
                             cache='off').train
@@ -255,7 +256,7 @@ def test_a_parquet_file_on_a_web_server(web, shop, tmp_path, parts, caplog):
 def test_a_run_on_parquet_tells_that_a_server_went_down(web, shop, tmp_path, monkeypatch):
     web.content['/train.parquet'] = parquet_files(shop, tmp_path)[0].read_bytes()
     examples = sources.load('parquet', root=web.address, train='train.parquet', cache='off').train
-    monkeypatch.setattr(storage, 'PATIENCE', 0.3)
+    monkeypatch.setattr(patience, 'PATIENCE', 0.3)
     web.down = 503
     with pytest.raises(StorageError, match='train.parquet: has not answered'):
         records.of(examples).read([0])
@@ -322,7 +323,7 @@ def test_a_shard_on_a_web_server_is_fetched_once_and_whole(web, packs, tmp_path,
         assert not list(tmp_path.rglob('*shard-00002*'))
         monkeypatch.setattr(shutil, 'copyfileobj', full)
     monkeypatch.undo()
-    monkeypatch.setattr(storage, 'PATIENCE', 0.3)
+    monkeypatch.setattr(patience, 'PATIENCE', 0.3)
     web.down = 503
     with pytest.raises(StorageError, match='has not answered'):
         records.of(found.train).read([0])
@@ -358,7 +359,7 @@ def test_other_sources_say_that_they_read_this_machine_only(source, places):
 
 
 def test_a_run_outlives_a_server_that_goes_down(web, shop, tmp_path, monkeypatch):
-    monkeypatch.setattr(storage, 'PATIENCE', 0.3)
+    monkeypatch.setattr(patience, 'PATIENCE', 0.3)
     for path in paths_of(shop):
         web.content[f'/{path}'] = (shop / path).read_bytes()
     (tmp_path / 'train.csv').write_bytes(table(paths_of(shop)))

@@ -7,15 +7,16 @@ import pytest
 
 from bsce_tf import storage
 from bsce_tf.errors import InputError, StorageError
+from bsce_tf.storage import patience, systems
 from tests.servers import environment
 
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
-    monkeypatch.setattr(storage, 'PATIENCE', 1.0)
-    monkeypatch.setattr(storage, '_FIRST', 0.05)
-    monkeypatch.setattr(storage, '_told', [-100.0])
-    storage._silent.clear()
+    monkeypatch.setattr(patience, 'PATIENCE', 1.0)
+    monkeypatch.setattr(patience, '_FIRST', 0.05)
+    monkeypatch.setattr(patience, '_told', [-100.0])
+    patience._silent.clear()
 
 
 def test_files_of_a_bucket(bucket):
@@ -101,7 +102,7 @@ def test_bad_addresses_and_rights(bucket, monkeypatch):
 
 
 def test_a_library_that_is_missing_is_named(monkeypatch):
-    storage._systems.pop('gs', None)
+    systems._systems.pop('gs', None)
     monkeypatch.setitem(sys.modules, 'gcsfs', None)
     with pytest.raises(InputError, match=r"gs://…: needs .* gcsfs .*pip install 'bsce-tf\[cloud\]"):
         storage.read('gs://shop/a.jpg')
@@ -125,7 +126,7 @@ def test_a_path_below_a_web_folder_leads_back_to_its_address(address, path):
 
 
 def test_a_place_that_is_down_is_asked_for_its_whole_patience_once(web, monkeypatch):
-    monkeypatch.setattr(storage, 'PATIENCE', 0.6)
+    monkeypatch.setattr(patience, 'PATIENCE', 0.6)
     web.content['/a.jpg'] = b'1'
     web.down = 503
     with pytest.raises(StorageError):
@@ -155,8 +156,8 @@ def test_what_a_dead_server_has_is_not_taken_for_missing(web):
 
 
 def test_a_server_that_accepts_and_is_silent_does_not_hold_a_run(monkeypatch):
-    monkeypatch.setattr(storage, '_ANSWER', 0.2)
-    monkeypatch.setattr(storage, '_CONNECT', 0.2)
+    monkeypatch.setattr(systems, '_ANSWER', 0.2)
+    monkeypatch.setattr(systems, '_CONNECT', 0.2)
     with socket.create_server(('127.0.0.1', 0)) as server:
         port = server.getsockname()[1]
         with environment(AWS_ENDPOINT_URL=f'http://127.0.0.1:{port}', AWS_ACCESS_KEY_ID='a',
@@ -172,20 +173,20 @@ def test_keys_that_have_expired_make_no_picture_bad():
     error = PermissionError('The provided token has expired.')
     error.__cause__ = Exception()
     error.__cause__.response = {'Error': {'Code': 'ExpiredToken'}}
-    assert storage._final(error)[1]
+    assert patience._final(error)[1]
     error.__cause__.response = {'Error': {'Code': 'AccessDenied'}}
-    assert not storage._final(error)[1]
+    assert not patience._final(error)[1]
     error = FileNotFoundError('a.jpg')
     error.__cause__ = Exception()
     error.__cause__.response = object()  # as Azure's errors have it
-    assert storage._final(error) == ('no such file; expected one', False)
+    assert patience._final(error) == ('no such file; expected one', False)
 
 
 def test_a_failure_after_a_long_call_or_an_old_outage_is_tried_again(monkeypatch):
     clock = [1000.0]
-    monkeypatch.setattr(storage.time, 'monotonic', lambda: clock[0])
-    monkeypatch.setattr(storage.time, 'sleep', lambda seconds: None)
-    monkeypatch.setattr(storage, 'PATIENCE', 120.0)
+    monkeypatch.setattr(patience.time, 'monotonic', lambda: clock[0])
+    monkeypatch.setattr(patience.time, 'sleep', lambda seconds: None)
+    monkeypatch.setattr(patience, 'PATIENCE', 120.0)
     for _ in range(2):  # the second a long time after the first
         asked = []
 
@@ -196,5 +197,5 @@ def test_a_failure_after_a_long_call_or_an_old_outage_is_tried_again(monkeypatch
                 raise TimeoutError('cut off')
             return b'1'
 
-        assert storage._patiently('http://shop/a.jpg', slow) == b'1'
-        storage._silent['http://shop'] = clock[0] - 400, clock[0] - 300
+        assert patience.patiently('http://shop/a.jpg', slow) == b'1'
+        patience._silent['http://shop'] = clock[0] - 400, clock[0] - 300
