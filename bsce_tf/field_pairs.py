@@ -77,10 +77,14 @@ def _of_index(block, more=''):
             ('neighbours.mix', lambda c: c[block].by == 'both', f'{block}.by = both'))
 
 
+_ENGINE = ('engine.parts engine.cpus engine.gpus', lambda c: c.engine.name != 'none', 'engine.name')
+
 # Rows as those of `EFFECTS`, of the fields that a mode has besides those of training.
 OF_MODES = {
-    'pack': (_SKIPS, ('pack.quality', lambda c: c.pack.side > 0, 'pack.side')),
-    'audit': (_AUDIT, ('audit.rounds', lambda c: False, '--mode=clean_train')),
+    'inspect': (_ENGINE,),
+    'verify': (_ENGINE,),
+    'pack': (_ENGINE, _SKIPS, ('pack.quality', lambda c: c.pack.side > 0, 'pack.side')),
+    'audit': (_ENGINE, _AUDIT, ('audit.rounds', lambda c: False, '--mode=clean_train')),
     'clean_train': (_AUDIT,),
     'review': (
         ('review.program', lambda c: c.review.write or c.review.read,
@@ -91,7 +95,7 @@ OF_MODES = {
     'evaluate': (*_of_index('predict', 'index.probes'), (
         'evaluate.depth evaluate.false_accept_rate', lambda c: c.predict.by != 'classifier',
         'predict.by neighbours, both')),
-    'predict': (*_of_index('predict', 'index.probes'), (
+    'predict': (_ENGINE, *_of_index('predict', 'index.probes'), (
         'neighbours.reject', lambda c: c.predict.by != 'classifier', 'predict.by neighbours, both'),
         ('predict.top_k', lambda c: c.predict.format == 'csv', 'predict.format = csv'),
         ('tta.scales', lambda c: not c.predict.model, 'no predict.model')),

@@ -146,10 +146,10 @@ def test_a_second_ctrl_c_counts_for_the_block_around_as_well():
 @pytest.mark.parametrize(('status', 'cleared'), [(0, True), (2, True), (75, False), (130, False)])
 def test_a_program_that_was_told_to_stop_does_not_wait_for_tensorflow(status, cleared):
     code = ('import atexit, sys\n'
-            'from bsce_tf import cli\n'
+            'from bsce_tf.cli import program\n'
             'atexit.register(print, "cleared")\n'
-            f'cli.main = lambda arguments: print("said") or {status}\n'
-            'cli.run()\n')
+            f'program.main = lambda arguments: print("said") or {status}\n'
+            'program.run()\n')
     found = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert found.returncode == status
     assert found.stdout == 'said\n' + 'cleared\n' * cleared

@@ -4,6 +4,7 @@ from bsce_tf.fields.field import BOUNDED, DATA, LATER, ROUNDS, Field
 from bsce_tf.fields.rules import (
     BOOLEAN,
     MAYBE_SIZES,
+    MOST_PARTS,
     PART,
     PATH,
     STAGES,
@@ -33,6 +34,16 @@ ROWS = {
     'part': Field('', PART,
         'inspect, verify, pack, predict, audit: the part i of n that this process does, as 3/10; '
         'the last to end joins them. Empty: this process does everything.', LATER),
+    'engine.name': Field('none', one_of('none', 'ray'),
+        'inspect, verify, pack, predict, audit: what spreads the parts over machines. none: this '
+        'process does the work. ray: the Ray cluster of RAY_ADDRESS or of this machine.', LATER),
+    'engine.parts': Field(0, integer(0, MOST_PARTS),
+        'engine.name: number of parts. 0: as many as the cluster does at a time.', LATER),
+    'engine.cpus': Field(0, integer(0),
+        'engine.name: CPUs that Ray sets aside for each part. 0: those of its smallest machine, as '
+        'a part uses all cores of a machine.', LATER),
+    'engine.gpus': Field(0, integer(0),
+        'engine.name: GPUs that Ray sets aside for each part.', LATER),
     'batch_size': Field(64, integer(1), 'Images per step, over all replicas.'),
     'epochs': Field(30, integer(1), 'Epochs per stage.', BOUNDED),
     'steps': Field(0, integer(0), "Steps per epoch. 0: as many as the sampler's epoch has."),

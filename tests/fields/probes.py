@@ -20,6 +20,7 @@ from PIL import Image
 from tensorflow.python.framework import config as tf_config  # no public way to turn it off again
 
 from bsce_tf.catalogue import pack, verify
+from bsce_tf.cli import engine, program
 from bsce_tf.data import prepare
 from bsce_tf.data.images import augment
 from bsce_tf.data.listing import index_cache
@@ -121,6 +122,15 @@ def packs(config, place):
     folder = place / f'{config.data.shard_images}-{config.part.replace("/", "-")}'
     pack.run(config, folder)
     return sorted(path.name for path in folder.rglob('shard*'))
+
+
+def spread(config, place):
+    """What an engine is told."""
+    told = []
+    with replaced((engine, 'spread', lambda task, arguments, settings: told.append(
+            settings.to_dict()))):
+        program.do('pack', config, place / 'spread', [])
+    return told
 
 
 def packed_bytes(config, place):

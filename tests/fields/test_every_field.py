@@ -14,6 +14,7 @@ TABLES = {'data.source': 'csv', 'data.root': '{place}', 'data.train': 'train.csv
 POLICY = {'augment.policy': 'randaugment'}
 PRIOR = {'loss.name': 'bsce_many'}
 BOTH = {'predict.by': 'both'}
+RAY = {'engine.name': 'ray'}
 SHORT = {'epochs': 1, 'steps': 1}
 
 # {field: (another value, what is looked at, fields beside)}; '{place}' is the folder of `world`.
@@ -25,6 +26,10 @@ ROWS = {
     'precision': ('mixed_bfloat16', probes.network, {}),
     'jit_compile': (True, probes.steps, {}),
     'part': ('1/2', probes.packs, {**TABLES, 'data.shard_images': 5}),
+    'engine.name': ('ray', probes.spread, TABLES),
+    'engine.parts': (7, probes.spread, RAY),
+    'engine.cpus': (3, probes.spread, RAY),
+    'engine.gpus': (1, probes.spread, RAY),
     'batch_size': (6, probes.batch, {}),
     'epochs': (3, probes.loop, {}),
     'steps': (2, probes.run, SHORT),

@@ -2,7 +2,8 @@
 
 import pytest
 
-from bsce_tf import cli, fields, recipes
+from bsce_tf import fields, recipes
+from bsce_tf.cli import command_line
 from bsce_tf.fields import renamed, stored
 
 OLD, NEW = 'audit.keep', 'audit.min_images_per_class'
@@ -17,11 +18,11 @@ def get_config():
 
 
 def by_flag(folder):
-    return cli._parse(['main.py', f'--config.{OLD}=7', '--config.epochs=3']).config
+    return command_line.parse(['main.py', f'--config.{OLD}=7', '--config.epochs=3']).config
 
 
 def by_flag_and_a_word(folder):
-    return cli._parse(['main.py', f'--config.{OLD}', '7']).config
+    return command_line.parse(['main.py', f'--config.{OLD}', '7']).config
 
 
 def by_a_run(folder):
@@ -41,7 +42,7 @@ def by_file(folder):
 
 def by_file_and_flags(folder):
     (folder / 'own.py').write_text(CONFIG)
-    values = cli._parse(['main.py', f'--config={folder / "own.py"}', '--config.epochs=3'])
+    values = command_line.parse(['main.py', f'--config={folder / "own.py"}', '--config.epochs=3'])
     return recipes.with_current_names(values.config)
 
 

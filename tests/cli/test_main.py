@@ -13,12 +13,13 @@ import pytest
 import tensorflow as tf
 
 from bsce_tf import cli, config_check, fields, imports
+from bsce_tf.cli import program
 from bsce_tf.data import sources
 from bsce_tf.errors import InputError
 from bsce_tf.training import stages
 from tests import processes
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 CONFIGS = ('default', 'fashion_mnist', 'smoke')
 
 
@@ -82,7 +83,8 @@ def test_modes_name_fields_and_groups_that_there_are():
 
 @pytest.mark.parametrize(('mode', 'names'), [
     ('convert', {'model.backbone', 'model.weights'}),
-    ('inspect', {'part', 'data.source', *(f'data.{name}' for name in sources.FIELDS)}),
+    ('inspect', {'part', 'engine.name', 'engine.parts', 'engine.cpus', 'engine.gpus', 'data.source',
+                 *(f'data.{name}' for name in sources.FIELDS)}),
     ('models', set())])
 def test_a_mode_uses_these_fields_alone(mode, names):
     assert {name for name in fields.TABLE if cli.MODES[mode].uses(name)} == names
@@ -110,7 +112,7 @@ def test_an_error_that_nobody_foresaw_is_one_line_and_a_file(
         raise KeyError('first line\nsecond line')
 
     monkeypatch.setitem(sys.modules, 'failing', types.SimpleNamespace(run=fail))
-    monkeypatch.setitem(cli.MODES, 'models', cli.Mode('', ('failing:run',)))
+    monkeypatch.setitem(cli.MODES, 'models', cli.MODES['models']._replace(steps=('failing:run',)))
     monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
     monkeypatch.chdir(tmp_path)
     for name in ('a_run', 'elsewhere'):
@@ -228,10 +230,10 @@ def test_advice_on_functions_traced_again_is_left_out(quiet):
     logger.addHandler(handler)
     try:
         if quiet:
-            logger.addFilter(cli._is_news)
+            logger.addFilter(program._is_news)
         for _ in range(9):  # as the folds of an audit make functions of the same code
             tf.function(functions[quiet])(1)
     finally:
         logger.removeHandler(handler)
-        logger.removeFilter(cli._is_news)
+        logger.removeFilter(program._is_news)
     assert bool(heard) != quiet
