@@ -26,7 +26,7 @@ def dies(arguments):
 
 
 def fails(arguments):
-    """As a command whose second part fails while the first goes on for ever."""
+    """As a command whose second part fails while the first goes on for a minute."""
     import time
 
     begun, stopped = (pathlib.Path(arguments[0], name) for name in ('begun', 'stopped'))
@@ -36,8 +36,9 @@ def fails(arguments):
         return 2
     try:
         begun.touch()
-        while True:
+        for _ in range(600):
             time.sleep(0.1)
+        return 0
     except KeyboardInterrupt:
         stopped.touch()
         return 130

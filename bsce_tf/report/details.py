@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from bsce_tf.report import mistakes, neighbours, scatter
-from bsce_tf.report.markup import DASH, count, element, join, plural, rate, table
+from bsce_tf.report.markup import DASH, count, element, folded, join, plural, rate, table
 from bsce_tf.report.predictions import Answers
 from bsce_tf.report.results import Results
 
@@ -100,7 +100,7 @@ def _pairs(detail, thumbnails, most):
         element('div', _side(detail, thumbnails, pair.first, pair.second, pair.forth),
                 _side(detail, thumbnails, pair.second, pair.first, pair.back), class_='sides'),
         data_pair=f'{pair.first},{pair.second}') for pair in found]
-    return [*parts, *_folded(items, 'pairs', _PAIRS, 'pair')]
+    return [*parts, *folded(items, 'pairs', _PAIRS, 'pair')]
 
 
 def _side(detail, thumbnails, label, other, number):
@@ -182,17 +182,7 @@ def _most_confident(detail, thumbnails, most):
     return [head, element('p', f'Images of the {answers.split} set whose wrong prediction has the '
                           'highest probability, each beside an image of the predicted class. Look '
                           'here for wrong labels.', class_='soft'),
-            *_folded(items, 'gallery', _MISTAKES, 'mistake')]
-
-
-def _folded(items, kind, most, name):
-    """A list of items; those after the first `most` lie in a part that opens at a click."""
-    parts = [element('ul', *items[:most], class_=kind)]
-    if len(items) > most:
-        parts.append(element('details', element(
-            'summary', f'{plural(len(items) - most, f"more {name}", f"more {name}s")}'), element(
-                'ul', *items[most:], class_=kind)))
-    return parts
+            *folded(items, 'gallery', _MISTAKES, 'mistake')]
 
 
 def _bad_images(detail):

@@ -86,6 +86,16 @@ def table(heads, rows, caption, numeric=()):
     return element('div', whole, class_='scroll', tabindex='0', role='region', aria_label=caption)
 
 
+def folded(items, kind, most, name):
+    """A list of items; those after the first `most` lie in a part that opens at a click."""
+    parts = [element('ul', *items[:most], class_=kind)]
+    if len(items) > most:
+        parts.append(element('details', element(
+            'summary', f'{plural(len(items) - most, f"more {name}", f"more {name}s")}'), element(
+                'ul', *items[most:], class_=kind)))
+    return parts
+
+
 def bar_cell(value, text, lowest=False):
     """A cell with a number 0 … 1 and a bar of its size; `lowest` marks the column's lowest."""
     if value is None:

@@ -29,7 +29,7 @@ p { margin: 0.4rem 0; max-width: 44rem; overflow-wrap: anywhere; }
 a { color: var(--c0); }
 a:focus-visible, .scroll:focus-visible, summary:focus-visible { outline: 2px solid var(--c0);
   outline-offset: 2px; }
-nav ul, .legend, .cards, .gallery, .pairs { list-style: none; margin: 0.6rem 0; padding: 0;
+nav ul, .legend, .cards, .gallery, .pairs, .doubts { list-style: none; margin: 0.6rem 0; padding: 0;
   display: flex; flex-wrap: wrap; gap: 0.3rem 1.1rem; }
 nav ul { font-size: 0.92rem; }
 nav li { max-width: 100%; overflow-wrap: anywhere; }
@@ -96,7 +96,15 @@ summary { cursor: pointer; color: var(--c0); padding: 0.2rem 0; }
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 25rem), 1fr)); }
 .pairs > li { min-width: 0; background: var(--card); border: 1px solid var(--rule);
   border-radius: 0.6rem; padding: 0.7rem 0.9rem; }
-.pairs h4 { margin: 0 0 0.2rem; font-size: 1rem; overflow-wrap: anywhere; }
+.doubts { display: grid; gap: 0.8rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr)); }
+.doubts > li { display: grid; grid-template-columns: minmax(0, 2fr) minmax(0, 3fr); gap: 0.8rem;
+  align-items: start; min-width: 0; background: var(--card); border: 1px solid var(--rule);
+  border-radius: 0.6rem; padding: 0.7rem 0.9rem; }
+.doubts p span { white-space: nowrap; }
+.doubts .sides { gap: 0.4rem 0.7rem; }
+.doubts .row { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+.pairs h4, .doubts h4 { margin: 0 0 0.2rem; font-size: 1rem; overflow-wrap: anywhere; }
 .sides { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 0.6rem 1rem; }
 .sides figure { border: 0; padding: 0; background: none; }
 figcaption > span { line-height: 1.4; }
@@ -137,5 +145,6 @@ footer { max-width: 72rem; margin: 2.5rem auto 0; padding: 0.8rem 1rem 2rem; col
   tbody th, tbody td { min-width: 0; overflow-wrap: anywhere; } thead th { white-space: normal; }
   td.bar { background-size: calc(100% - 0.4rem) 0.2rem; background-position: right 0.4rem bottom; }
   .split figure { max-width: 26rem; }
-  figure, .pairs > li, .card, tr { break-inside: avoid; } h2, h3 { break-after: avoid; } }
+  figure, .pairs > li, .doubts > li, .card, tr { break-inside: avoid; }
+  h2, h3 { break-after: avoid; } }
 """

@@ -12,10 +12,10 @@ from bsce_tf.audit import audit
 from bsce_tf.data.examples import Examples
 from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError, StorageError
-from bsce_tf.report.markup import bar_cell, count, element, join, rate, table
+from bsce_tf.report.markup import bar_cell, count, element, folded, join, rate, table
 from bsce_tf.training import workdir
 
-_SHOWN = 100  # worst labels, at most
+_SHOWN, _OPEN = 100, 24  # worst labels, at most, and of them at once
 _CLASSES = 24  # classes with the most noise, at most
 _EXAMPLES = 2  # images of a class beside a wrong label
 
@@ -92,9 +92,6 @@ def section(found, thumbnails):
       thumbnails: a `thumbnails.Thumbnails`.
     """
     told = found.summary
-    text = (f'{audit.describe(told)} {count(told["listed"])} of {count(told["images"])} '
-            f'training labels are doubtful. {audit.CLEANED} drops {count(told["dropped"])} images '
-            f'and relabels {count(told["relabelled"])}.')
     groups = table(('group', 'classes', 'images', 'listed', 'dropped', 'relabelled'),
                    [(name, *(count(group[key]) for key in (
                        'classes', 'images', 'listed', 'dropped', 'relabelled')))
@@ -102,8 +99,30 @@ def section(found, thumbnails):
                    'Listed, dropped and relabelled images by size of the given class',
                    (1, 2, 3, 4, 5))
     shown = _text_table(found) if found.train is None else _pictures(found, thumbnails)
-    return join([element('p', text), groups, _classes(told), element('h3', 'Worst labels'),
+    return join([_findings(found), groups, _classes(told), element('h3', 'Worst labels'),
                  found.note, shown])
+
+
+def _findings(found):
+    """What a person wants to know first: how good the labels are, and what to do next."""
+    told = found.summary
+    good = (f'{audit.describe(told)} {count(told["listed"])} of {count(told["images"])} training '
+            f'labels are doubtful. {audit.CLEANED} drops {count(told["dropped"])} images and '
+            f'relabels {count(told["relabelled"])}.')
+    advice = []
+    if told['listed']:
+        advice.append(join([
+            'Look at the doubtful labels and correct them: ',
+            element('code', f'bsce review --workdir={found.folder}'), '.']))
+    if told['dropped'] or told['relabelled']:
+        advice.append(join([
+            'Or train on the list that the audit has mended, in a new folder: ',
+            element('code', f'--config.data.clean={found.folder}'), '.']))
+    return element(
+        'div', element('div', element('h3', 'How good are the labels?'), element('p', good)),
+        *([element('div', element('h3', 'What to do next?'), element(
+            'ul', *(element('li', text) for text in advice)))] if advice else []),
+        class_='findings')
 
 
 def _classes(told):
@@ -129,22 +148,22 @@ def _pictures(found, thumbnails):
         return element('p', 'No label is listed.')
     note = (f'The {count(len(worst))} lowest scores, worst first, each beside the images of the '
             'given and of the suggested class whose own labels have the highest scores.')
-    return join([element('p', note, class_='soft'), element('ul', *(
-        _item(found, thumbnails, i) for i in worst), class_='pairs')])
+    return join([element('p', note, class_='soft'), *folded(
+        [_item(found, thumbnails, i) for i in worst], 'doubts', _OPEN, 'label')])
 
 
 def _item(found, thumbnails, i):
     train, scores = found.train, found.scores
     names = train.class_names
     given, suggested = names[scores['given'][i]], names[scores['suggested'][i]]
-    score = rate(scores['score'][i])
+    score = f'{scores["score"][i]:.2g}'
     alt = f'{given}, probably {suggested}, score {score}: {train.name(i)}'
     return element(
-        'li', element('h4', given, ' → ', suggested),
-        element('div', element('figure', thumbnails.image(train, i, alt)), element(
-            'p', f'{train.name(i)}, score {score}', class_='soft'), class_='sides'),
-        element('div', _side(found, thumbnails, scores['given'][i], 'given'),
-                _side(found, thumbnails, scores['suggested'][i], 'suggested'), class_='sides'),
+        'li', thumbnails.image(train, i, alt),
+        element('div', element('h4', given, ' → ', suggested), element(
+            'p', f'{train.name(i)}, ', element('span', f'score {score}'), class_='soft'), element(
+            'div', _side(found, thumbnails, scores['given'][i], 'given'),
+            _side(found, thumbnails, scores['suggested'][i], 'suggested'), class_='sides')),
         data_issue=train.name(i))
 
 
@@ -156,7 +175,7 @@ def _side(found, thumbnails, label, kind):
     places = places[np.argsort(-best, kind='stable')][:_EXAMPLES]
     name = train.class_names[label]
     pictures = [thumbnails.image(train, i, f'{name}, example: {train.name(i)}') for i in places]
-    text = f'{kind}: {name}' + ('' if len(places) else ', without an image that is not listed')
+    text = kind if len(places) else f'{kind}: no image of it is beyond doubt'
     return element('figure', element('div', *pictures, class_='row'),
                    element('figcaption', text))
 

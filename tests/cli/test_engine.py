@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 
 import pytest
 from PIL import Image
@@ -57,6 +58,9 @@ def test_a_part_that_fails_stops_the_others_in_order(tmp_path, cluster):
     with pytest.raises(RunError, match=r'part-2-of-2 ended on \S+ with status 2, for the') as error:
         engine.spread(engine_tasks.fails, [str(tmp_path)], settings(parts=2))
     assert error.value.status == 2
+    end = time.monotonic() + 20  # Ray may tell that it was stopped before it has ended
+    while not (tmp_path / 'stopped').exists() and time.monotonic() < end:
+        time.sleep(0.1)
     assert (tmp_path / 'stopped').exists()
 
 
