@@ -61,7 +61,7 @@ def _module():
 
     tf.random.set_seed(0)
     yield
-    keras.backend.clear_session()
+    keras.utils.clear_session(free_memory=False)  # Python finds the garbage when there is enough
 
 
 @pytest.fixture(scope='module')

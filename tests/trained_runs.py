@@ -9,6 +9,7 @@ from PIL import Image
 
 from bsce_tf.data.sources import generated
 from bsce_tf.training.train import train
+from tests import shared
 from tests.smoke import smoke
 
 
@@ -21,11 +22,13 @@ def config():
 @pytest.fixture(scope='session')
 def runs(tmp_path_factory, config):
     """Folders of the two runs; tests that change them take copies."""
-    folder = tmp_path_factory.mktemp('runs')
-    train(config, folder / 'a')
-    train(smoke(**{'epochs': 2, 'batch_size': 24, 'seed': 5, 'image.size': 20,
-                   'image.scales': (21, 25, 23), 'image.eval_scale': 25, 'image.aspect': 'keep',
-                   'loss.name': 'ce'}), folder / 'b')
+    def make(folder):
+        train(config, folder / 'a')
+        train(smoke(**{'epochs': 2, 'batch_size': 24, 'seed': 5, 'image.size': 20,
+                       'image.scales': (21, 25, 23), 'image.eval_scale': 25,
+                       'image.aspect': 'keep', 'loss.name': 'ce'}), folder / 'b')
+
+    folder = shared.made(tmp_path_factory, 'runs', make)
     return folder / 'a', folder / 'b'
 
 

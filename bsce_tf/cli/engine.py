@@ -7,6 +7,7 @@ process or machine died. All machines see the same folders, under the same paths
 
 import math
 import os
+import signal
 import socket
 import time
 
@@ -83,6 +84,8 @@ def _of_gpus(node, gpus):
 
 def _part(task, arguments, folder):
     """Does one part, on whatever machine; returns (exit status, that machine's name)."""
+    # Ray interrupts it to stop it. Shells let what they start in the background ignore that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(folder)
     return task(arguments), socket.gethostname()
 

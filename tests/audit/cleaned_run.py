@@ -4,6 +4,7 @@ import pytest
 
 from bsce_tf.audit import rounds
 from bsce_tf.training import train
+from tests import shared
 from tests.smoke import smoke
 
 
@@ -17,9 +18,8 @@ def settings(**fields):
 @pytest.fixture(scope='session')
 def cleaned(tmp_path_factory):
     """Folder of one round of cleaning; the test of further rounds adds a second."""
-    folder = tmp_path_factory.mktemp('cleaned') / 'rounds'
-    rounds.clean_train(settings(), folder)
-    return folder
+    return shared.made(tmp_path_factory, 'cleaned', lambda folder: rounds.clean_train(
+        settings(), folder / 'rounds')) / 'rounds'
 
 
 def no_training(monkeypatch):

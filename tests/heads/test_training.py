@@ -22,7 +22,8 @@ def config_of(**fields):
     return smoke(**{
         'epochs': 2, 'steps': 2, 'batch_size': 24, 'schedule.name': 'constant',
         'optimizer.weight_decay': 0.1, 'optimizer.clip_norm': 0.5, 'averaging.ema': 0.9,
-        'model.head': 'cosine', 'loss.name': 'bsce_many', **fields})
+        'model.backbone': 'tests.fields.probes:tiny', 'model.head': 'cosine',
+        'loss.name': 'bsce_many', **fields})
 
 
 def arrays_of(folder):

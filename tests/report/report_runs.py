@@ -11,6 +11,7 @@ from PIL import Image
 from bsce_tf.data.sources import generated
 from bsce_tf.evaluation.evaluate import evaluate
 from bsce_tf.training import train
+from tests import shared
 from tests.smoke import smoke
 
 HOSTILE = ('<script>alert(1)</script>', '"><img src=http://x.test/a onerror=alert(2)>',
@@ -25,11 +26,13 @@ def config():
 @pytest.fixture(scope='session')
 def trained(tmp_path_factory, config):
     """A run of two stages on generated images, with eval.json."""
-    folder = tmp_path_factory.mktemp('trained') / 'stages'
     config.stages = ({}, {'epochs': 1, 'loss.name': 'sce', 'optimizer.learning_rate': 1e-3})
-    train.train(config, folder)
-    evaluate(config, folder)
-    return folder
+
+    def make(folder):
+        train.train(config, folder / 'stages')
+        evaluate(config, folder / 'stages')
+
+    return shared.made(tmp_path_factory, 'stages', make) / 'stages'
 
 
 @pytest.fixture(scope='session')
