@@ -10,7 +10,7 @@ ROOT = pathlib.Path(__file__).parents[1] / 'bsce_tf'
 FREE = {'fields', 'internals', 'parts', 'losses', 'metrics', 'class_weights', 'division', 'errors',
         'files', 'locks', 'progress', 'storage', 'termination'}
 # Those of one level do not import each other.
-LEVELS = [('data', 'remote', 'web'), ('catalogue', 'models', 'index'), ('heads',), ('training',),
+LEVELS = [('data', 'remote', 'web'), ('models', 'index'), ('catalogue',), ('heads',), ('training',),
           ('evaluation',), ('audit',), ('report',), ('review', 'serving'), ('demo_page',)]
 # The command line is above all.
 FILES = [path for path in ROOT.rglob('*.py') if path.relative_to(ROOT).parts[0] != 'cli'

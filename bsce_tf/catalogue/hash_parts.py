@@ -1,4 +1,4 @@
-"""Hashes that one part of an `inspect` has made, in one file for each part; see `division`."""
+"""What one part of an `inspect` has made of its images, a file for each part; see `division`."""
 
 import json
 import zipfile
@@ -19,20 +19,22 @@ class HashParts:
       workdir: pathlib.Path.
       split: its name.
       examples: an `Examples`.
+      kind: a `hashes.Kind`.
     """
 
-    def __init__(self, workdir, split, examples):
+    def __init__(self, workdir, split, examples, kind=hashes.BYTES):
+        self._kind = kind
         self._workdir, self._split, self._examples = workdir, split, examples
         self._about = json.dumps([records.fingerprint(examples), records.contents(examples)])
 
     def make(self, part):
         """Hashes the images of a part, a `division.Division`."""
         first, end = part.span(len(self._examples), _STEP)
-        found, unreadable = np.zeros((0, 2), '<u8'), []
+        found, unreadable = np.zeros((0, self._kind.words), '<u8'), []
         if first < end:
             found, unreadable = hashes.digests(
                 self._examples.subset(np.arange(first, end)), self._split,
-                kept=self._workdir / f'hashes.{part.name}.bin')
+                kept=self._workdir / f'{self._kind.name}.{part.name}.bin', kind=self._kind)
         with files.replacing(self._path(part)) as temporary, open(temporary, 'wb') as file:
             np.savez(file, hashes=found, unreadable=json.dumps(unreadable), about=self._about)
 
@@ -55,7 +57,7 @@ class HashParts:
             self._path(part).unlink(missing_ok=True)
 
     def _path(self, part):
-        return part.file(self._workdir / f'hashes_{self._split}.npz')
+        return part.file(self._workdir / f'{self._kind.name}_{self._split}.npz')
 
     def _read(self, part):
         with np.load(self._path(part), allow_pickle=False) as stored:

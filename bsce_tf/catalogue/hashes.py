@@ -1,9 +1,10 @@
-"""Hashes of the stored bytes of images, and groups of equal ones."""
+"""Hashes of the stored bytes of images, or other words on each, and groups of equal ones."""
 
 import concurrent.futures
 import contextlib
 import hashlib
 import os
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +17,31 @@ _CHUNK = 32  # images that a thread hashes at a time
 _LOOK, _FEW = 50, 0.1  # images that are looked at, and share of new ones that counts as few
 
 
-def digests(examples, title='', progress=True, kept=None):
-    """Hashes the stored bytes of every image.
+class Kind(NamedTuple):
+    """What `digests` makes of each image.
+
+    Attributes:
+      name: for files of it.
+      words: how many 64-bit words.
+      of: function of an encoded image, bytes, or of pixels, uint8 `[height, width, channels]`, →
+        uint64 `[words]`. It raises InputError if it can make none. Zeros alone are not kept.
+    """
+
+    name: str
+    words: int
+    of: object
+
+
+def _hash(image):
+    data = image if isinstance(image, bytes) else image.tobytes()
+    return np.frombuffer(hashlib.blake2b(data, digest_size=16).digest(), '<u8')
+
+
+BYTES = Kind('hashes', 2, _hash)
+
+
+def digests(examples, title='', progress=True, kept=None, kind=BYTES):
+    """Hashes the stored bytes of every image, or makes something else of it.
 
     Args:
       examples: an `Examples` of any kind.
@@ -26,25 +50,26 @@ def digests(examples, title='', progress=True, kept=None):
       kept: pathlib.Path of a file of hashes that are known, to which the others are added, see
         `kept_hashes`; None: all images are read. It serves image files and packed sets alone: of
         other records nothing quickly tells whether they have changed.
+      kind: a `Kind`.
 
     Returns:
-      uint64 `[N, 2]`, and a list of [name, reason] of the images that could not be read; the rows
-      of these images are 0.
+      uint64 `[N, words]`, and a list of [name, reason] of the images that could not be read; the
+      rows of these images are 0.
     """
-    hashes = np.zeros((len(examples), 2), '<u8')
+    hashes = np.zeros((len(examples), kind.words), '<u8')
     unreadable = []
     starts = range(0, len(examples), _CHUNK)
     reader = None if examples.images is not None else records.of(examples)
     with contextlib.ExitStack() as stack:
         known = None
         if kept is not None and reader is not None and reader.has_facts:
-            known = stack.enter_context(kept_hashes.KeptHashes(kept, examples))
+            known = stack.enter_context(kept_hashes.KeptHashes(kept, examples, kind.words))
         pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(
             _threads(examples, reader, known)))
-        bar = stack.enter_context(Bar(f'hash {title}', len(examples), shown=progress))
+        bar = stack.enter_context(Bar(f'{kind.name} {title}', len(examples), shown=progress))
 
         def hash_chunk(first):
-            return _hash_chunk(examples, reader, known, hashes, first)
+            return _hash_chunk(examples, reader, known, hashes, first, kind.of)
 
         for first, failed in zip(starts, pool.map(hash_chunk, starts), strict=True):
             unreadable += failed
@@ -65,7 +90,7 @@ def _threads(examples, reader, known):
     return examples.storage.readers
 
 
-def _hash_chunk(examples, reader, known, hashes, first):
+def _hash_chunk(examples, reader, known, hashes, first, of):
     """Hashes the images from `first` on; list of [name, reason] of those that are unreadable."""
     last = min(first + _CHUNK, len(examples))
     entries = None
@@ -75,12 +100,11 @@ def _hash_chunk(examples, reader, known, hashes, first):
     failed, new = [], []
     for i in np.flatnonzero(~hashes[first:last].any(axis=1)).tolist():
         try:
-            image = (examples.images[first + i].tobytes() if reader is None
-                     else reader.read([first + i])[0])
+            hashes[first + i] = of(examples.images[first + i] if reader is None
+                                   else reader.read([first + i])[0])
         except InputError as error:
             failed.append([examples.name(first + i), str(error)])
             continue
-        hashes[first + i] = np.frombuffer(hashlib.blake2b(image, digest_size=16).digest(), '<u8')
         new.append(i)
     if known is not None and new:
         entries['hash'] = hashes[first:last]

@@ -5,9 +5,10 @@ import pathlib
 import numpy as np
 
 from bsce_tf import class_weights, division, files
-from bsce_tf.catalogue import group_report, hash_parts, hashes, histogram, recipe
+from bsce_tf.catalogue import group_report, hash_parts, hashes, histogram, near_copies, recipe
 from bsce_tf.data import clean_list, groups, label_map, sources
 from bsce_tf.data.reading import records
+from bsce_tf.index import kinds
 from bsce_tf.termination import Terminated
 
 _SHOWN = 10  # names that the report shows of each kind of problem
@@ -19,10 +20,11 @@ def run(config, workdir):
 
     Writes into `workdir`: the report as `inspect.json`, a histogram of the training class sizes as
     `class_sizes.svg`, the groups of equal files as `duplicates.csv`; where the data have groups
-    (`Examples.groups`), those with images in several splits as `groups_across_splits.csv`; the
-    hashes of the files as `hashes.bin`, so that a second call reads only what has changed. With
-    `part`, each part hashes its images, into a file of its own beside `hashes.bin`, and the part
-    that ends last writes the report.
+    (`Examples.groups`), those with images in several splits as `groups_across_splits.csv`; with
+    `inspect.near_copies` the pairs of `near_copies` as `near_copies.csv`; the hashes of the files
+    as `hashes.bin`, and their thumbnails as `thumbnails.bin`, so that a second call reads only what
+    has changed. With `part`, each part hashes its images, into a file of its own beside
+    `hashes.bin`, and the part that ends last writes the report.
 
     Raises:
       InputError: if the data are not as expected.
@@ -39,33 +41,57 @@ def _run(config, workdir, part):
     """`run` of a part that this process holds."""
     loaded = sources.load(config.data.source, **sources.fields(config.data))
     splits = {split: found for split, found in loaded._asdict().items() if found is not None}
+    least, wanted = config.inspect.near_copies, [hashes.BYTES]
+    if least:
+        kinds.check('inspect.near_copies')
+        wanted.append(near_copies.kind(config.data.max_pixels))
     if part.whole:
-        _write(workdir, splits, {split: hashes.digests(examples, split, kept=workdir / 'hashes.bin')
-                                 for split, examples in splits.items()})
+        _write(workdir, splits, [
+            {split: hashes.digests(examples, split, kept=workdir / f'{kind.name}.bin', kind=kind)
+             for split, examples in splits.items()} for kind in wanted], least)
         return
-    parts = {split: hash_parts.HashParts(workdir, split, examples)
-             for split, examples in splits.items()}
-    for found in parts.values():
+    made = [{split: hash_parts.HashParts(workdir, split, examples, kind)
+             for split, examples in splits.items()} for kind in wanted]
+    parts = [found for of_kind in made for found in of_kind.values()]
+    for found in parts:
         found.make(part)
 
     def join():
-        _write(workdir, splits, {split: found.joined(part.all) for split, found in parts.items()})
-        for found in parts.values():
+        _write(workdir, splits, [{split: found.joined(part.all) for split, found in of_kind.items()}
+                                 for of_kind in made], least)
+        for found in parts:
             found.remove(part.all)
 
     division.join(workdir, 'inspect', lambda: (
-        all(found.made(other) for found in parts.values()) for other in part.all), join)
+        all(found.made(other) for found in parts) for other in part.all), join)
 
 
-def _write(workdir, splits, hashed):
-    """Writes and prints the report; `hashed` has what `hashes.digests` gives of each split."""
-    digests = {split: found for split, (found, _) in hashed.items()}
-    unreadable = {split: found for split, (_, found) in hashed.items()}
+def _write(workdir, splits, made, least):
+    """Writes and prints the report.
+
+    Args:
+      workdir: pathlib.Path.
+      splits: dict of split → `Examples`.
+      made: a dict of split → what `hashes.digests` gives, of hashes; with `least`, another one of
+        thumbnails.
+      least: correlation of near-copies, or 0.
+    """
+    digests, *thumbnails = ({split: found for split, (found, _) in of_kind.items()}
+                            for of_kind in made)
+    failed = [{split: found for split, (_, found) in of_kind.items()} for of_kind in made]
     equal = hashes.duplicates(splits, digests)
-    found = report(splits, equal, unreadable)
+    near, told = [], {}
+    if least:
+        near = near_copies.pairs(splits, *thumbnails, digests, least)
+        told = near_copies.summary(splits, near, least, {
+            split: len(names) for split, names in failed[1].items()})
+    found = report(splits, equal, failed[0], told)
     clean_list.write_rows(workdir / 'duplicates.csv', groups.DUPLICATES,
                           _rows(splits, enumerate(equal)))
     written = ['inspect.json', 'class_sizes.svg', 'duplicates.csv']
+    if least:
+        written.append(near_copies.NAME)
+        near_copies.write(workdir / near_copies.NAME, splits, near)
     if found['groups']:
         written.append('groups_across_splits.csv')
         clean_list.write_rows(workdir / written[-1], groups.DUPLICATES,
@@ -78,13 +104,14 @@ def _write(workdir, splits, hashed):
     print(f'Written to {workdir}: {", ".join(written)}')
 
 
-def report(splits, equal, unreadable):
+def report(splits, equal, unreadable, near=None):
     """The content of `inspect.json`.
 
     Args:
       splits: dict of split → `Examples`; has `train`.
       equal: groups of equal files, see `hashes.duplicates`.
       unreadable: dict of split → list of [name, reason].
+      near: of `near_copies.summary`, or None.
 
     Returns:
       Dict of JSON values.
@@ -111,6 +138,7 @@ def report(splits, equal, unreadable):
         found['not_validated'] = int(((tested == 0) & (counts > 0)).sum())
     found['groups'] = group_report.of(splits)
     found['duplicates'] = _summary(splits, equal)
+    found['near_copies'] = near or {}
     found['recommended'] = [advice._asdict() for advice in recipe.recommend(found)]
     return found
 
@@ -164,6 +192,7 @@ def lines(found):
                     f'{facts["images"]} images')
         text += ['  ' + ' = '.join(f'{split}:{name}' for split, name in group[:4])
                  for group in facts['first'] if kind != 'within_class']
+    text += near_copies.lines(found['near_copies'])
     text.append(f'class weights w(k): {weights["smallest"]:.4g} to {weights["largest"]:.4g}')
     text.append(
         f'for loss.name bce, bsce: --config.loss.weight_cap={weights["suggested_cap"]:g}' + (

@@ -8,7 +8,9 @@ import numpy as np
 
 from bsce_tf.data.reading import records
 
-_ENTRY = np.dtype([('name', '<u8', 2), ('state', '<i8', 2), ('hash', '<u8', 2)])
+
+def _entry(words):
+    return np.dtype([('name', '<u8', 2), ('state', '<i8', 2), ('hash', '<u8', words)])
 
 
 class KeptHashes:
@@ -20,9 +22,11 @@ class KeptHashes:
     Args:
       path: of the file, which is made if it is missing.
       examples: an `Examples` of files or of records with facts.
+      words: 64-bit words of a hash.
     """
 
-    def __init__(self, path, examples):
+    def __init__(self, path, examples, words=2):
+        self._entry = _entry(words)
         self._path, self._names = path, records.names(examples)
         self._root = None
         if examples.paths is not None:
@@ -31,7 +35,7 @@ class KeptHashes:
         else:
             told = records.fingerprint(examples) + records.contents(examples)
             self._prefix = told.encode()
-        self._known = _read(path)
+        self._known = _read(path, self._entry)
         self._file = open(path, 'ab')  # noqa: SIM115 as long as images are hashed
         self._lock = threading.Lock()
 
@@ -42,8 +46,8 @@ class KeptHashes:
         self._file.close()
 
     def entries(self, first, last):
-        """Array of `_ENTRY` of the images from `first` to before `last`; unknown hashes are 0."""
-        found = np.zeros(last - first, _ENTRY)
+        """Structured array of the images from `first` to before `last`; unknown hashes are 0."""
+        found = np.zeros(last - first, self._entry)
         for entry, name in zip(found, self._names[first:last].tolist(), strict=True):
             place = self._prefix + name
             entry['name'] = np.frombuffer(hashlib.blake2b(place, digest_size=16).digest(), '<u8')
@@ -68,14 +72,14 @@ class KeptHashes:
             self._file.flush()
 
 
-def _read(path):
+def _read(path, entry):
     """Entries by name, of each name the last one."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        return np.zeros(0, _ENTRY)
-    whole = len(data) // _ENTRY.itemsize * _ENTRY.itemsize
+        return np.zeros(0, entry)
+    whole = len(data) // entry.itemsize * entry.itemsize
     if whole < len(data):  # the process was killed while it wrote
         os.truncate(path, whole)
-    entries = np.frombuffer(data[:whole], _ENTRY)[::-1]
+    entries = np.frombuffer(data[:whole], entry)[::-1]
     return entries[np.unique(entries['name'][:, 0], return_index=True)[1]]

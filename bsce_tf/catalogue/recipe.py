@@ -54,6 +54,13 @@ def recommend(found):
             'see duplicates.csv',
             f'{leaks["images"]:,} images are the same in training and validation, so validation '
             'errors come out too small: take them out of one of the two'))
+    near = found['near_copies'].get('images', {})
+    if any(near.values()):
+        told = ', '.join(f'{number:,} of {split}' for split, number in near.items() if number)
+        advice.append(Advice(
+            'see near_copies.csv',
+            f'some images look like one of another set ({told}), so errors come out too small: '
+            'take them out of one of the two'))
     if found['groups'] and found['groups']['across_splits']['groups']:
         shared = found['groups']['across_splits']
         advice.append(Advice(

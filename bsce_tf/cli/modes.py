@@ -30,8 +30,8 @@ class Mode(NamedTuple):
 _TRAINING = tuple(dict.fromkeys(
     name.partition('.')[0] + ('.' if '.' in name else '') for name in fields.TABLE
     if name.partition('.')[0] not in (
-        'part', 'engine', 'audit', 'review', 'index', 'neighbours', 'evaluate', 'predict', 'export',
-        'report', 'pack', 'demo_page')))
+        'part', 'engine', 'inspect', 'audit', 'review', 'index', 'neighbours', 'evaluate',
+        'predict', 'export', 'report', 'pack', 'demo_page')))
 _OF_DATA_MODES = ('data.shard_images', 'data.warned')  # which `data.` has, but no other mode uses
 # To list images: data.source and `data.sources.FIELDS`, which would load TensorFlow.
 _LISTING = tuple(f'data.{name}' for name in (
@@ -50,7 +50,8 @@ GROUPS = {
                        ('bsce_tf.models.overview:run',))},
     'Data': {
         'inspect': Mode('count images, classes, duplicates and overlaps of sets before training',
-                        ('bsce_tf.catalogue.inspect:run',), (*_LISTING, *_PARTS)),
+                        ('bsce_tf.catalogue.inspect:run',),
+                        (*_LISTING, 'data.max_pixels', 'inspect.', *_PARTS)),
         'verify': Mode('decode every image and list those that cannot be used',
                        ('bsce_tf.catalogue.verify:run',),
                        (*_LISTING, 'data.max_pixels', 'data.warned', *_PARTS)),

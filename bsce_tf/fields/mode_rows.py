@@ -15,6 +15,9 @@ from bsce_tf.fields.rules import (
 )
 
 ROWS = {
+    'inspect.near_copies': Field(0.0, number(0, 1),
+        'inspect: least correlation of 16 × 16 pixels of two images that are called near-copies, '
+        'such as 0.99; those of different sets are listed. 0: images are not decoded.', LATER),
     'pack.side': Field(0, integer(0),
         'pack: longest shorter side of a packed image, in pixels. A larger image is shrunk and '
         'written as JPEG, upright and on white. 0: all images stay byte for byte.', LATER),

@@ -22,12 +22,12 @@ _CODES = 256  # values of a byte: product quantisation needs as many images to l
 _BLOCK = 2**16
 
 
-def check():
-    """Raises InputError if faiss is not installed."""
+def check(what='index'):
+    """Raises InputError if faiss is not installed; `what` needs it."""
     try:
         import faiss  # noqa: F401
     except ImportError as error:
-        raise InputError("index: needs faiss: pip install 'bsce-tf[index]'.") from error
+        raise InputError(f"{what}: needs faiss: pip install 'bsce-tf[index]'.") from error
 
 
 def wanted(kind, images):

@@ -30,7 +30,8 @@ def _tree(root):
 
 def _run(root, workdir):
     data = {'source': 'folder', 'root': str(root)}
-    inspect.run(ml_collections.ConfigDict({'part': '', 'data': data}), workdir)
+    inspect.run(ml_collections.ConfigDict(
+        {'part': '', 'inspect': {'near_copies': 0.0}, 'data': data}), workdir)
     return json.loads((workdir / 'inspect.json').read_text())
 
 
@@ -156,6 +157,7 @@ def test_classes_of_equal_size_need_no_balance(tmp_path):
 
 def test_what_is_recommended_can_be_trained():
     found = {'classes': 3, 'imbalance': 1.0, 'images': {'train': 9}, 'groups': {},
+             'near_copies': {},
              'duplicates': dict.fromkeys(('across_classes', 'across_splits', 'within_class'),
                                          {'groups': 0, 'images': 0})}
     for imbalance in (1.0, 50.0):
@@ -181,7 +183,8 @@ def test_groups_are_told_and_those_on_both_sides(tmp_path, capsys):
             (tmp_path / 'images' / f'{i}.jpg').write_bytes(i.encode())
     data = {'source': 'csv', 'root': str(tmp_path), 'train': 'train.csv', 'validation': 'val.csv',
             'test': 'test.csv', 'group_column': 'sku', 'cache': 'off'}
-    inspect.run(ml_collections.ConfigDict({'part': '', 'data': data}), tmp_path / 'run')
+    inspect.run(ml_collections.ConfigDict(
+        {'part': '', 'inspect': {'near_copies': 0.0}, 'data': data}), tmp_path / 'run')
     found = json.loads((tmp_path / 'run' / 'inspect.json').read_text())['groups']
     assert found['train'] == {'groups': 3, 'images': 5, 'largest': 2, 'of_several_classes': 1,
                               'classes_in_one_group': ['c']}

@@ -83,7 +83,8 @@ def test_modes_name_fields_and_groups_that_there_are():
 
 @pytest.mark.parametrize(('mode', 'names'), [
     ('convert', {'model.backbone', 'model.weights'}),
-    ('inspect', {'part', 'engine.name', 'engine.parts', 'engine.cpus', 'engine.gpus', 'data.source',
+    ('inspect', {'inspect.near_copies', 'part', 'engine.name', 'engine.parts', 'engine.cpus',
+                 'engine.gpus', 'data.source', 'data.max_pixels',
                  *(f'data.{name}' for name in sources.FIELDS)}),
     ('models', set())])
 def test_a_mode_uses_these_fields_alone(mode, names):

@@ -19,7 +19,7 @@ from keras import layers
 from PIL import Image
 from tensorflow.python.framework import config as tf_config  # no public way to turn it off again
 
-from bsce_tf.catalogue import pack, verify
+from bsce_tf.catalogue import inspect, pack, verify
 from bsce_tf.cli import engine, program
 from bsce_tf.data import prepare
 from bsce_tf.data.images import augment
@@ -131,6 +131,13 @@ def spread(config, place):
             settings.to_dict()))):
         program.do('pack', config, place / 'spread', [])
     return told
+
+
+def inspected(config, place):
+    """Files that `inspect` writes."""
+    folder = place / f'near-{config.inspect.near_copies}'
+    inspect.run(config, folder)
+    return sorted(path.name for path in folder.iterdir())
 
 
 def packed_bytes(config, place):

@@ -63,6 +63,7 @@ ROWS = {
 
     'data.unseen_classes': (0.5, probes.data, {}),
 
+    'inspect.near_copies': (0.5, probes.inspected, TABLES),
     'pack.side': (20, probes.packed_bytes, TABLES),
     'pack.quality': (20, probes.packed_bytes, {**TABLES, 'pack.side': 24}),
 
