@@ -63,6 +63,8 @@ class Division(NamedTuple):
 
 WHOLE = Division(1, 1)
 
+joined = []  # names of what this process has joined
+
 
 def join(folder, name, made, function):
     """Calls `function` if all parts are made, and no other process does so now.
@@ -89,6 +91,7 @@ def join(folder, name, made, function):
             return
         if all(made()):
             function()
+            joined.append(name)
 
 
 def of(text):

@@ -29,6 +29,11 @@ class PreemptedError(RunError):
     status = 75  # EX_TEMPFAIL of sysexits.h: try again later; 130 after Ctrl-C
 
 
+def line(error):
+    """An error of any kind in one line: its class and the first line of its message."""
+    return f'{type(error).__name__}: {error}'.splitlines()[0]
+
+
 def alike(name, names):
     """' (did you mean X?)' for the name most like a mistyped one; '' where none is like it.
 

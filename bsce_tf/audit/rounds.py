@@ -41,9 +41,11 @@ def clean_train(config, folder):
       InputError, RunError: as `audit.audit`, `train.train` and `evaluate.evaluate`.
     """
     audit.check_machine(config)
-    if config.part:
-        raise InputError(f'part: found {config.part} in rounds of audit and training, which follow '
-                         "one another; expected ''. A single audit takes parts.")
+    if config.part or config.engine.name != 'none':
+        found = f'part: found {config.part}' if config.part else (
+            f'engine.name: found {config.engine.name}')
+        raise InputError(f'{found} in rounds of audit and training, which follow one another; '
+                         'expected none. A single audit takes parts.')
     folder = workdir.check(folder)
     with workdir.locked(folder), Terminated() as terminated, terminated.at_once(
             f'{folder}: told to stop; rounds that are done stay, and the same command resumes'):

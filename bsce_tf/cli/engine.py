@@ -5,133 +5,204 @@ would start it by hand (see `division`). Ray chooses the machine, and starts a p
 process or machine died. All machines see the same folders, under the same paths.
 """
 
-import math
 import os
 import signal
 import socket
 import time
+from typing import NamedTuple
 
 from bsce_tf import division
-from bsce_tf.errors import InputError, RunError
+from bsce_tf.cli import failures
+from bsce_tf.errors import InputError, InUseError, PreemptedError, RunError, line
 from bsce_tf.fields import rules
+from bsce_tf.termination import Terminated
 
-_TRIES = 4  # that a part has, if its process or machine dies
-_PRINTED = 2  # seconds until Ray has printed here what a process wrote
+_TRIES = 4  # that a part has whose process or machine dies, or is told to stop
+# A machine that has died may hold its locks until the server of the folder notices.
+_LOCKED, _PAUSE = 300.0, 10.0  # seconds: how long a part waits for a lock, and between tries
+_PRINTED = 2.0  # seconds until Ray has printed here what a process wrote
+_STOPPING = 60.0  # seconds that parts have to stop
 # A part is not spread again; the others only so that nothing warns of them.
 _WITHIN = tuple(f'--config.engine.{name}' for name in ('name=none', 'parts=0', 'cpus=0', 'gpus=0'))
 
 
-def spread(task, arguments, settings):
-    """Does all parts of a mode, and returns when the last one has joined them.
+class Outcome(NamedTuple):
+    """What a task says of its part: exit status, its error if that is not 0, who joined the parts.
+    """
+
+    status: int
+    error: str
+    kind: str  # name of the error's class
+    joined: bool
+    machine: str
+
+
+def spread(task, arguments, settings, most=rules.MOST_PARTS):
+    """Does all parts of a mode, and returns when they are joined.
 
     Args:
       task: function (arguments) → exit status, which every machine can import.
       arguments: list of strings, the command line, without `part`.
       settings: ConfigDict of the fields `engine`.
+      most: parts that the mode can be divided into.
 
     Raises:
       InputError: if Ray is missing, its cluster cannot be reached or has no machine that is large
         enough.
-      RunError: if a part failed; it has said why. The others are stopped in order. Its `status` is
-        that of the part.
+      RunError: if a part failed; the others are stopped. Its `status` is that of the part.
+      PreemptedError: after SIGTERM or Ctrl-C; the parts are stopped.
     """
-    try:
-        os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
-        import ray
-        from ray.exceptions import RayError
-    except ImportError as error:
-        raise InputError(f"engine.name: 'ray' needs Ray ({error}): pip install 'bsce-tf[ray]'."
-                         ) from error
+    ray = _ray()
     was_there = ray.is_initialized()
     try:
         if not was_there:
-            ray.init(logging_level='WARNING')  # finds the cluster as all programs of Ray do
+            _begin(ray)
         cpus, places = _places(ray.nodes(), settings)
-        count = settings.parts or places
+        count = settings.parts or min(places, most)
         print(f'engine: {count} parts, {min(count, places)} at a time', flush=True)
-        remote = ray.remote(num_cpus=cpus, num_gpus=settings.gpus, max_calls=1,
-                            max_retries=_TRIES - 1)(_part)
-        parts = division.Division(1, count).all
-        _wait(ray, {remote.options(name=part.name).remote(
-            task, [*arguments, *_WITHIN, f'--config.part={part.number}/{count}'], os.getcwd()): part
-            for part in parts})
-    except (RayError, ConnectionError) as error:
-        raise InputError(f'engine.name: Ray failed ({_line(error)}); expected a cluster that can '
-                         'be reached, at RAY_ADDRESS or on this machine.') from error
+        remote = ray.remote(
+            num_cpus=cpus, num_gpus=settings.gpus, max_calls=1, max_retries=_TRIES - 1,
+            scheduling_strategy='DEFAULT' if settings.cpus else 'SPREAD')(_part)
+        again = (f'Start the same command again, with --config.engine.parts={count}: what is done '
+                 'stays')
+        with Terminated() as terminated, terminated.at_once(f'engine: told to stop. {again}'):
+            _Parts(ray, remote, task, arguments, again).do(division.Division(1, count).all)
     finally:
         if not was_there:
             ray.shutdown()
 
 
-def _places(nodes, settings):
-    """(CPUs of a part, how many parts fit on the cluster at a time)."""
-    free = [node['Resources'] for node in nodes if node['Alive']]
-    sizes = [int(node.get('CPU', 0)) for node in free if node.get('CPU', 0) >= 1]
-    cpus = settings.cpus or min(sizes, default=1)
-    places = sum(min(size // cpus, _of_gpus(node, settings.gpus)) for node, size in (
-        (node, int(node.get('CPU', 0))) for node in free))
-    if not places:
+def _ray():
+    os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
+    try:
+        import ray
+    except ImportError as error:
+        raise InputError(f"engine.name: 'ray' needs Ray ({error}): pip install 'bsce-tf[ray]'."
+                         ) from error
+    return ray
+
+
+def _begin(ray):
+    try:
+        ray.init(logging_level='WARNING')  # finds the cluster as all programs of Ray do
+    except Exception as error:  # ConnectionError, RuntimeError, ValueError and more
         raise InputError(
-            f'engine.cpus: found {settings.cpus}, and engine.gpus {settings.gpus}; expected what '
-            f'one machine of the cluster has, which are {max(sizes, default=0)} CPUs and '
-            f'{max((int(node.get("GPU", 0)) for node in free), default=0)} GPUs at most.')
-    return cpus, min(places, rules.MOST_PARTS)
+            f'engine.name: Ray did not begin ({type(error).__name__}: '
+            f'{" ".join(str(error).split())}); expected a cluster that can be reached, at '
+            'RAY_ADDRESS or on this machine, of the same versions of Ray and Python.') from error
 
 
-def _of_gpus(node, gpus):
-    return int(node.get('GPU', 0)) // gpus if gpus else math.inf
+def _places(nodes, settings):
+    """(CPUs of a part, how many parts the cluster does at a time).
+
+    With `engine.cpus` 0 that is one part a machine; with GPUs, as many as a machine's GPUs allow.
+    """
+    sizes = [(int(node['Resources'].get('CPU', 0)), int(node['Resources'].get('GPU', 0)))
+             for node in nodes if node['Alive'] and node['Resources'].get('CPU', 0) >= 1]
+    gpus = settings.gpus
+    fitting = [size for size in sizes if size[1] >= gpus and size[0] >= settings.cpus]
+    if not fitting:
+        told = '; '.join(f'{cpu} CPUs, {gpu} GPUs' for cpu, gpu in sorted(set(sizes))[::-1][:5])
+        raise InputError(
+            f'engine.cpus: found {settings.cpus}, and engine.gpus {gpus}; expected what one '
+            f'machine of the cluster has ({told or "there is none with a CPU"}).')
+    if settings.cpus:
+        return settings.cpus, sum(min(cpu // settings.cpus, gpu // gpus if gpus else cpu)
+                                  for cpu, gpu in fitting)
+    shares = [gpu // gpus if gpus else 1 for _, gpu in fitting]  # parts of each machine
+    return min(max(cpu // share, 1) for (cpu, _), share in zip(fitting, shares, strict=True)), (
+        sum(shares))
 
 
 def _part(task, arguments, folder):
-    """Does one part, on whatever machine; returns (exit status, that machine's name)."""
+    """Does one part, on whatever machine; returns an `Outcome`."""
     # Ray interrupts it to stop it. Shells let what they start in the background ignore that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(folder)
-    return task(arguments), socket.gethostname()
+    end = time.monotonic() + _LOCKED
+    while True:
+        status = task(arguments)
+        error = failures.last if status else None
+        if not (isinstance(error, InUseError) and time.monotonic() < end):
+            return Outcome(status, str(error or ''), type(error).__name__, bool(division.joined),
+                           socket.gethostname())
+        time.sleep(_PAUSE)
 
 
-def _wait(ray, waiting):
-    """Waits for the tasks {reference: its `Division`}; stops all if one fails."""
-    failed = None
-    try:
-        while waiting:
-            for reference in ray.wait(list(waiting))[0]:
-                found = _failure(ray, reference, f'engine: {waiting.pop(reference).name}')
-                if found and not failed:
-                    failed = found
-                    _stop(ray, waiting)
-    except BaseException:  # such as Ctrl-C
-        _stop(ray, waiting)
-        raise
-    time.sleep(_PRINTED)
-    if failed:
-        raise failed
+class _Parts:
+    """All parts, as tasks of Ray.
 
+    Args:
+      ray: the module.
+      remote: remote function of `_part`.
+      task, arguments: as `spread` has them.
+      again: what a message tells the user to do.
+    """
 
-def _failure(ray, reference, name):
-    """The error of a task that has ended; None if it has done its part."""
-    try:
-        status, machine = ray.get(reference)
-    except ray.exceptions.TaskCancelledError:
-        return RunError(f'{name} was stopped.')
-    except ray.exceptions.RayTaskError as error:  # such as a module that the machine lacks
-        return RunError(f'{name} failed ({_line(error.cause)}); expected that every machine has '
-                        'this program and sees this folder.')
-    except ray.exceptions.RayError as error:
-        return RunError(f'{name}: its process died {_TRIES} times ({_line(error)}). Start the same '
-                        'command again: what is done stays.')
-    if not status:
-        return None
-    error = RunError(f'{name} ended on {machine} with status {status}, for the reason above; the '
-                     'others were stopped. Start the same command again: what is done stays.')
-    error.status = status
-    return error
+    def __init__(self, ray, remote, task, arguments, again):
+        self._ray, self._remote, self._task = ray, remote, task
+        self._arguments, self._again = arguments, again
+        self._waiting, self._begun = {}, {}  # reference → part; part → how often
 
+    def do(self, parts):
+        """Does them all; raises RunError if one fails, or nobody has joined them."""
+        joined = len(parts) == 1
+        try:
+            for part in parts:
+                self._start(part)
+            joined = self._wait() or joined
+            if not joined:  # the machines may see new files of each other late
+                time.sleep(_PAUSE)
+                self._start(parts[-1])
+                joined = self._wait()
+        except BaseException:
+            self._stop()
+            raise
+        time.sleep(_PRINTED)
+        if not joined:
+            raise RunError(f'engine: all parts ended, and none found all of them done. Do all '
+                           f'machines see the same folders? {self._again}.')
 
-def _stop(ray, waiting):
-    for reference in waiting:
-        ray.cancel(reference)  # a part that runs ends as after Ctrl-C
+    def _start(self, part):
+        self._begun[part] = self._begun.get(part, 0) + 1
+        self._waiting[self._remote.options(name=part.name).remote(
+            self._task, [*self._arguments, *_WITHIN, f'--config.part={part.number}/{part.count}'],
+            os.getcwd())] = part
 
+    def _wait(self):
+        """Waits for all that were started; whether one has joined all parts."""
+        joined = False
+        while self._waiting:
+            (reference,), _ = self._ray.wait(list(self._waiting))
+            part = self._waiting.pop(reference)
+            outcome = self._outcome(reference, part)
+            joined |= outcome.joined
+            # A machine that is taken away tells its processes to stop.
+            if outcome.status == PreemptedError.status and self._begun[part] < _TRIES:
+                self._start(part)
+            elif outcome.status:
+                error = RunError(f'engine: {part.name} ended on {outcome.machine} with status '
+                                 f'{outcome.status}: {outcome.error} The others were stopped. '
+                                 f'{self._again}.')
+                error.status = outcome.status
+                raise error
+        return joined
 
-def _line(error):
-    return f'{type(error).__name__}: {error}'.splitlines()[0]
+    def _outcome(self, reference, part):
+        """The `Outcome` of a task that has ended."""
+        errors = self._ray.exceptions
+        try:
+            return self._ray.get(reference)
+        except errors.RayTaskError as error:  # such as a module that the machine lacks
+            raise RunError(f'engine: {part.name} failed ({line(error.cause)}); expected that every '
+                           'machine has this program and sees this folder.') from error
+        except errors.RayError as error:
+            raise RunError(f'engine: {part.name}: its process died again and again '
+                           f'({line(error)}). {self._again}.') from error
+
+    def _stop(self):
+        """Stops what runs: as after Ctrl-C, if it does so within a minute."""
+        for reference in self._waiting:
+            self._ray.cancel(reference)
+        if self._waiting:
+            self._ray.wait(list(self._waiting), num_returns=len(self._waiting), timeout=_STOPPING)

@@ -9,11 +9,15 @@ from bsce_tf import files
 from bsce_tf.errors import InputError, RunError
 
 LOG = 'error.log'  # the traceback of the last unexpected error
+last = None  # the error that was told last
+
 _LONGEST = 300  # characters of an unexpected error's message
 
 
 def say(error, status):
-    """Prints an error in one line; returns `status`."""
+    """Prints an error in one line, and keeps it; returns `status`."""
+    global last
+    last = error
     print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
     return status
 

@@ -11,6 +11,7 @@ from bsce_tf.cli import command_line, usage
 from bsce_tf.cli.failures import say, unexpected
 from bsce_tf.cli.modes import MODES
 from bsce_tf.errors import InputError, RunError
+from bsce_tf.fields.rules import MOST_PARTS
 
 _STOPPED = (75, 130)  # exit status after SIGTERM, after Ctrl-C
 _WITHOUT = 'models', 'convert'  # modes that use no workdir
@@ -93,7 +94,8 @@ def do(mode, config, workdir, arguments):
         if config.part:
             raise InputError(f"config.part: found '{config.part}' with engine.name = "
                              f"{config.engine.name}, which does all parts; expected ''.")
-        engine.spread(process, arguments, config.engine)
+        most = config.audit.folds if mode == 'audit' and not config.audit.model else MOST_PARTS
+        engine.spread(process, arguments, config.engine, most)
         return
     try:
         for step in MODES[mode].steps:
@@ -118,8 +120,8 @@ def _on_this_machine(mode, config, workdir, stack):
     if mode == 'clean_train':  # each round's config names the lists of others
         raise InputError(f"--workdir: found '{workdir}' for clean_train; expected a folder of this "
                          'machine.')
-    if config.part or config.engine.name != 'none' or config.strategy == 'multiworker' or (
-            os.environ.get('TF_CONFIG', '').strip()):
+    of_parts = MODES[mode].uses('part') and (config.part or config.engine.name != 'none')
+    if of_parts or config.strategy == 'multiworker' or os.environ.get('TF_CONFIG', '').strip():
         raise InputError(f"--workdir: found '{workdir}' for one of several processes; expected a "
                          'folder that all of them see.')
     return ','.join(str(stack.enter_context(mirror.held(place))) if '://' in place else place

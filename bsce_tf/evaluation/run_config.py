@@ -3,6 +3,7 @@
 import os
 import pathlib
 
+from bsce_tf import fields
 from bsce_tf.errors import InputError
 from bsce_tf.fields import stored
 from bsce_tf.training import workdir
@@ -11,7 +12,7 @@ MODES = ('index', 'evaluate', 'predict', 'export', 'demo_page')
 
 # May differ from the run's own config: data, what to do with the model, and the machine.
 FREE = ('data', 'tta', 'adjust', 'batch_size', 'index', 'neighbours', 'evaluate', 'predict',
-        'export', 'report', 'demo_page', 'strategy', 'replicas')
+        'export', 'report', 'demo_page', 'strategy', 'replicas', 'part', 'engine')
 
 
 def folders(text):
@@ -49,8 +50,8 @@ def resolve(mode, config, text, flag):
 
     Returns:
       `config` itself if `--config` was given or a SavedModel predicts. Otherwise the first run's
-      config with the overrides; `tta.scales` is then () unless overridden, so that every run uses
-      its own.
+      config with the overrides. Unless overridden, `tta.scales` is then (), so that every run uses
+      its own, and `part` and `engine` are as by default.
 
     Raises:
       InputError: if a folder holds no trained run, or an override of a field that is not in `FREE`
@@ -66,7 +67,9 @@ def resolve(mode, config, text, flag):
         return config
     own = configs[0]
     with own.unlocked(), own.ignore_type():
-        own.tta.scales = ()
+        own.update_from_flattened_dict(
+            {name: field.default for name, field in fields.TABLE.items()
+             if name == 'tta.scales' or name.partition('.')[0] in ('part', 'engine')})
         own.update_from_flattened_dict(
             {name: value for name, value in overrides.items() if _free(name)})
     return own

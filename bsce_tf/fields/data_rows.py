@@ -38,10 +38,11 @@ ROWS = {
         'inspect, verify, pack, predict, audit: what spreads the parts over machines. none: this '
         'process does the work. ray: the Ray cluster of RAY_ADDRESS or of this machine.', LATER),
     'engine.parts': Field(0, integer(0, MOST_PARTS),
-        'engine.name: number of parts. 0: as many as the cluster does at a time.', LATER),
+        'engine.name: number of parts. 0: one a machine, or as many as the cluster does at a '
+        'time.', LATER),
     'engine.cpus': Field(0, integer(0),
-        'engine.name: CPUs that Ray sets aside for each part. 0: those of its smallest machine, as '
-        'a part uses all cores of a machine.', LATER),
+        'engine.name: CPUs that Ray sets aside for each part. 0: a part has a machine to itself, '
+        'or its share of the GPUs.', LATER),
     'engine.gpus': Field(0, integer(0),
         'engine.name: GPUs that Ray sets aside for each part.', LATER),
     'batch_size': Field(64, integer(1), 'Images per step, over all replicas.'),

@@ -3,12 +3,14 @@
 import csv
 import json
 import pathlib
+import shlex
 from typing import NamedTuple
 
 import numpy as np
 from absl import logging
 
 from bsce_tf.audit import audit
+from bsce_tf.data import clean_list
 from bsce_tf.data.examples import Examples
 from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError, StorageError
@@ -31,6 +33,7 @@ class Audit(NamedTuple):
       train: the `Examples` that were audited; None if they cannot be read.
       scores: arrays of scores.npz, in the order of `train`; None without it.
       max_pixels: larger images are not decoded; 0: no limit.
+      clean: `data.clean` with which to train on what the audit keeps.
       note: `Markup` that says what is missing, or None.
     """
 
@@ -41,6 +44,7 @@ class Audit(NamedTuple):
     train: Examples | None
     scores: dict | None
     max_pixels: int
+    clean: str
     note: str | None
 
 
@@ -67,7 +71,10 @@ def read(folder, name):
         raise InputError(f'{folder}: {error}; expected the files that bsce audit wrote.'
                          ) from error
     train = scores = note = None
+    clean = str(folder / audit.CLEANED)
     try:
+        verified, _ = clean_list.places(config.data.clean)  # broken images stay out
+        clean = ','.join(filter(None, (verified, clean)))
         train = audit.load(config).splits.train
         if records.differing(about, {'fingerprint': records.fingerprint(train),
                                      'contents': records.contents(train)}):
@@ -81,7 +88,8 @@ def read(folder, name):
         logging.warning('%s: its data cannot be read: %s', folder, error)
         train = None
         note = element('p', f'Images cannot be shown: {error}', class_='note')
-    return Audit(folder, name, summary, rows, train, scores, config.data.max_pixels, note)
+    return Audit(folder, name, summary, rows, train, scores, config.data.max_pixels, clean,
+                 note)
 
 
 def section(found, thumbnails):
@@ -113,11 +121,11 @@ def _findings(found):
     if told['listed']:
         advice.append(join([
             'Look at the doubtful labels and correct them: ',
-            element('code', f'bsce review --workdir={found.folder}'), '.']))
+            element('code', f'bsce review --workdir={shlex.quote(str(found.folder))}'), '.']))
     if told['dropped'] or told['relabelled']:
         advice.append(join([
-            'Or train on the list that the audit has mended, in a new folder: ',
-            element('code', f'--config.data.clean={found.folder}'), '.']))
+            'Or train in a new folder on the labels that are left: ',
+            element('code', f'--config.data.clean={shlex.quote(found.clean)}'), '.']))
     return element(
         'div', element('div', element('h3', 'How good are the labels?'), element('p', good)),
         *([element('div', element('h3', 'What to do next?'), element(

@@ -5,7 +5,7 @@ import time
 
 from absl import logging
 
-from bsce_tf.errors import InputError, StorageError
+from bsce_tf.errors import InputError, StorageError, line
 from bsce_tf.storage import systems
 from bsce_tf.storage.addresses import check, scheme
 
@@ -47,10 +47,10 @@ def patiently(address, function):
             begin = begin or now
             if now + wait - min(_silent_since(place, now), begin) > PATIENCE:
                 raise failure(
-                    f'{address}: has not answered for {PATIENCE:.0f} s ({systems.line(error)}); '
+                    f'{address}: has not answered for {PATIENCE:.0f} s ({line(error)}); '
                     'expected a place that can be reached: then start the same command again.'
                 ) from error
-            _tell(address, systems.line(error))
+            _tell(address, line(error))
         time.sleep(wait)
         wait = min(2 * wait, _LONGEST)
 
@@ -82,24 +82,24 @@ def _tell(address, words):
 def _final(error):
     """(why it is of no use to try again, or None; whether that is so for all files of the place)"""
     if type(error).__name__ == 'ClientConnectorCertificateError':
-        return f'its certificate is not trusted ({systems.line(error)}); expected one that is', True
+        return f'its certificate is not trusted ({line(error)}); expected one that is', True
     response = getattr(error.__cause__, 'response', None)  # of botocore a dict
     code = response.get('Error', {}).get('Code') if isinstance(response, dict) else None
     if type(error).__name__ in _CREDENTIALS or code in _CODES:
-        return (f'the credentials are missing, wrong or expired ({systems.line(error)}); '
+        return (f'the credentials are missing, wrong or expired ({line(error)}); '
                 'expected them in the environment or in the usual files of the service'), True
     if isinstance(error, FileNotFoundError):
         return 'no such file; expected one', False
     if code in ('InvalidRange', '416') or getattr(error, 'status', None) == 416:
-        return f'{systems.line(error)}; expected a file that is not being written', False
+        return f'{line(error)}; expected a file that is not being written', False
     if isinstance(error, IsADirectoryError):
         return 'a folder; expected a file', False
     if isinstance(error, PermissionError) or str(error).startswith('Forbidden'):  # gcsfs
-        return f'access is refused ({systems.line(error)}); expected permission', False
+        return f'access is refused ({line(error)}); expected permission', False
     status = getattr(error, 'status', getattr(error, 'status_code', None))
     if isinstance(status, int) and 400 <= status < 500 and status not in _LATER:
         return f'the server answers {status} ({getattr(error, "message", "")}); expected a file', (
             False)
     if type(error).__name__ in _WRONG or isinstance(error, NotImplementedError):
-        return f'{systems.line(error)}; expected an address that can be read', False
+        return f'{line(error)}; expected an address that can be read', False
     return None, False

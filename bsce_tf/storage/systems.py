@@ -2,7 +2,7 @@
 
 import threading
 
-from bsce_tf.errors import InputError
+from bsce_tf.errors import InputError, line
 from bsce_tf.storage.addresses import SCHEMES, WEB
 
 _CONNECTIONS = 256  # at a time, as many as `data.readers` measures at most
@@ -48,8 +48,3 @@ def _made(name):
     except (ValueError, OSError) as error:  # such as adlfs without the name of an account
         raise InputError(f'{name}://…: {line(error)}; expected what the service needs in the '
                          'environment.') from error
-
-
-def line(error):
-    """An error in one line."""
-    return f'{type(error).__name__}: {error}'.splitlines()[0]

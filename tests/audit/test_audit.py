@@ -230,6 +230,8 @@ def test_a_folder_with_an_audit_alone_becomes_a_page(cleaned):
     assert any(', example: image ' in alt for alt in alts)
     worst = max(told['classes'].values(), key=lambda of: of['noise'])
     assert f'{worst["noise"]:.4f}' in page.text
+    assert f'bsce review --workdir={folder}.' in page.text
+    assert f'--config.data.clean={folder / audit.CLEANED}.' in page.text
 
 
 def test_the_page_says_when_images_are_gone_and_a_damaged_audit_is_refused(cleaned, tmp_path):
