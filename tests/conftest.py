@@ -16,6 +16,11 @@ import pytest
 SLOW = ('training', 'evaluation', 'audit', 'report', 'serving', 'experiments')
 
 
+def pytest_xdist_auto_num_workers(config):
+    """One more than cores: some tests wait for processes of their own."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
 def pytest_sessionstart(session):
     """Divides the CPU into two devices, before TensorFlow first runs."""
     if not session.config.pluginmanager.hasplugin('dsession'):  # of xdist, which runs no test
