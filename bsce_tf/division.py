@@ -63,7 +63,8 @@ class Division(NamedTuple):
 
 WHOLE = Division(1, 1)
 
-joined = []  # names of what this process has joined
+# Of what this process made parts of, {'folder: name': whether it is whole}, for who starts parts.
+whole = {}
 
 
 def join(folder, name, made, function):
@@ -76,6 +77,8 @@ def join(folder, name, made, function):
         under the lock.
       function: without arguments.
     """
+    place = f'{folder}: {name}'
+    whole[place] = False
     missing = [number for number, there in enumerate(made(), 1) if not there]
     if missing:
         some = ', '.join(map(str, missing[:10])) + ', …' * (len(missing) > 10)
@@ -91,7 +94,7 @@ def join(folder, name, made, function):
             return
         if all(made()):
             function()
-            joined.append(name)
+            whole[place] = True
 
 
 def of(text):

@@ -12,6 +12,11 @@ from bsce_tf.data.reading import records
 _STEP = 1024  # images; parts are whole steps
 
 
+def facts_of(examples):
+    """What tells a set of images from another, as a list of text."""
+    return [records.fingerprint(examples), records.contents(examples)]
+
+
 class HashParts:
     """The hashes of one split.
 
@@ -19,13 +24,14 @@ class HashParts:
       workdir: pathlib.Path.
       split: its name.
       examples: an `Examples`.
+      facts: of `facts_of`.
       kind: a `hashes.Kind`.
     """
 
-    def __init__(self, workdir, split, examples, kind=hashes.BYTES):
+    def __init__(self, workdir, split, examples, facts, kind=hashes.BYTES):
         self._kind = kind
         self._workdir, self._split, self._examples = workdir, split, examples
-        self._about = json.dumps([records.fingerprint(examples), records.contents(examples)])
+        self._about = json.dumps([*facts, kind.about] if kind.about else facts)
 
     def make(self, part):
         """Hashes the images of a part, a `division.Division`."""
@@ -41,15 +47,16 @@ class HashParts:
     def made(self, part):
         """Whether the hashes of a part are there, and of these images."""
         try:
-            return self._read(part)[2] == self._about
+            with np.load(self._path(part), allow_pickle=False) as stored:
+                return str(stored['about']) == self._about
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return False
 
     def joined(self, parts):
         """What `hashes.digests` gives of the whole split."""
         found = [self._read(part) for part in parts]
-        return (np.concatenate([hashed for hashed, _, _ in found]),
-                [entry for _, unreadable, _ in found for entry in unreadable])
+        return (np.concatenate([hashed for hashed, _ in found]),
+                [entry for _, unreadable in found for entry in unreadable])
 
     def remove(self, parts):
         """Removes the files of all parts."""
@@ -61,4 +68,4 @@ class HashParts:
 
     def _read(self, part):
         with np.load(self._path(part), allow_pickle=False) as stored:
-            return stored['hashes'], json.loads(str(stored['unreadable'])), str(stored['about'])
+            return stored['hashes'], json.loads(str(stored['unreadable']))

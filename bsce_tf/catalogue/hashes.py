@@ -25,11 +25,13 @@ class Kind(NamedTuple):
       words: how many 64-bit words.
       of: function of an encoded image, bytes, or of pixels, uint8 `[height, width, channels]`, →
         uint64 `[words]`. It raises InputError if it can make none. Zeros alone are not kept.
+      about: what else it depends on: words that were kept count for the same alone.
     """
 
     name: str
     words: int
     of: object
+    about: str = ''
 
 
 def _hash(image):
@@ -63,7 +65,7 @@ def digests(examples, title='', progress=True, kept=None, kind=BYTES):
     with contextlib.ExitStack() as stack:
         known = None
         if kept is not None and reader is not None and reader.has_facts:
-            known = stack.enter_context(kept_hashes.KeptHashes(kept, examples, kind.words))
+            known = stack.enter_context(kept_hashes.KeptHashes(kept, examples, kind.words, kind.about))
         pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(
             _threads(examples, reader, known)))
         bar = stack.enter_context(Bar(f'{kind.name} {title}', len(examples), shown=progress))

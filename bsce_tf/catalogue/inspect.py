@@ -8,7 +8,6 @@ from bsce_tf import class_weights, division, files
 from bsce_tf.catalogue import group_report, hash_parts, hashes, histogram, near_copies, recipe
 from bsce_tf.data import clean_list, groups, label_map, sources
 from bsce_tf.data.reading import records
-from bsce_tf.index import kinds
 from bsce_tf.termination import Terminated
 
 _SHOWN = 10  # names that the report shows of each kind of problem
@@ -43,14 +42,15 @@ def _run(config, workdir, part):
     splits = {split: found for split, found in loaded._asdict().items() if found is not None}
     least, wanted = config.inspect.near_copies, [hashes.BYTES]
     if least:
-        kinds.check('inspect.near_copies')
+        near_copies.check(splits)
         wanted.append(near_copies.kind(config.data.max_pixels))
     if part.whole:
         _write(workdir, splits, [
             {split: hashes.digests(examples, split, kept=workdir / f'{kind.name}.bin', kind=kind)
              for split, examples in splits.items()} for kind in wanted], least)
         return
-    made = [{split: hash_parts.HashParts(workdir, split, examples, kind)
+    facts = {split: hash_parts.facts_of(examples) for split, examples in splits.items()}
+    made = [{split: hash_parts.HashParts(workdir, split, examples, facts[split], kind)
              for split, examples in splits.items()} for kind in wanted]
     parts = [found for of_kind in made for found in of_kind.values()]
     for found in parts:
@@ -185,14 +185,19 @@ def lines(found):
         text.append(f'classes without a validation image: {found["not_validated"]}')
     for split, failed in found['unreadable'].items():
         text += _names(f'files of {split} that cannot be read', [reason for _, reason in failed])
-    text.append('(files were read, not decoded: bsce verify finds images that are broken)')
+    if not found['near_copies']:
+        text.append('(files were read, not decoded: bsce verify finds images that are broken)')
     text += group_report.lines(found['groups'])
     for kind, facts in found['duplicates'].items():
         text.append(f'equal files {kind.replace("_", " ")}: {facts["groups"]} groups, '
                     f'{facts["images"]} images')
         text += ['  ' + ' = '.join(f'{split}:{name}' for split, name in group[:4])
                  for group in facts['first'] if kind != 'within_class']
-    text += near_copies.lines(found['near_copies'])
+    if found['near_copies']:
+        text += near_copies.lines(found['near_copies'])
+    elif len(found['images']) > 1:
+        text.append('(near-copies across splits: not looked for; '
+                    '--config.inspect.near_copies=0.99)')
     text.append(f'class weights w(k): {weights["smallest"]:.4g} to {weights["largest"]:.4g}')
     text.append(
         f'for loss.name bce, bsce: --config.loss.weight_cap={weights["suggested_cap"]:g}' + (

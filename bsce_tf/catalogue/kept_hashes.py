@@ -23,10 +23,11 @@ class KeptHashes:
       path: of the file, which is made if it is missing.
       examples: an `Examples` of files or of records with facts.
       words: 64-bit words of a hash.
+      about: what else hashes depend on, as text.
     """
 
-    def __init__(self, path, examples, words=2):
-        self._entry = _entry(words)
+    def __init__(self, path, examples, words=2, about=''):
+        self._entry, self._about = _entry(words), about.encode()
         self._path, self._names = path, records.names(examples)
         self._root = None
         if examples.paths is not None:
@@ -50,7 +51,8 @@ class KeptHashes:
         found = np.zeros(last - first, self._entry)
         for entry, name in zip(found, self._names[first:last].tolist(), strict=True):
             place = self._prefix + name
-            entry['name'] = np.frombuffer(hashlib.blake2b(place, digest_size=16).digest(), '<u8')
+            digest = hashlib.blake2b(place + self._about, digest_size=16).digest()
+            entry['name'] = np.frombuffer(digest, '<u8')
             if self._root is not None:
                 try:
                     facts = os.stat(place)

@@ -6,11 +6,13 @@ smaller, larger or brighter, or is written again as JPEG, is a near-copy; one th
 was mirrored or turned is none. Images whose pixels hardly differ, such as empty ones, are left out.
 """
 
+import threading
+
 import numpy as np
 import tensorflow as tf
 
 from bsce_tf.catalogue import hashes
-from bsce_tf.data import clean_list
+from bsce_tf.data import clean_list, loading
 from bsce_tf.data.images import decode
 from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError
@@ -29,22 +31,25 @@ _SHOWN = 10
 
 def kind(max_pixels):
     """`hashes.Kind` of thumbnails; larger images than `max_pixels` are not decoded, 0: none is."""
+    at_once = threading.BoundedSemaphore(loading.cores())  # decoded images take memory
+
     def of(image):
         try:
-            small = (_decoded(image, max_pixels) if isinstance(image, bytes) else thumbnail(image))
+            with at_once, tf.device('/CPU:0'):
+                small = _decoded(image, max_pixels) if isinstance(image, bytes) else (
+                    thumbnail(image))
             return small.numpy().reshape(-1).view('<u8')
-        except tf.errors.InvalidArgumentError as error:
-            raise InputError(error.message.splitlines()[0]) from error
+        except (tf.errors.OpError, UnicodeDecodeError) as error:  # of bytes in its message
+            raise InputError('does not decode') from error
 
-    return hashes.Kind('thumbnails', _WORDS, of)
+    return hashes.Kind('thumbnails', _WORDS, of, f'{SIDE} pixels, of at most {max_pixels}')
 
 
 @tf.function(input_signature=[tf.TensorSpec([None, None, None], tf.uint8)], autograph=False)
 def thumbnail(image):
     """uint8 `[16, 16]` of an image, uint8 `[height, width, channels]`."""
-    grey = tf.reduce_mean(tf.cast(image, tf.float32), axis=2, keepdims=True)
-    small = tf.image.resize(grey, [SIDE, SIDE], method='area')[..., 0]
-    return tf.cast(tf.round(small), tf.uint8)
+    small = tf.image.resize(image, [SIDE, SIDE], method='area')
+    return tf.cast(tf.round(tf.reduce_mean(small, axis=2)), tf.uint8)
 
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)],
@@ -56,9 +61,9 @@ def _decoded(data, max_pixels):
 def pairs(splits, thumbnails, digests, least):
     """Pairs of near-copies in two splits.
 
-    Of each image of the smaller split, the 10 most alike of the larger one are compared. With more
-    than 200,000 images in the larger one, they are searched in some cells of an index, which can
-    miss a pair.
+    Of equal files of a split the first stands for all. Of each image of the smaller split, the 10
+    most alike of the larger one are compared. With more than 200,000 images in the larger one, they
+    are searched in some cells of an index, which can miss a pair.
 
     Args:
       splits: dict of split → `Examples`.
@@ -69,7 +74,7 @@ def pairs(splits, thumbnails, digests, least):
     Returns:
       List of ((split, index), (split, index), correlation), the highest first.
     """
-    vectors = {split: _Vectors(thumbnails[split]) for split in splits}
+    vectors = {split: _Vectors(thumbnails[split], _first(digests[split])) for split in splits}
     found, names = [], list(splits)
     for number, one in enumerate(names):
         for other in names[number + 1:]:
@@ -81,14 +86,28 @@ def pairs(splits, thumbnails, digests, least):
     return sorted(found, key=lambda pair: -pair[2])
 
 
+def check(splits):
+    """Raises InputError if there is nothing to compare, or nothing to do it with."""
+    if len(splits) < 2:
+        raise InputError('inspect.near_copies: found training images alone; expected a set to '
+                         'compare them with (data.validation, data.test), or 0.')
+    kinds.check('inspect.near_copies')
+
+
+def _first(digests):
+    """Sorted int64: of equal files the first; all that have no digest."""
+    _, first = np.unique(digests, axis=0, return_index=True)
+    return np.union1d(first, np.flatnonzero(~digests.any(axis=1)))
+
+
 class _Vectors:
     """Thumbnails without their mean, of length 1, so that a product is a correlation."""
 
-    def __init__(self, thumbnails):
+    def __init__(self, thumbnails, numbers):
         self._pixels = np.ascontiguousarray(thumbnails).view(np.uint8)
         self.chosen = np.concatenate([np.zeros(0, np.int64), *(
-            begin + np.flatnonzero(self._pixels[begin:begin + _BLOCK].std(axis=1) >= _FLAT)
-            for begin in range(0, len(thumbnails), _BLOCK))])
+            part[self._pixels[part].std(axis=1) >= _FLAT]
+            for part in np.array_split(numbers, len(numbers) // _BLOCK + 1))])
 
     def of(self, numbers):
         """float32 `[n, 256]` of the images at `numbers`."""
@@ -118,7 +137,7 @@ def _between(small, large, least):
             near = near[near >= 0]
             exact = large.of(near) @ query
             for j, value in zip(near.tolist(), exact.tolist(), strict=True):
-                if value >= least - 1e-6:  # of float32
+                if value >= least - 1e-5:  # of float32
                     yield i, j, min(value, 1.0)
 
 
@@ -140,14 +159,12 @@ def summary(splits, found, least, unreadable):
 
 
 def lines(found):
-    """The report of `summary` as lines of text; of {}, that nothing was looked for."""
-    if not found:
-        return ['(near-copies across splits: not looked for; --config.inspect.near_copies=0.99)']
+    """The report of `summary` as lines of text."""
     images = ', '.join(f'{split} {number}' for split, number in found['images'].items())
-    text = [f'near-copies across splits: {found["pairs"]} pairs (images: {images})']
+    text = [f'near-copies across splits, pairs: {found["pairs"]} (images: {images})']
     text += [f'  {a[0]}:{a[1]} ~ {b[0]}:{b[1]} {value:.4f}' for a, b, value in found['first']]
-    text += [f'  {number} images of {split} do not decode and were not compared; bsce verify names '
-             'them' for split, number in found['not_decoded'].items() if number]
+    text += [f'  of {split} not decoded and not compared: {number}; bsce verify names them'
+             for split, number in found['not_decoded'].items() if number]
     return text
 
 

@@ -59,8 +59,8 @@ def recommend(found):
         told = ', '.join(f'{number:,} of {split}' for split, number in near.items() if number)
         advice.append(Advice(
             'see near_copies.csv',
-            f'some images look like one of another set ({told}), so errors come out too small: '
-            'take them out of one of the two'))
+            f'some images look like one of another set ({told}): where they are copies, errors '
+            'come out too small'))
     if found['groups'] and found['groups']['across_splits']['groups']:
         shared = found['groups']['across_splits']
         advice.append(Advice(

@@ -21,19 +21,25 @@ _TRIES = 4  # that a part has whose process or machine dies, or is told to stop
 # A machine that has died may hold its locks until the server of the folder notices.
 _LOCKED, _PAUSE = 300.0, 10.0  # seconds: how long a part waits for a lock, and between tries
 _PRINTED = 2.0  # seconds until Ray has printed here what a process wrote
-_STOPPING = 60.0  # seconds that parts have to stop
+_STOPPING = 60.0  # seconds in which parts may stop in order, where Ray waits for them
+_LOOK = 1.0  # seconds between two looks for a signal
 # A part is not spread again; the others only so that nothing warns of them.
 _WITHIN = tuple(f'--config.engine.{name}' for name in ('name=none', 'parts=0', 'cpus=0', 'gpus=0'))
 
 
 class Outcome(NamedTuple):
-    """What a task says of its part: exit status, its error if that is not 0, who joined the parts.
+    """What a task says of its part.
+
+    Attributes:
+      status: exit status.
+      error: the line of its error; '' where that is 0.
+      whole: {folder and name of what the parts make: whether it was whole}, see `division.whole`.
+      machine: its name.
     """
 
     status: int
     error: str
-    kind: str  # name of the error's class
-    joined: bool
+    whole: dict
     machine: str
 
 
@@ -63,10 +69,10 @@ def spread(task, arguments, settings, most=rules.MOST_PARTS):
         remote = ray.remote(
             num_cpus=cpus, num_gpus=settings.gpus, max_calls=1, max_retries=_TRIES - 1,
             scheduling_strategy='DEFAULT' if settings.cpus else 'SPREAD')(_part)
-        again = (f'Start the same command again, with --config.engine.parts={count}: what is done '
-                 'stays')
-        with Terminated() as terminated, terminated.at_once(f'engine: told to stop. {again}'):
-            _Parts(ray, remote, task, arguments, again).do(division.Division(1, count).all)
+        again = f'the same command with --config.engine.parts={count} goes on'
+        with Terminated() as terminated:
+            _Parts(ray, remote, task, arguments, again, terminated).do(
+                division.Division(1, count).all)
     finally:
         if not was_there:
             ray.shutdown()
@@ -124,8 +130,7 @@ def _part(task, arguments, folder):
         status = task(arguments)
         error = failures.last if status else None
         if not (isinstance(error, InUseError) and time.monotonic() < end):
-            return Outcome(status, str(error or ''), type(error).__name__, bool(division.joined),
-                           socket.gethostname())
+            return Outcome(status, str(error or ''), dict(division.whole), socket.gethostname())
         time.sleep(_PAUSE)
 
 
@@ -137,31 +142,38 @@ class _Parts:
       remote: remote function of `_part`.
       task, arguments: as `spread` has them.
       again: what a message tells the user to do.
+      terminated: a `Terminated`.
     """
 
-    def __init__(self, ray, remote, task, arguments, again):
+    def __init__(self, ray, remote, task, arguments, again, terminated):
         self._ray, self._remote, self._task = ray, remote, task
-        self._arguments, self._again = arguments, again
+        self._arguments, self._again, self._terminated = arguments, again, terminated
+        self._whole = {}  # of all outcomes
         self._waiting, self._begun = {}, {}  # reference → part; part → how often
 
     def do(self, parts):
         """Does them all; raises RunError if one fails, or nobody has joined them."""
-        joined = len(parts) == 1
         try:
             for part in parts:
                 self._start(part)
-            joined = self._wait() or joined
-            if not joined:  # the machines may see new files of each other late
+            self._wait()
+            if len(parts) > 1 and self._missing():  # machines may see files of others late
                 time.sleep(_PAUSE)
                 self._start(parts[-1])
-                joined = self._wait()
+                self._wait()
         except BaseException:
             self._stop()
             raise
         time.sleep(_PRINTED)
-        if not joined:
-            raise RunError(f'engine: all parts ended, and none found all of them done. Do all '
-                           f'machines see the same folders? {self._again}.')
+        if len(parts) > 1 and (missing := self._missing()):
+            raise RunError(f'engine: all parts ended, and none found all of them done ({missing}); '
+                           'expected that all machines see the same folders.')
+
+    def _missing(self):
+        """What the parts have made that is not whole, in words; '' if all is."""
+        if not self._whole:
+            return 'they made nothing'
+        return ', '.join(place for place, whole in self._whole.items() if not whole)
 
     def _start(self, part):
         self._begun[part] = self._begun.get(part, 0) + 1
@@ -170,23 +182,27 @@ class _Parts:
             os.getcwd())] = part
 
     def _wait(self):
-        """Waits for all that were started; whether one has joined all parts."""
-        joined = False
+        """Waits for all that were started."""
         while self._waiting:
-            (reference,), _ = self._ray.wait(list(self._waiting))
-            part = self._waiting.pop(reference)
-            outcome = self._outcome(reference, part)
-            joined |= outcome.joined
+            # Not for ever: Ray lets only Ctrl-C through to Python while it waits.
+            ended, _ = self._ray.wait(list(self._waiting), timeout=_LOOK)
+            if self._terminated():
+                raise self._terminated.error(f'engine: told to stop; {self._again}')
+            if not ended:
+                continue
+            part = self._waiting.pop(ended[0])
+            outcome = self._outcome(ended[0], part)
+            for place, whole in outcome.whole.items():
+                self._whole[place] = whole or self._whole.get(place, False)
             # A machine that is taken away tells its processes to stop.
             if outcome.status == PreemptedError.status and self._begun[part] < _TRIES:
                 self._start(part)
             elif outcome.status:
                 error = RunError(f'engine: {part.name} ended on {outcome.machine} with status '
-                                 f'{outcome.status}: {outcome.error} The others were stopped. '
-                                 f'{self._again}.')
+                                 f'{outcome.status} ({outcome.error or "it said nothing"}); the '
+                                 f'others were stopped; {self._again}.')
                 error.status = outcome.status
                 raise error
-        return joined
 
     def _outcome(self, reference, part):
         """The `Outcome` of a task that has ended."""
@@ -198,10 +214,10 @@ class _Parts:
                            'machine has this program and sees this folder.') from error
         except errors.RayError as error:
             raise RunError(f'engine: {part.name}: its process died again and again '
-                           f'({line(error)}). {self._again}.') from error
+                           f'({line(error)}); {self._again}.') from error
 
     def _stop(self):
-        """Stops what runs: as after Ctrl-C, if it does so within a minute."""
+        """Stops what runs, as Ctrl-C does."""
         for reference in self._waiting:
             self._ray.cancel(reference)
         if self._waiting:

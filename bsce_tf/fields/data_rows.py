@@ -41,8 +41,8 @@ ROWS = {
         'engine.name: number of parts. 0: one a machine, or as many as the cluster does at a '
         'time.', LATER),
     'engine.cpus': Field(0, integer(0),
-        'engine.name: CPUs that Ray sets aside for each part. 0: a part has a machine to itself, '
-        'or its share of the GPUs.', LATER),
+        'engine.name: CPUs that Ray sets aside for each part. 0: those of the smallest machine, or '
+        'their share for each of its GPUs.', LATER),
     'engine.gpus': Field(0, integer(0),
         'engine.name: GPUs that Ray sets aside for each part.', LATER),
     'batch_size': Field(64, integer(1), 'Images per step, over all replicas.'),

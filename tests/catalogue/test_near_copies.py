@@ -70,10 +70,14 @@ def files(tmp_path_factory):
     return root
 
 
-def run(root, workdir, part='', least=0.99):
-    inspect.run(ml_collections.ConfigDict({
+def config_of(root, least, part='', max_pixels=0):
+    return ml_collections.ConfigDict({
         'part': part, 'inspect': {'near_copies': least},
-        'data': {'source': 'folder', 'root': str(root), 'max_pixels': 0}}), workdir)
+        'data': {'source': 'folder', 'root': str(root), 'max_pixels': max_pixels}})
+
+
+def run(root, workdir, part='', least=0.99):
+    inspect.run(config_of(root, least, part), workdir)
     if (workdir / 'inspect.json').exists():
         return json.loads((workdir / 'inspect.json').read_text())['near_copies']
     return None
@@ -96,8 +100,8 @@ def test_what_was_done_to_a_photograph_does_not_hide_it(files, tmp_path, capsys)
     assert found['images'] == {'train': 2, 'validation': 10}
     assert found['not_decoded'] == {'train': 0, 'validation': 1}
     text = capsys.readouterr().out
-    assert 'near-copies across splits: 10 pairs (images: train 2, validation 10)' in text
-    assert '1 images of validation do not decode and were not compared' in text
+    assert 'near-copies across splits, pairs: 10 (images: train 2, validation 10)' in text
+    assert 'of validation not decoded and not compared: 1; bsce verify names them' in text
     assert 'recommended: see near_copies.csv: some images look like one of another set (2' in text
 
 
@@ -112,6 +116,30 @@ def test_parts_find_the_same_and_a_second_call_decodes_nothing(files, tmp_path, 
     monkeypatch.setattr(near_copies, '_decoded', lambda *a: decoded.append(1) or real(*a))
     run(files, tmp_path / 'whole')
     assert len(decoded) == 1  # what is no image is tried again
+    decoded.clear()
+    inspect.run(config_of(files, 0.99, max_pixels=10**8), tmp_path / 'whole')
+    assert len(decoded) > 10  # another limit
+
+
+def test_training_images_alone_are_told_at_once(files, tmp_path):
+    with pytest.raises(InputError, match='found training images alone; expected a set to compare'):
+        run(files / 'train', tmp_path / 'run')
+    run(files / 'train', tmp_path / 'run', least=0.0)
+    assert 'not looked for' not in (tmp_path / 'run' / 'inspect.json').read_text()
+
+
+def test_equal_files_do_not_hide_a_near_copy():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (16, 16, 1), np.uint8)
+    near = np.clip(image + rng.normal(0, 5, image.shape), 0, 255).astype(np.uint8)
+    images = np.stack([*[image] * 15, near])  # more than the neighbours that are compared
+    splits = {'train': Examples(np.zeros(16), ('a',), images=images),
+              'test': Examples(np.zeros(1), ('a',), images=image[None])}
+    made, digests = ({split: hashes.digests(examples, progress=False, kind=kind)[0]
+                      for split, examples in splits.items()}
+                     for kind in (near_copies.kind(0), hashes.BYTES))
+    (pair,) = near_copies.pairs(splits, made, digests, 0.99)
+    assert pair[:2] == (('train', 15), ('test', 0))
 
 
 def test_without_the_field_nothing_is_decoded_and_the_report_says_so(files, tmp_path, capsys):

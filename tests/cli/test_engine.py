@@ -12,8 +12,9 @@ from PIL import Image
 
 from bsce_tf import cli, division, recipes
 from bsce_tf.cli import engine, failures
-from bsce_tf.errors import InputError, InUseError, RunError
+from bsce_tf.errors import InputError, InUseError, PreemptedError, RunError
 from bsce_tf.evaluation import run_config
+from bsce_tf.termination import Terminated
 from tests import engine_tasks
 
 SHARDS = 12
@@ -56,10 +57,11 @@ def test_parts_of_which_one_is_killed_are_byte_for_byte_one_process(tmp_path, cl
     whole = files_in(tmp_path / 'whole')
     assert sum('.array_record' in name for name in whole) == SHARDS
     assert files_in(tmp_path / 'parts') == whole
+    engine.spread(cli.process, [*command, f'--workdir={tmp_path / "parts"}'], settings(parts=2))
 
 
 def test_a_part_that_fails_stops_the_others_in_order(tmp_path, cluster):
-    with pytest.raises(RunError, match=r'part-2-of-2 ended on \S+ with status 2: ') as error:
+    with pytest.raises(RunError, match=r'part-2-of-2 ended on \S+ with status 2 ') as error:
         engine.spread(engine_tasks.fails, [str(tmp_path)], settings(parts=2))
     assert error.value.status == 2
     end = time.monotonic() + 20  # Ray may tell that it was stopped before it has ended
@@ -114,20 +116,20 @@ class Ray:
         self.done.append((reference[1], 'cancelled'))
 
 
-def outcome(status=0, joined=False):
-    return engine.Outcome(status, 'a.csv: no such file.' if status else '', 'Error', joined, 'vm')
+def outcome(status=0, **whole):
+    return engine.Outcome(status, 'a.csv: no such file.' if status else '', whole, 'vm')
 
 
-def done_by(monkeypatch, outcomes):
+def done_by(monkeypatch, outcomes, terminated=lambda: False):
     monkeypatch.setattr(engine, '_PAUSE', 0)
     monkeypatch.setattr(engine, '_PRINTED', 0)
     ray = Ray({f'part-{number}-of-2': found for number, found in outcomes.items()})
-    engine._Parts(ray, ray, None, ['bsce'], 'Again').do(division.Division(1, 2).all)
+    engine._Parts(ray, ray, None, ['bsce'], 'go on', terminated).do(division.Division(1, 2).all)
     return ray.done
 
 
 def test_a_part_that_is_told_to_stop_begins_again(monkeypatch):
-    done = done_by(monkeypatch, {1: [outcome(75), outcome(75), outcome(joined=True)],
+    done = done_by(monkeypatch, {1: [outcome(75), outcome(75), outcome(train=True)],
                                  2: [outcome()]})
     assert [name for name, _ in done] == ['part-1-of-2', 'part-2-of-2', *['part-1-of-2'] * 2]
     assert done[0][1] == '--config.part=1/2'
@@ -137,15 +139,25 @@ def test_a_part_that_is_told_to_stop_begins_again(monkeypatch):
 
 def test_parts_that_nobody_joins_are_no_success(monkeypatch):
     """As on machines that see new files of each other late: the last part is done once more."""
-    done = done_by(monkeypatch, {1: [outcome()], 2: [outcome(), outcome(joined=True)]})
+    late = outcome(train=True, validation=False)
+    done = done_by(monkeypatch, {1: [outcome(train=False)],
+                                 2: [late, outcome(train=True, validation=True)]})
     assert [name for name, _ in done] == ['part-1-of-2', *['part-2-of-2'] * 2]
-    with pytest.raises(RunError, match='none found all of them done. Do all machines see the same'):
-        done_by(monkeypatch, {1: [outcome()], 2: [outcome()] * 2})
+    for outcomes, missing in (([late, late], 'validation'), ([outcome()] * 2, 'they made nothing')):
+        with pytest.raises(RunError, match=rf'none found all of them done \({missing}\); expected'):
+            done_by(monkeypatch, {1: [outcome()], 2: outcomes})
+
+
+def test_a_signal_stops_the_parts_and_says_how_to_go_on(monkeypatch):
+    with Terminated() as terminated:
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(PreemptedError, match=r'engine: told to stop; go on \(SIGTERM\)'):
+            done_by(monkeypatch, {1: [outcome()], 2: [outcome()]}, terminated)
 
 
 def test_the_reason_of_a_failure_is_in_its_line(monkeypatch):
-    with pytest.raises(RunError, match=r'part-1-of-2 ended on vm with status 2: a.csv: no such '
-                                       r'file. The others were stopped. Again.') as error:
+    with pytest.raises(RunError, match=r'part-1-of-2 ended on vm with status 2 \(a.csv: no '
+                                       r'such file.\); the others were stopped; go on.') as error:
         done_by(monkeypatch, {1: [outcome(2)], 2: [outcome()]})
     assert error.value.status == 2
 
