@@ -65,7 +65,8 @@ def digests(examples, title='', progress=True, kept=None, kind=BYTES):
     with contextlib.ExitStack() as stack:
         known = None
         if kept is not None and reader is not None and reader.has_facts:
-            known = stack.enter_context(kept_hashes.KeptHashes(kept, examples, kind.words, kind.about))
+            known = stack.enter_context(kept_hashes.KeptHashes(
+                kept, examples, kind.words, kind.about))
         pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(
             _threads(examples, reader, known)))
         bar = stack.enter_context(Bar(f'{kind.name} {title}', len(examples), shown=progress))
