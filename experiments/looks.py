@@ -12,7 +12,7 @@ have been looked at: each has its right label, all others the given one. The ord
 
 Network, steps and learning rate are those of `experiments.losses`, the loss is the recommended one;
 validation labels stay as wrong as they are. Deterministic. Goes on where it was stopped. Writes
-results/looks.csv and .md.
+results/looks.csv, .md and looks_CONDITION.svg.
 """
 
 import pathlib
@@ -29,7 +29,7 @@ from bsce_tf.data import clean_list
 from bsce_tf.evaluation import evaluate
 from bsce_tf.review import best, catalogue
 from bsce_tf.training import train
-from experiments import drawings, intervals, losses, processes, rows, study, truth
+from experiments import drawings, intervals, losses, picture, processes, rows, study, truth
 from experiments.provenance import provenance
 
 KEY = ('condition', 'order', 'looks', 'seed')
@@ -40,6 +40,7 @@ CONDITIONS = {
                                            **{'data.noise_kind': 'symmetric'}),
     'drawings1000-30': losses.CONDITIONS['drawings1000-30'],
 }
+COLOURS = {'gain': '#2563eb', 'random': '#888888', 'cleanlab': '#d97706'}
 NONE = '-', '0'  # order and number of the run in which nobody looked
 _WAIT = 20  # seconds, for other processes
 
@@ -183,6 +184,16 @@ def markdown(found):
     return '\n'.join(lines) + '\n'
 
 
+def drawing(found, condition):
+    """SVG of the errors against the images that were looked at; '' where nothing was run."""
+    nobody = list(errors(found, condition, *NONE).values())
+    lines = {order: [(looks, list(of.values())) for looks in sorted(LOOKS)
+                     if (of := errors(found, condition, order, looks))] for order in ORDERS}
+    return picture.curves(
+        {order: [(0, nobody), *line] for order, line in lines.items() if nobody and line}, COLOURS,
+        f'{condition}: mean top-1 error, test; 95 % intervals', 'images looked at', [0, max(LOOKS)])
+
+
 def main(_):
     """Runs what the flags name."""
     output = pathlib.Path(study.OUTPUT.value or 'results/looks')
@@ -198,6 +209,9 @@ def main(_):
             time.sleep(_WAIT)
     found = rows.read(output.with_suffix('.csv'), KEY)
     files.write_text(output.with_suffix('.md'), markdown(found))
+    for condition in CONDITIONS:
+        if made := drawing(found, condition):
+            files.write_text(output.with_name(f'{output.name}_{condition}.svg'), made)
     print(markdown(found))
 
 

@@ -64,26 +64,40 @@ def growth(found, points, arms, title):
       arms: {name of an arm: its colour}.
       title: of the picture.
     """
-    lines = {arm: [(classes, list(errors.values())) for condition, classes in points
-                   if (errors := found.errors(condition, arm))] for arm in arms}
+    return curves({arm: [(classes, list(errors.values())) for condition, classes in points
+                         if (errors := found.errors(condition, arm))] for arm in arms},
+                  arms, title, 'classes', [classes for _, classes in points], log=True)
+
+
+def curves(lines, colours, title, what, numbers, log=False):
+    """SVG of mean top-1 errors against a number, a line an arm; '' where nothing was run.
+
+    Args:
+      lines: {name of an arm: [(number, errors of all seeds)]}.
+      colours: {name of an arm: its colour}.
+      title: of the picture.
+      what: of the numbers, in words.
+      numbers: all that the axis shows.
+      log: whether the axis is logarithmic.
+    """
     lines = {arm: sorted(line) for arm, line in lines.items() if line}
     if not lines:
         return ''
     width, height = 620, 330
     ends = [end for line in lines.values() for _, errors in line for end in _interval(errors)]
-    x = Axis(min(k for _, k in points), max(k for _, k in points), 50, width - 150, log=True)
+    x = Axis(min(numbers), max(numbers), 50, width - 150, log=log)
     y = Axis(max(min(ends), 0), min(max(ends), 1), height - 45, 25)
     marks, words = [], []
-    for number, (arm, line) in enumerate(lines.items()):
-        marks += _line(line, x, y, arms[arm], shift=4 * (number - (len(lines) - 1) / 2))
-        place = 40 + 20 * number
+    for place, (arm, line) in enumerate(lines.items()):
+        marks += _line(line, x, y, colours[arm], shift=4 * (place - (len(lines) - 1) / 2))
+        place = 40 + 20 * place
         marks += [element('path', d=f'M{width - 138} {place}h24',
-                          style=f'stroke:{arms[arm]};stroke-width:2'),
+                          style=f'stroke:{colours[arm]};stroke-width:2'),
                   element('text', arm, x=width - 108, y=place + 4)]
-        words += [f'{arm}, {classes} classes: {statistics.mean(errors):.4f} (runs: {len(errors)})'
-                  for classes, errors in line]
+        words += [f'{arm}, {number} {what}: {statistics.mean(errors):.4f} (runs: {len(errors)})'
+                  for number, errors in line]
     drawing = chart(title, '; '.join(words), x, y, join(marks), (width, height),
-                    ('classes', title))
+                    (what, title))
     return str(element('svg', element('style', GROWTH_STYLE), drawing,
                        xmlns='http://www.w3.org/2000/svg', viewBox=f'0 0 {width} {height}')) + '\n'
 

@@ -14,6 +14,7 @@ from experiments import (
     heads,
     label_noise,
     large_k,
+    looks,
     losses,
     neighbours,
     recipes,
@@ -68,7 +69,7 @@ def test_tables_of_other_tables():
 
 
 @pytest.mark.parametrize(('program', 'make'), [
-    (label_noise, label_noise.markdown), (neighbours, neighbours.table)])
+    (label_noise, label_noise.markdown), (looks, looks.markdown), (neighbours, neighbours.table)])
 def test_tables_of_their_own(program, make):
     name = program.__name__.rpartition('.')[2]
     assert page(name) == make(rows.read(RESULTS / f'{name}.csv', program.KEY))
@@ -92,6 +93,6 @@ def test_measurements(name):
 
 def test_every_page_is_compared():
     compared = {'table1', 'table2', 'recipes', 'sweep', 'large_k', 'losses', 'heads', 'table3',
-                'table4', 'selection', 'trusted', 'batch_norm', 'label_noise', 'neighbours',
-                'benchmarks', 'benchmarks_faster_machine'}
+                'table4', 'selection', 'trusted', 'batch_norm', 'label_noise', 'looks',
+                'neighbours', 'benchmarks', 'benchmarks_faster_machine'}
     assert {path.stem for path in RESULTS.glob('*.md')} == compared
