@@ -127,7 +127,7 @@ def packs(config, place):
 def spread(config, place):
     """What an engine is told."""
     told = []
-    with replaced((engine, 'spread', lambda task, arguments, settings: told.append(
+    with replaced((engine, 'spread', lambda task, arguments, settings, most: told.append(
             settings.to_dict()))):
         program.do('pack', config, place / 'spread', [])
     return told
