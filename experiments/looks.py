@@ -42,6 +42,10 @@ CONDITIONS = {
 }
 COLOURS = {'gain': '#2563eb', 'random': '#888888', 'cleanlab': '#d97706'}
 NONE = '-', '0'  # order and number of the run in which nobody looked
+COMPARED = [(ours, NONE) for ours in (('gain', 500), ('gain', 2000), ('gain', 5000),
+                                      ('random', 5000))] + [
+    (('gain', 500), ('random', 2000)), (('gain', 2000), ('random', 2000)),
+    (('gain', 500), ('cleanlab', 500)), (('gain', 2000), ('cleanlab', 2000))]
 _WAIT = 20  # seconds, for other processes
 
 
@@ -155,8 +159,8 @@ def errors(found, condition, order, looks):
 
 def markdown(found):
     """A row for each condition and order; then what few looks are worth beside other ones."""
-    lines = ['Mean top-1 error on the clean test set after n images were looked at: mean over the '
-             'seeds, 95 % interval. In brackets the wrong labels that were found.', '',
+    lines = ['Mean top-1 error on the clean test set after n images were looked at: mean ± '
+             'standard deviation (seeds), and the number of wrong labels that were found.', '',
              '| data | order | 0 | ' + ' | '.join(f'{looks:,}' for looks in sorted(LOOKS)) + ' |',
              '|---|---|' + '---:|' * (len(LOOKS) + 1)]
     for condition in CONDITIONS:
@@ -170,17 +174,16 @@ def markdown(found):
                 cells.append(intervals.summary(errors(found, condition, order, looks))
                              + (f' ({np.mean(marks):,.0f})' if marks else ''))
             lines.append(f'| {condition} | {order} | {" | ".join(cells)} |')
-    lines += ['', '| data | difference of the errors, 95 % interval | gain | compared with |',
-              '|---|---:|---|---|']
+    lines += ['', '| data | looks | compared with | difference of the errors, 95 % interval |',
+              '|---|---|---|---:|']
     for condition in CONDITIONS:
-        for ours, theirs in (((ORDERS[0], 500), NONE), ((ORDERS[0], 500), ('random', 2000)),
-                             ((ORDERS[0], 500), ('cleanlab', 500)),
-                             ((ORDERS[0], 2000), ('cleanlab', 2000))):
+        for ours, theirs in COMPARED:
             difference = intervals.difference(errors(found, condition, *ours),
                                               errors(found, condition, *theirs))
             if difference != 'not run':
-                lines.append(f'| {condition} | {difference} | {ours[1]:,} looks | '
-                             f'{theirs[0]}, {int(theirs[1]):,} |'.replace('-, 0', 'nobody looks'))
+                names = [f'{order}, {int(looks):,}' for order, looks in (ours, theirs)]
+                lines.append(f'| {condition} | {names[0]} | {names[1]} | {difference} |'.replace(
+                    '-, 0', 'nobody looks'))
     return '\n'.join(lines) + '\n'
 
 

@@ -48,5 +48,9 @@ def test_a_seed_is_made_before_the_next_and_the_table_compares_equal_seeds():
                  ('gain', '500', '1', '0.23'), ('random', '2000', '0', '0.25'))}
     text = looks.markdown(found)
     assert f'| {condition} | gain | 0.3100 ± 0.0141 (2) | not run | 0.2150 ± 0.0212 (2) (7)' in text
-    assert f'| {condition} | -0.0950 [-0.1585, -0.0315] | 500 looks | nobody looks |' in text
-    assert f'| {condition} | -0.0500 (1) | 500 looks | random, 2,000 |' in text
+    assert f'| {condition} | gain, 500 | nobody looks | -0.0950 [-0.1585, -0.0315] |' in text
+    assert f'| {condition} | gain, 500 | random, 2,000 | -0.0500 (1) |' in text
+    picture = looks.drawing(found, condition)
+    assert 'gain, 0 images looked at: 0.3100 (runs: 2)' in picture
+    assert 'gain, 500 images looked at: 0.2150 (runs: 2)' in picture
+    assert looks.drawing(found, 'drawings1000-30') == ''
