@@ -63,8 +63,9 @@ class Division(NamedTuple):
 
 WHOLE = Division(1, 1)
 
-# Of what this process made parts of, {'folder: name': whether it is whole}, for who starts parts.
-whole = {}
+# {'folder: name': whether all parts are joined} of all that this process has made parts of. It
+# tells those who start parts whether the work is done.
+joined = {}
 
 
 def join(folder, name, made, function):
@@ -78,7 +79,7 @@ def join(folder, name, made, function):
       function: without arguments.
     """
     place = f'{folder}: {name}'
-    whole[place] = False
+    joined[place] = False
     missing = [number for number, there in enumerate(made(), 1) if not there]
     if missing:
         some = ', '.join(map(str, missing[:10])) + ', …' * (len(missing) > 10)
@@ -94,7 +95,7 @@ def join(folder, name, made, function):
             return
         if all(made()):
             function()
-            whole[place] = True
+            joined[place] = True
 
 
 def of(text):

@@ -8,7 +8,6 @@ from ml_collections import config_dict
 from bsce_tf import fields
 from bsce_tf.errors import InputError, alike
 
-DEFAULT = 'fashion_mnist'  # of the command line
 _HERE = pathlib.Path(__file__).parent
 # In an installed package, and in a checkout.
 FOLDERS = (_HERE / 'configs', _HERE.parent / 'configs')

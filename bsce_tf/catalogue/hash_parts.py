@@ -18,7 +18,7 @@ def facts_of(examples):
 
 
 class HashParts:
-    """The hashes of one split.
+    """What is made of the images of one split.
 
     Args:
       workdir: pathlib.Path.
@@ -28,7 +28,7 @@ class HashParts:
       kind: a `hashes.Kind`.
     """
 
-    def __init__(self, workdir, split, examples, facts, kind=hashes.BYTES):
+    def __init__(self, workdir, split, examples, facts, kind):
         self._kind = kind
         self._workdir, self._split, self._examples = workdir, split, examples
         self._about = json.dumps([*facts, kind.about] if kind.about else facts)

@@ -1,4 +1,4 @@
-"""Hashes of the stored bytes of images, or other words on each, and groups of equal ones."""
+"""A few numbers for each image, such as the hash of its bytes; and groups of equal images."""
 
 import concurrent.futures
 import contextlib
@@ -22,10 +22,10 @@ class Kind(NamedTuple):
 
     Attributes:
       name: for files of it.
-      words: how many 64-bit words.
+      words: how many numbers of 64 bits.
       of: function of an encoded image, bytes, or of pixels, uint8 `[height, width, channels]`, →
         uint64 `[words]`. It raises InputError if it can make none. Zeros alone are not kept.
-      about: what else it depends on: words that were kept count for the same alone.
+      about: what else it depends on, as text: numbers that were kept with another are made anew.
     """
 
     name: str

@@ -30,7 +30,7 @@ _SHOWN = 10
 
 
 def kind(max_pixels):
-    """`hashes.Kind` of thumbnails; larger images than `max_pixels` are not decoded, 0: none is."""
+    """`hashes.Kind` of thumbnails; images of more than `max_pixels` are left out, 0: no limit."""
     at_once = threading.BoundedSemaphore(loading.cores())  # decoded images take memory
 
     def of(image):

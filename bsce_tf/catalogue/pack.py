@@ -97,7 +97,7 @@ def _pack(examples, folder, shard_images, progress, side, quality, bad, part):
     planned = shards.planned(folder, len(examples), shard_images)
     finished = _begin(folder, plan, part, planned)
     if finished:
-        division.whole[f'{folder}: pack'] = True
+        division.joined[f'{folder}: pack'] = True
         return _with_groups(folder, examples, planned, finished)
     found = [shards.facts_of(shard, examples.labels) for shard in planned]
     bad.found_before(examples, sum(

@@ -4,7 +4,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from bsce_tf import fields, imports, recipes
-from bsce_tf.cli.modes import MODES
+from bsce_tf.cli.modes import DEFAULT, MODES
 from bsce_tf.errors import InputError
 
 
@@ -26,7 +26,7 @@ def parse(arguments):
                  for argument in _with_paths(_with_mode(arguments))]
     try:
         config_flags.DEFINE_config_file(
-            'config', str(recipes.find(recipes.DEFAULT)), 'Config.', values, sys_argv=arguments)
+            'config', str(recipes.find(DEFAULT)), 'Config.', values, sys_argv=arguments)
         flags.DEFINE_string('workdir', 'runs/demo', 'Folder for the files of the run.',
                             flag_values=values)
         flags.DEFINE_enum('mode', 'demo', list(MODES), 'What to do.', flag_values=values)

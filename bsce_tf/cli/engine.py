@@ -33,13 +33,13 @@ class Outcome(NamedTuple):
     Attributes:
       status: exit status.
       error: the line of its error; '' where that is 0.
-      whole: {folder and name of what the parts make: whether it was whole}, see `division.whole`.
+      joined: `division.joined` of its process.
       machine: its name.
     """
 
     status: int
     error: str
-    whole: dict
+    joined: dict
     machine: str
 
 
@@ -130,7 +130,7 @@ def _part(task, arguments, folder):
         status = task(arguments)
         error = failures.last if status else None
         if not (isinstance(error, InUseError) and time.monotonic() < end):
-            return Outcome(status, str(error or ''), dict(division.whole), socket.gethostname())
+            return Outcome(status, str(error or ''), dict(division.joined), socket.gethostname())
         time.sleep(_PAUSE)
 
 
@@ -148,7 +148,7 @@ class _Parts:
     def __init__(self, ray, remote, task, arguments, again, terminated):
         self._ray, self._remote, self._task = ray, remote, task
         self._arguments, self._again, self._terminated = arguments, again, terminated
-        self._whole = {}  # of all outcomes
+        self._joined = {}  # that of all outcomes together
         self._waiting, self._begun = {}, {}  # reference → part; part → how often
 
     def do(self, parts):
@@ -171,9 +171,9 @@ class _Parts:
 
     def _missing(self):
         """What the parts have made that is not whole, in words; '' if all is."""
-        if not self._whole:
+        if not self._joined:
             return 'they made nothing'
-        return ', '.join(place for place, whole in self._whole.items() if not whole)
+        return ', '.join(place for place, whole in self._joined.items() if not whole)
 
     def _start(self, part):
         self._begun[part] = self._begun.get(part, 0) + 1
@@ -192,8 +192,8 @@ class _Parts:
                 continue
             part = self._waiting.pop(ended[0])
             outcome = self._outcome(ended[0], part)
-            for place, whole in outcome.whole.items():
-                self._whole[place] = whole or self._whole.get(place, False)
+            for place, whole in outcome.joined.items():
+                self._joined[place] = whole or self._joined.get(place, False)
             # A machine that is taken away tells its processes to stop.
             if outcome.status == PreemptedError.status and self._begun[part] < _TRIES:
                 self._start(part)

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 from bsce_tf import fields
 
+DEFAULT = 'fashion_mnist'  # the config, where none is named
+
 
 class Mode(NamedTuple):
     """One value of `--mode`.

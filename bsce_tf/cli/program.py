@@ -9,7 +9,7 @@ import sys
 from bsce_tf import decoder_messages, imports, recipes
 from bsce_tf.cli import command_line, usage
 from bsce_tf.cli.failures import say, unexpected
-from bsce_tf.cli.modes import MODES
+from bsce_tf.cli.modes import DEFAULT, MODES
 from bsce_tf.errors import InputError, RunError
 from bsce_tf.fields.rules import MOST_PARTS
 
@@ -138,9 +138,9 @@ def _check_own_data(mode, flag, used):
       flag: `--config` of ml_collections.
       used: names of the modes that take the config of a trained run instead.
     """
-    source = flag.override_values.get('data.source', recipes.DEFAULT)
-    if not flag.present and source != recipes.DEFAULT and MODES[mode].uses('data.source') and (
+    source = flag.override_values.get('data.source', DEFAULT)
+    if not flag.present and source != DEFAULT and MODES[mode].uses('data.source') and (
             mode not in used):
         raise InputError(f'--config: found none with data.source = {source}; expected one, such as '
-                         f'--config=default. Without it {recipes.DEFAULT} is used, which leaves '
+                         f'--config=default. Without it {DEFAULT} is used, which leaves '
                          'out images and makes labels wrong on purpose.')

@@ -4,7 +4,7 @@ import pathlib
 import textwrap
 
 from bsce_tf import fields, recipes
-from bsce_tf.cli.modes import GROUPS, MODES
+from bsce_tf.cli.modes import DEFAULT, GROUPS, MODES
 from bsce_tf.errors import InputError, alike
 from bsce_tf.fields import rules
 
@@ -26,7 +26,7 @@ def usage(program='bsce', whole=False):
     name = 'bsce' if pathlib.Path(program).name == 'bsce' else 'python main.py'
     lines = [f'{name} [MODE] [--config=NAME] [--workdir=DIR] [--config.FIELD=VALUE …]', '',
              f'--config   a config that comes with the program ({", ".join(recipes.names())}),',
-             f'           or a file; some accept options after a colon; default: {recipes.DEFAULT}',
+             f'           or a file; some accept options after a colon; default: {DEFAULT}',
              '--workdir  folder for the files of the run, here or in a bucket; default: runs/demo',
              'MODE       what to do; --mode=MODE is the same:']
     for group, modes in GROUPS.items():
