@@ -2,13 +2,14 @@
 
 Each part is a process of its own, on any machine that sees the same folder, such as a task of a
 Slurm array. What the parts make is, byte for byte, what one process makes on such a machine. The
-folder has to be on a file system whose locks work between the machines, see `locks`.
+folder lies in a bucket, see `remote.shared`, or on a file system whose locks work between the
+machines, see `locks`.
 """
 
 import contextlib
 from typing import NamedTuple
 
-from bsce_tf import locks
+from bsce_tf import files, locks
 from bsce_tf.errors import InUseError
 
 
@@ -78,8 +79,9 @@ def join(folder, name, made, function):
         under the lock.
       function: without arguments.
     """
-    place = f'{folder}: {name}'
+    place, mirror = f'{folder}: {name}', files.mirror_of(folder)
     joined[place] = False
+    files.refresh(folder)
     missing = [number for number, there in enumerate(made(), 1) if not there]
     if missing:
         some = ', '.join(map(str, missing[:10])) + ', …' * (len(missing) > 10)
@@ -88,7 +90,8 @@ def join(folder, name, made, function):
         return
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(locks.held(folder, f'.join-{name}.lock'))
+            stack.enter_context(mirror.joining(name) if mirror else locks.held(
+                folder, f'.join-{name}.lock'))
         except InUseError:
             print(f'{folder}: all parts are done, and another process joins them. If no result '
                   'appears, start any part once more.')

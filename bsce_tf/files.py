@@ -15,6 +15,7 @@ from bsce_tf.errors import InputError
 _PATTERN = re.compile(r'\.(\d+)(-[0-9a-f]{32})?\.')
 _writing = set()  # paths that this process is about to rename
 watchers = []  # functions that are called with each path that was renamed
+mirrors = []  # folders whose files other processes see in a bucket, each a `remote.shared.Shared`
 
 
 @contextlib.contextmanager
@@ -37,6 +38,30 @@ def replacing(path):
         _writing.discard(temporary)
     for watcher in watchers:
         watcher(path)
+
+
+def mirror_of(path):
+    """The one of `mirrors` that a path lies in; None if it lies in none."""
+    path = pathlib.Path(os.path.abspath(path))
+    return next((mirror for mirror in mirrors
+                 if mirror.folder == path or mirror.folder in path.parents), None)
+
+
+def refresh(folder):
+    """Fetches what other processes have written, where the folder is a mirror of a bucket's."""
+    if mirror := mirror_of(folder):
+        mirror.refresh()
+
+
+def exists(path):
+    """Whether there is a file, a pathlib.Path: here, or in the bucket of which this is a mirror."""
+    return path.exists() or bool((mirror := mirror_of(path)) and mirror.has(path))
+
+
+def names(folder):
+    """Set of the names in a folder, a pathlib.Path, and in that of which it is a mirror."""
+    mirror = mirror_of(folder)
+    return set(os.listdir(folder)) | (mirror.names(folder) if mirror else set())
 
 
 def check_space(folder, size):

@@ -13,7 +13,8 @@ import pytest
 # TensorFlow is imported where it is used: the process that only hands tests to others does without.
 
 # Files that take longest are begun first, so that no worker is left with one at the end.
-SLOW = ('training', 'evaluation', 'audit', 'report', 'serving', 'experiments')
+SLOW = ('training', 'evaluation', 'audit', 'report', 'serving', 'experiments', 'heads',
+        'backbones')
 
 
 def pytest_xdist_auto_num_workers(config):
@@ -38,8 +39,15 @@ def pytest_collection_finish():
 
 
 def pytest_collection_modifyitems(items):
-    """Brings the tests of slow folders to the front."""
-    items.sort(key=lambda item: item.path.parent.name not in SLOW)
+    """Brings the files of slow folders to the front: one of each folder, then the next of each.
+
+    Files of one folder wait for what is made once for all of them.
+    """
+    numbers = {}  # {file: its number in its folder}
+    for item in items:
+        numbers.setdefault(item.path, sum(path.parent == item.path.parent for path in numbers))
+    last = len(items)
+    items.sort(key=lambda item: numbers[item.path] if item.path.parent.name in SLOW else last)
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import numpy as np
 
 from bsce_tf import division, fields, files, metrics
 from bsce_tf.audit import cleaning, confident, duplicates, out_of_sample, quality
-from bsce_tf.data import clean_list, decisions, prepare
+from bsce_tf.data import bad_images, clean_list, decisions, prepare
 from bsce_tf.data.examples import Examples, Splits
 from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError
@@ -125,6 +125,8 @@ def _audit(config, folder, part):
 
     def end():
         nonlocal result
+        lists = [out_of_sample.bad_list(folder, other) for other in part.all]
+        bad_images.gather(folder / workdir.BAD_IMAGES, [path for path in lists if path.exists()])
         result = find(data.train, *predict(config, folder, data), config.audit, reviewed)
         _write(folder, result, given, config.audit)
         if config.audit.duplicate_similarity:

@@ -12,7 +12,6 @@ A pack is a folder:
 
 import functools
 import json
-import os
 import pathlib
 
 import numpy as np
@@ -125,7 +124,7 @@ def _join(folder, examples, plan, planned, part, bad):
     told = []
 
     def made():
-        names = set(os.listdir(folder))  # asks the server, where `exists` may remember
+        names = files.names(folder)  # asks the server, where `exists` may remember
         there = [{shard.path.name, shard.path.with_suffix('.npy').name} <= names
                  for shard in planned]
         return [all(there[slice(*other.span(len(planned)))]) for other in part.all]

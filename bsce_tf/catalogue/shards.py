@@ -40,7 +40,7 @@ def facts_of(shard, labels):
       InputError: if they are damaged or of other data.
     """
     side = shard.path.with_suffix('.npy')
-    if not shard.path.exists() or not side.exists():
+    if not files.exists(shard.path) or not side.exists():
         return None
     try:
         found = np.load(side)

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 
-from bsce_tf import decoder_messages, imports, recipes
+from bsce_tf import decoder_messages, division, imports, recipes
 from bsce_tf.cli import command_line, usage
 from bsce_tf.cli.failures import say, unexpected
 from bsce_tf.cli.modes import DEFAULT, MODES
@@ -116,16 +116,26 @@ def _on_this_machine(mode, config, workdir, stack):
     """The folders in which to work on --workdir, of which some may be in buckets."""
     if '://' not in workdir or mode in _WITHOUT:  # as a path it would be a new folder called s3:
         return workdir
-    from bsce_tf.remote import mirror
+    from bsce_tf.remote import workdirs
     if mode == 'clean_train':  # each round's config names the lists of others
         raise InputError(f"--workdir: found '{workdir}' for clean_train; expected a folder of this "
                          'machine.')
-    of_parts = MODES[mode].uses('part') and (config.part or config.engine.name != 'none')
-    if of_parts or config.strategy == 'multiworker' or os.environ.get('TF_CONFIG', '').strip():
-        raise InputError(f"--workdir: found '{workdir}' for one of several processes; expected a "
-                         'folder that all of them see.')
-    return ','.join(str(stack.enter_context(mirror.held(place))) if '://' in place else place
-                    for place in workdir.split(','))
+    process = _process(mode, config)
+    return ','.join(str(stack.enter_context(workdirs.held(place, process))) if '://' in place
+                    else place for place in workdir.split(','))
+
+
+def _process(mode, config):
+    """Name of this process if it is one of several that use the workdir, such as part-3-of-10."""
+    from bsce_tf.training import strategy
+
+    if MODES[mode].uses('part') and config.engine.name != 'none':
+        return 'engine'
+    part = division.of(config.part) if MODES[mode].uses('part') else division.WHOLE
+    if not part.whole:
+        return part.name
+    worker = strategy.worker_number(config.strategy)
+    return f'worker-{worker}' if worker else ''
 
 
 def _check_own_data(mode, flag, used):

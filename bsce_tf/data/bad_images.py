@@ -188,6 +188,22 @@ class BadImages:
         return self.error
 
 
+def gather(report, parts):
+    """Adds the rows of other reports to one, and removes these.
+
+    Args:
+      report: pathlib.Path of a CSV file (path, reason); it may be missing.
+      parts: list of pathlib.Path of others. `report` itself may be among them.
+    """
+    whole = _Report(report)
+    for part in parts:
+        if part != report:
+            with open(part, newline='', encoding='utf-8', errors='replace') as file:
+                for row in csv.DictReader(file):
+                    whole.add(row['path'], row['reason'])
+            part.unlink()
+
+
 class _Report:
     """A CSV file (path, reason) that several processes add rows to, each path once.
 

@@ -7,12 +7,11 @@ end. A command that is killed resumes on any machine: what is in the bucket is w
 is not what this machine last knew, files that were not sent, and files that are gone there, are put
 aside, never lost.
 
-A lease keeps two commands from working in one folder, see `leases`.
+A lease keeps two commands from working in one folder, see `leases`; for several processes of one
+work see `shared`.
 """
 
 import contextlib
-import hashlib
-import json
 import os
 import pathlib
 import threading
@@ -27,42 +26,6 @@ from bsce_tf.remote import leases
 _EVERY = 20.0  # seconds between two times that what has changed is sent
 _CONFIG = 'config.json'  # which no command removes
 _PRUNED = 'checkpoints'  # folder from which every run removes old files
-
-
-@contextlib.contextmanager
-def held(address):
-    """Yields the folder in which to work on a workdir in a bucket, alone.
-
-    Args:
-      address: of the workdir, s3://… and the like.
-
-    Raises:
-      InputError: for a web server, to which nothing can be written, or a whole bucket.
-      InUseError: if another process works there.
-      StorageError: if the bucket does not answer.
-    """
-    storage.check(address, '--workdir')
-    place = address.rstrip('/')
-    parts = place.split('/')[3:]
-    if storage.scheme(address) in storage.WEB or not parts or {'', '.', '..'} & set(parts):
-        raise InputError(f"--workdir: found '{address}'; expected a folder of this machine or one "
-                         'in a bucket, such as s3://shop/run.')
-    above = files.cache_folder() / 'workdirs' / hashlib.sha256(place.encode()).hexdigest()[:32]
-    with locks.held(above):  # so the lease that is noted here is of a process that has ended
-        sent = above / 'sent.json'
-        known = _read(sent)
-        with leases.leased(place, known['lease']) as lease:
-            mirror = Mirror(place, above / 'work' / parts[-1], sent, known, lease)
-            mirror.pull()
-            with mirror.kept():
-                yield mirror.folder
-
-
-def _read(sent):
-    try:
-        return json.loads(sent.read_text(encoding='utf-8'))
-    except (OSError, ValueError):
-        return {'lease': '', 'files': {}}
 
 
 class Mirror:
@@ -90,14 +53,35 @@ class Mirror:
 
         Files that are gone here are fetched again: a cache that was emptied empties no bucket.
         """
-        there = {path: version for path, version in storage.versions(self.address).items()
-                 if os.path.basename(path) != leases.NAME}
-        noted = {path: tuple(version) for path, (*_, version) in self._known.items()}
+        there = self._there()
+        wanted = self._wanted(there, self._unsent(there))
+        size = sum(size for size, _ in wanted.values())
+        print(f'{self.address}: worked on in {self.folder}' + (
+            f'; fetching {len(wanted):,} files, {size / 1e6:,.1f} MB' * bool(wanted)), flush=True)
+        self._fetch(wanted)
+        self.send()
+
+    def _there(self):
+        """{path: version} of what is in the bucket."""
+        return {path: version for path, version in storage.versions(self.address).items()
+                if not leases.is_one(path)}
+
+    def _unsent(self, there):
+        """Paths that a killed process had not sent, after what another machine's work has
+        overtaken was put aside."""
         changed = set(self._changed())
+        noted = {path: tuple(version) for path, (*_, version) in self._known.items()}
         if changed and not self._own and noted != there:
             self._put_aside(self.folder, self._aside, 'not all of this machine was sent')
             self._known.clear()
-            changed = set()
+            return set()
+        return changed
+
+    def _wanted(self, there, changed):
+        """What is to be fetched of `there`, {path: version}, after what is gone there is gone here.
+
+        Files that have `changed` here stay.
+        """
         for path in set(self._known) - set(there):
             if path not in changed:
                 self._gone(path, there)
@@ -105,8 +89,8 @@ class Mirror:
         for path in self._removed():
             del self._known[path]
         self._write()
-        self._fetch({path: version for path, version in there.items() if path not in changed})
-        self.send()
+        return {path: version for path, version in there.items() if path not in changed and (
+            self._known.get(path, [None])[-1] != list(version))}
 
     def _gone(self, path, there):
         """Removes a file that is gone from the bucket, or puts it aside."""
@@ -125,19 +109,17 @@ class Mirror:
         logging.warning('%s: was changed since this machine last worked on it, and %s; what was '
                         'here is in %s.', self.address, why, aside)
 
-    def _fetch(self, there):
+    def _fetch(self, wanted):
         self.folder.mkdir(parents=True, exist_ok=True)
-        wanted = {path: version for path, version in there.items()
-                  if self._known.get(path, [None])[-1] != list(version)}
-        size = sum(size for size, _ in wanted.values())
-        print(f'{self.address}: worked on in {self.folder}' + (
-            f'; fetching {len(wanted):,} files, {size / 1e6:,.1f} MB' * bool(wanted)), flush=True)
         for path, version in wanted.items():
-            place = self.folder / path
-            place.parent.mkdir(parents=True, exist_ok=True)
-            storage.fetch(storage.join(self.address, path), place)
-            self._known[path] = [*_state(place), list(version)]
-            self._write()
+            self._fetch_file(path, version)
+
+    def _fetch_file(self, path, version):
+        place = self.folder / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        storage.fetch(storage.join(self.address, path), place)
+        self._known[path] = [*_state(place), list(version)]
+        self._write()
 
     def send(self):
         """Sends what has changed, the latest last, and removes what this process has sent and
@@ -167,7 +149,7 @@ class Mirror:
                 self._mine.add(path)
                 self._write()
             for path in removed:
-                if path in self._mine or _PRUNED in path.split('/'):
+                if self._removed_on_purpose(path):
                     self._lease.check()
                     storage.remove(storage.join(self.address, path))
                 else:  # whoever cleans a cache cleans no bucket
@@ -175,6 +157,9 @@ class Mirror:
                                     self.address)
                 del self._known[path]
                 self._write()
+
+    def _removed_on_purpose(self, path):
+        return path in self._mine or _PRUNED in path.split('/')
 
     @contextlib.contextmanager
     def kept(self):

@@ -65,13 +65,18 @@ def is_chief(name):
     Args:
       name: of the strategy, see `create`.
     """
+    return worker_number(name) == 0
+
+
+def worker_number(name):
+    """Number of this worker, 0 for the chief, as `is_chief`."""
     workers = _workers()
     if len(workers) > 1 and name in ('auto', 'multiworker'):
         config = json.loads(os.environ['TF_CONFIG'])
         task = config['task']
-        return int(task['index']) == 0 and (
-            task['type'] == 'chief' or 'chief' not in config['cluster'])
-    return name != 'multiworker' or os.environ.get('SLURM_PROCID', '0') == '0'
+        chiefs = len(config['cluster'].get('chief', ()))
+        return int(task['index']) + (chiefs if task['type'] == 'worker' else 0)
+    return int(os.environ.get('SLURM_PROCID', '0')) if name == 'multiworker' else 0
 
 
 def workers_of(strategy):

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 from absl import logging
 
+from bsce_tf import files
 from bsce_tf.data import prepare
 from bsce_tf.data.examples import Splits
 from bsce_tf.errors import InputError, RunError
@@ -22,7 +23,7 @@ from bsce_tf.training.observers.progress import Progress
 from bsce_tf.training.observers.summaries import Summaries
 from bsce_tf.training.observers.tracking import Tracking
 from bsce_tf.training.state import State
-from bsce_tf.training.workdir import bad_images_of
+from bsce_tf.training.workdir import BAD_IMAGES, bad_images_of
 
 
 def train(config, folder, data=None, watch=None, callbacks=()):
@@ -30,7 +31,8 @@ def train(config, folder, data=None, watch=None, callbacks=()):
 
     Every stage of `config.stages` starts with the best weights of the stages before it and a new
     optimizer. With several workers, each of them calls this function, and all must see the same
-    folder. Only the chief writes to it, except that every worker lists the bad images it finds.
+    folder, or mirrors of it (`remote.shared`). Only the chief writes to it, except that every
+    worker lists the bad images it finds.
 
     Args:
       config: ConfigDict with the fields of configs/default.py, checked.
@@ -126,6 +128,8 @@ def _train_stages(job):
             keras.backend.clear_session()
             state.next_stage()
             arrays = None
+            if not job.chief:  # who has written the best weights before all met in `Loop.save`
+                files.refresh(job.folder)
         with job.devices.scope():
             _train_stage(job, state, arrays)
     if job.terminated():  # the signal came after the last step
@@ -149,7 +153,10 @@ def set_up(config):
 def _train_stage(job, state, arrays):
     """Trains the stage that `state` is in; `arrays` are those of its checkpoint, or None."""
     config = job.stages[state.stage]
-    bad = bad_images_of(config, job.folder)
+    worker = strategy.workers_of(job.devices)[0]
+    shared = worker and files.mirror_of(job.folder)  # there is no adding to a file in a bucket
+    name = f'bad_images.worker-{worker}.csv' if shared else BAD_IMAGES
+    bad = bad_images_of(config, job.folder, name)
     with job.stopping_at_once():
         loop = _make_loop(job, config, state, arrays, bad)
     # Other workers wait here until the chief has made the folder, which they write to, too.
@@ -191,6 +198,7 @@ def _load_checkpoint(checkpoints, devices):
     if number < 0:
         return State(), None
     if strategy.workers_of(devices)[0] != 0:
+        files.refresh(checkpoints)
         found = checkpoint.load(checkpoints, checkpoint.name_of(number))
     logging.info('%s: going on from %s', checkpoints, found[0])
     return found[1:]

@@ -202,7 +202,6 @@ def test_without_ray_its_extra_is_named(monkeypatch):
 
 @pytest.mark.parametrize(('flags', 'message'), [
     (['--config.part=1/2'], "config.part: found '1/2' with engine.name = ray, which does all"),
-    (['--workdir=s3://shop/run'], 'expected a folder that all of them see'),
     (['--config.engine.name=dask'], "engine.name: found 'dask'; expected one of none, ray")])
 def test_fields_that_contradict_each_other_are_told(tmp_path, capsys, flags, message):
     assert cli.main(['bsce', 'pack', '--config=default', '--config.data.source=folder',

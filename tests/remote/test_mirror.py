@@ -10,36 +10,16 @@ import pytest
 
 from bsce_tf import cli, files, locks, storage
 from bsce_tf.errors import InputError, InUseError, RunError, StorageError
-from bsce_tf.remote import leases, mirror
+from bsce_tf.remote import leases, mirror, workdirs
 from bsce_tf.storage import patience, reads
 from bsce_tf.training import checkpoint
 from tests.processes import SERVER
+from tests.remote.machines import in_bucket, machine, quick  # noqa: F401
 from tests.run_files import assert_same, results
 
 
-@pytest.fixture(autouse=True)
-def quick(tmp_path, monkeypatch):
-    monkeypatch.setattr(leases, '_SETTLE', 0.0)
-    monkeypatch.setattr(leases, '_LOOK', 0.05)
-    monkeypatch.setattr(leases, '_EXPIRED', 0.3)
-    machine(monkeypatch, tmp_path / 'one')
-
-
-def machine(monkeypatch, folder):
-    """Stands for another machine: another cache."""
-    monkeypatch.setenv('BSCE_TF_CACHE', str(folder))
-
-
-def in_bucket(prefix):
-    """{path: bytes} of what lies there."""
-    client = boto3.client('s3')
-    found = client.list_objects_v2(Bucket='shop', Prefix=f'{prefix}/').get('Contents', [])
-    return {entry['Key'].removeprefix(f'{prefix}/'): client.get_object(
-        Bucket='shop', Key=entry['Key'])['Body'].read() for entry in found}
-
-
 def test_the_bucket_has_what_the_folder_has(bucket, tmp_path, monkeypatch):
-    with mirror.held('s3://shop/kept/') as folder:
+    with workdirs.held('s3://shop/kept/') as folder:
         (folder / 'a b').mkdir()
         files.write_text(folder / 'a b' / 'é#?.txt', '1')
         assert in_bucket('kept')['a b/é#?.txt'] == b'1'
@@ -59,19 +39,19 @@ def test_the_bucket_has_what_the_folder_has(bucket, tmp_path, monkeypatch):
     assert in_bucket('kept') == {'a b/é#?.txt': b'1', 'grows.csv': b'1\n2\n',
                                  'checkpoints/one': b'z'}
     machine(monkeypatch, tmp_path / 'two')
-    with mirror.held('s3://shop/kept') as folder:
+    with workdirs.held('s3://shop/kept') as folder:
         assert (folder / 'a b' / 'é#?.txt').read_text() == '1'
         files.write_text(folder / 'checkpoints' / 'two', 'of two')
         (folder / 'checkpoints' / 'one').unlink()
     machine(monkeypatch, tmp_path / 'one')
-    with mirror.held('s3://shop/kept') as folder:
+    with workdirs.held('s3://shop/kept') as folder:
         assert sorted(path.name for path in folder.rglob('*') if path.is_file()) == [
             f'.{os.getpid()}-{"0" * 32}.half', locks.NAME, 'grows.csv', 'two', 'é#?.txt']
 
 
 def killed(address, text):
     """What a process leaves that was killed before it sent a file; gives its folder."""
-    with mirror.held(address) as folder:
+    with workdirs.held(address) as folder:
         files.write_text(folder / 'sent', 'before')
     files.write_text(folder / 'sent', text)
     return folder
@@ -80,15 +60,15 @@ def killed(address, text):
 def test_what_a_killed_process_had_not_sent_is_sent_or_put_aside(bucket, tmp_path, monkeypatch,
                                                                  caplog):
     killed('s3://shop/killed', 'unsent')
-    with mirror.held('s3://shop/killed') as folder:
+    with workdirs.held('s3://shop/killed') as folder:
         assert in_bucket('killed')['sent'] == b'unsent'
     assert 'what was here' not in caplog.text
     files.write_text(folder / 'sent', 'unsent again')
     machine(monkeypatch, tmp_path / 'two')
-    with mirror.held('s3://shop/killed') as other:
+    with workdirs.held('s3://shop/killed') as other:
         files.write_text(other / 'sent', 'of two')
     machine(monkeypatch, tmp_path / 'one')
-    with mirror.held('s3://shop/killed') as folder:
+    with workdirs.held('s3://shop/killed') as folder:
         assert (folder / 'sent').read_text() == 'of two'
     aside, = folder.parents[1].glob('aside-*')
     assert (aside / 'sent').read_text() == 'unsent again'
@@ -102,8 +82,8 @@ def lease(bucket, prefix, number=1, **fields):
 
 def test_one_process_at_a_time_works_in_a_bucket(bucket, tmp_path, monkeypatch, caplog):
     lost = pytest.raises(InUseError, match='no longer leased to this process')
-    with lost, mirror.held('s3://shop/leased') as folder:
-        with pytest.raises(InUseError), mirror.held('s3://shop/leased'):
+    with lost, workdirs.held('s3://shop/leased') as folder:
+        with pytest.raises(InUseError), workdirs.held('s3://shop/leased'):
             pass
         machine(monkeypatch, tmp_path / 'two')
         lease(bucket, 'leased')
@@ -121,13 +101,13 @@ def test_one_process_at_a_time_works_in_a_bucket(bucket, tmp_path, monkeypatch, 
         thread = threading.Thread(target=renew)
         thread.start()
         try:
-            with pytest.raises(InUseError, match='process 7 on other'), mirror.held(
+            with pytest.raises(InUseError, match='process 7 on other'), workdirs.held(
                     's3://shop/leased'):
                 pass
         finally:
             stop.set()
             thread.join()
-        with mirror.held('s3://shop/leased'):  # the other was killed
+        with workdirs.held('s3://shop/leased'):  # the other was killed
             assert 'found the lease of process 7 on other' in caplog.text
         (folder / 'a').unlink()
 
@@ -136,22 +116,22 @@ def test_a_lease_of_a_killed_process_of_this_machine_needs_no_waiting(bucket, mo
     monkeypatch.setattr(leases, '_EXPIRED', 100.0)
     with monkeypatch.context() as patch:
         patch.setattr(leases.Lease, 'give', lambda lease: None)
-        with mirror.held('s3://shop/again') as folder:
+        with workdirs.held('s3://shop/again') as folder:
             files.write_text(folder / 'a', '1')
     assert leases.NAME in in_bucket('again')
     (folder / 'a').write_text('of the killed process')
     bucket('again/a', b'sent, but not noted')
-    with mirror.held('s3://shop/again') as folder:
+    with workdirs.held('s3://shop/again') as folder:
         assert (folder / 'a').read_text() == 'of the killed process'
     assert in_bucket('again') == {'a': b'of the killed process'}
 
 
 def test_a_start_that_is_killed_while_it_fetches_sends_nothing_old(bucket, tmp_path, monkeypatch):
-    with mirror.held('s3://shop/fetched') as folder:
+    with workdirs.held('s3://shop/fetched') as folder:
         for name in 'ab':
             files.write_text(folder / name, 'old')
     machine(monkeypatch, tmp_path / 'two')
-    with mirror.held('s3://shop/fetched') as other:
+    with workdirs.held('s3://shop/fetched') as other:
         for name in 'ab':
             files.write_text(other / name, 'new')
     machine(monkeypatch, tmp_path / 'one')
@@ -167,55 +147,55 @@ def test_a_start_that_is_killed_while_it_fetches_sends_nothing_old(bucket, tmp_p
             raise ValueError('killed')
 
         patch.setattr(storage, 'fetch', once)
-        with pytest.raises(ValueError, match='killed'), mirror.held('s3://shop/fetched'):
+        with pytest.raises(ValueError, match='killed'), workdirs.held('s3://shop/fetched'):
             pass
-    with mirror.held('s3://shop/fetched') as folder:
+    with workdirs.held('s3://shop/fetched') as folder:
         assert [(folder / name).read_text() for name in 'ab'] == ['new', 'new']
     assert in_bucket('fetched') == {'a': b'new', 'b': b'new'}
 
 
 def test_a_lease_is_renewed_while_a_command_works(bucket, tmp_path, monkeypatch):
     monkeypatch.setattr(leases, '_EVERY', 0.05)
-    with mirror.held('s3://shop/renewed'):
+    with workdirs.held('s3://shop/renewed'):
         machine(monkeypatch, tmp_path / 'two')
-        with pytest.raises(InUseError, match=f'process {os.getpid()} on'), mirror.held(
+        with pytest.raises(InUseError, match=f'process {os.getpid()} on'), workdirs.held(
                 's3://shop/renewed'):
             pass
 
 
 def test_files_that_vanish_here_stay_in_the_bucket(bucket, tmp_path, monkeypatch, caplog):
-    with mirror.held('s3://shop/vanished') as folder:
+    with workdirs.held('s3://shop/vanished') as folder:
         for name in ('config.json', 'a'):
             files.write_text(folder / name, '1')
-    with mirror.held('s3://shop/vanished') as folder:
+    with workdirs.held('s3://shop/vanished') as folder:
         (folder / 'a').unlink()
     assert in_bucket('vanished') == {'config.json': b'1', 'a': b'1'}
     assert 'a: is gone; it stays in s3://shop/vanished' in caplog.text
 
 
 def test_checkpoints_that_are_gone_there_are_removed_only_for_newer_ones(bucket, caplog):
-    with mirror.held('s3://shop/pruned') as folder:
+    with workdirs.held('s3://shop/pruned') as folder:
         (folder / 'checkpoints').mkdir()
         for name in '123':
             files.write_text(folder / 'checkpoints' / name, name)
     client = boto3.client('s3')
     client.delete_object(Bucket='shop', Key='pruned/checkpoints/1')
-    with mirror.held('s3://shop/pruned') as folder:
+    with workdirs.held('s3://shop/pruned') as folder:
         assert sorted(path.name for path in (folder / 'checkpoints').iterdir()) == ['2', '3']
     assert 'is gone there' not in caplog.text
     for name in '23':
         client.delete_object(Bucket='shop', Key=f'pruned/checkpoints/{name}')
-    with mirror.held('s3://shop/pruned') as folder:
+    with workdirs.held('s3://shop/pruned') as folder:
         assert not list((folder / 'checkpoints').iterdir())
     aside, = folder.parents[1].glob('aside-*')
     assert sorted(path.name for path in (aside / 'checkpoints').iterdir()) == ['2', '3']
 
 
 def test_a_bucket_that_was_emptied_takes_nothing_here(bucket, caplog):
-    with mirror.held('s3://shop/lost') as folder:
+    with workdirs.held('s3://shop/lost') as folder:
         files.write_text(folder / 'a', '1')
     boto3.client('s3').delete_object(Bucket='shop', Key='lost/a')
-    with mirror.held('s3://shop/lost') as folder:
+    with workdirs.held('s3://shop/lost') as folder:
         assert not (folder / 'a').exists()
     assert 'a is gone there; what was here is in' in caplog.text
     aside, = folder.parents[1].glob('aside-*')
@@ -225,7 +205,7 @@ def test_a_bucket_that_was_emptied_takes_nothing_here(bucket, caplog):
 def test_keys_that_are_no_paths_write_nowhere(bucket, tmp_path, caplog):
     for key in ('keys/../../../out', 'keys//abs', 'keys/good', 'keys/inner/.lease'):
         bucket(key, b'x')
-    with mirror.held('s3://shop/keys') as folder:
+    with workdirs.held('s3://shop/keys') as folder:
         found = [path for path in tmp_path.rglob('*') if path.is_file() and (
             path.read_bytes()) == b'x']
     assert found == [folder / 'good']
@@ -262,10 +242,10 @@ def test_a_bucket_that_goes_down_ends_a_command_and_loses_nothing(bucket, monkey
         files.write_text(folder / 'a', '1')
 
     for error, message in ((StorageError, 'has not answered'), (ValueError, 'the real reason')):
-        with pytest.raises(error, match=message), mirror.held('s3://shop/down') as folder:
+        with pytest.raises(error, match=message), workdirs.held('s3://shop/down') as folder:
             work(folder, error)
         monkeypatch.setattr(storage, 'send', send)
-    with mirror.held('s3://shop/down'):
+    with workdirs.held('s3://shop/down'):
         assert in_bucket('down')['a'] == b'1'
 
 
@@ -277,7 +257,7 @@ def test_changes_are_sent_meanwhile_and_an_outage_that_ends_is_none(bucket, monk
         failed.set()
         raise StorageError('gone')
 
-    with mirror.held('s3://shop/meanwhile') as folder:
+    with workdirs.held('s3://shop/meanwhile') as folder:
         (folder / 'grows').write_text('1')
         while 'grows' not in in_bucket('meanwhile'):
             pass
@@ -299,21 +279,21 @@ def test_a_lease_that_is_lost_ends_a_command_with_its_next_file(bucket, monkeypa
         while True:
             files.write_text(folder / 'b', '1')
 
-    with pytest.raises(InUseError, match='process 7 on other'), mirror.held(
+    with pytest.raises(InUseError, match='process 7 on other'), workdirs.held(
             's3://shop/taken') as folder:
         work(folder)
     assert {*in_bucket('taken')} == {leases.NAME}
 
 
 def test_a_cache_that_was_emptied_empties_no_bucket(bucket):
-    with mirror.held('s3://shop/emptied') as folder:
+    with workdirs.held('s3://shop/emptied') as folder:
         files.write_text(folder / 'a', '1')
     for emptied in (os.unlink, shutil.rmtree):
         emptied(folder / 'a' if emptied is os.unlink else folder)
-        with mirror.held('s3://shop/emptied') as folder:
+        with workdirs.held('s3://shop/emptied') as folder:
             assert (folder / 'a').read_text() == '1'
         assert in_bucket('emptied') == {'a': b'1'}
-    with pytest.raises(RunError, match='is gone, or its config.json is'), mirror.held(
+    with pytest.raises(RunError, match='is gone, or its config.json is'), workdirs.held(
             's3://shop/emptied') as folder:
         shutil.rmtree(folder)
     assert in_bucket('emptied') == {'a': b'1'}
@@ -329,13 +309,9 @@ def test_other_addresses_are_refused(workdir, message, capsys):
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(('mode', 'flag', 'message'), [
-    ('audit', '--config.part=1/2', 'expected a folder that all of them see'),
-    ('clean_train', '', 'for clean_train; expected a folder of this machine')])
-def test_what_needs_a_folder_is_refused(mode, flag, message, capsys):
-    arguments = ['main.py', mode, '--config=smoke', '--workdir=s3://shop/run', flag]
-    assert cli.main(list(filter(None, arguments))) == 2
-    assert message in capsys.readouterr().err
+def test_rounds_need_a_folder(capsys):
+    assert cli.main(['main.py', 'clean_train', '--config=smoke', '--workdir=s3://shop/rounds']) == 2
+    assert 'for clean_train; expected a folder of this machine' in capsys.readouterr().err
 
 
 def program(environment, *flags):
