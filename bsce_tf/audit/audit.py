@@ -125,8 +125,7 @@ def _audit(config, folder, part):
 
     def end():
         nonlocal result
-        lists = [out_of_sample.bad_list(folder, other) for other in part.all]
-        bad_images.gather(folder / workdir.BAD_IMAGES, [path for path in lists if path.exists()])
+        bad_images.gather(folder / workdir.BAD_IMAGES, part.all)
         result = find(data.train, *predict(config, folder, data), config.audit, reviewed)
         _write(folder, result, given, config.audit)
         if config.audit.duplicate_similarity:

@@ -10,7 +10,7 @@ from absl import logging
 from bsce_tf import division, files
 from bsce_tf.audit import duplicates, folds, top_probabilities
 from bsce_tf.audit import seen as seen_images
-from bsce_tf.data import groups, label_map
+from bsce_tf.data import bad_images, groups, label_map
 from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import collect, networks
@@ -154,12 +154,6 @@ def _predict(config, run, folder, examples, title, part=division.WHOLE):
     return top_probabilities.Sparse(found['classes'], found['probabilities'], given)
 
 
-def bad_list(folder, part):
-    """The list in which a part of an audit notes bad images: in a bucket each part has its own."""
-    path = folder / workdir.BAD_IMAGES
-    return part.file(path) if files.mirror_of(folder) else path
-
-
 def _collect(config, run, folder, examples, compute, title, about, part=division.WHOLE):
     """Arrays of all images from `compute`, a function of a batch's features, logits and labels.
 
@@ -173,8 +167,8 @@ def _collect(config, run, folder, examples, compute, title, about, part=division
         weights = hashlib.file_digest(file, 'sha256').hexdigest()
     made_of = {'images': records.fingerprint(examples), 'contents': records.contents(examples),
                'weights': weights, 'scales': list(scales), **about}
-    bad = workdir.bad_images_of(  # these are not the run's own images
-        config, folder.parent, bad_list(folder.parent, part).name)
+    listed = bad_images.list_of(folder.parent / workdir.BAD_IMAGES, part)
+    bad = workdir.bad_images_of(config, folder.parent, listed.name)  # not the run's own images
     arguments = (folder, made_of, examples, [network.view],
                  lambda batch: compute(*network.outputs(batch.crops[0]), batch.labels), devices,
                  config.batch_size, bad, title)

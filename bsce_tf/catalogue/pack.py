@@ -40,11 +40,12 @@ def run(config, workdir):
     for split, examples in splits._asdict().items():
         if examples is None:
             continue
-        place = folder / split
+        place, part = folder / split, division.of(config.part)
         bad = bad_images.BadImages(config.data.on_error, config.data.max_bad_fraction,
-                                   config.data.max_pixels, place / BAD_IMAGES)
+                                   config.data.max_pixels,
+                                   bad_images.list_of(place / BAD_IMAGES, part))
         told = pack(examples, place, config.data.shard_images, side=config.pack.side,
-                    quality=config.pack.quality, bad=bad, part=division.of(config.part))
+                    quality=config.pack.quality, bad=bad, part=part)
         if told is None:
             continue
         out = len(examples) - told['packed']
@@ -136,6 +137,7 @@ def _join(folder, examples, plan, planned, part, bad):
             raise InputError(f'{folder / BAD_IMAGES}: {out} bad images of {len(examples)}; '
                              f'expected at most data.max_bad_fraction = {bad.max_fraction}.')
         files.write_json(folder / 'plan.json', plan)
+        bad_images.gather(folder / BAD_IMAGES, part.all)
         told.append(_finish(folder, examples, plan, found))
 
     division.join(folder, 'pack', made, finish)

@@ -188,20 +188,24 @@ class BadImages:
         return self.error
 
 
-def gather(report, parts):
-    """Adds the rows of other reports to one, and removes these.
+def list_of(report, part):
+    """The list in which a part of the work notes bad images, a pathlib.Path.
 
-    Args:
-      report: pathlib.Path of a CSV file (path, reason); it may be missing.
-      parts: list of pathlib.Path of others. `report` itself may be among them.
+    Where all parts see one folder that is `report` itself, to which they all add rows. In a bucket,
+    where nothing can be added to a file, each has its own, until they are joined: see `gather`.
     """
+    return part.file(report) if files.mirror_of(report) else report
+
+
+def gather(report, parts):
+    """Adds the lists of parts, `division.Division`s, to `report`, a pathlib.Path; removes them."""
     whole = _Report(report)
-    for part in parts:
-        if part != report:
-            with open(part, newline='', encoding='utf-8', errors='replace') as file:
+    for path in [list_of(report, part) for part in parts]:
+        if path != report and path.exists():
+            with open(path, newline='', encoding='utf-8', errors='replace') as file:
                 for row in csv.DictReader(file):
                     whole.add(row['path'], row['reason'])
-            part.unlink()
+            path.unlink()
 
 
 class _Report:

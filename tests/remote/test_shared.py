@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from bsce_tf import cli, division, files
-from bsce_tf.audit import out_of_sample
 from bsce_tf.data import bad_images
 from bsce_tf.errors import InUseError
 from bsce_tf.remote import leases, workdirs
@@ -26,13 +25,14 @@ def files_in(folder):
 
 @pytest.fixture(scope='module')
 def images(tmp_path_factory):
-    """Folder of 14 images of three classes; one is broken, two are equal."""
+    """Folder of 14 images of three classes; two, of different parts, are broken, two are equal."""
     root = tmp_path_factory.mktemp('images')
     for i in range(14):
         folder = root / f'{i % 3}'
         folder.mkdir(exist_ok=True)
         Image.new('RGB', (9, 9), (20 * min(i, 12), 0, 0)).save(folder / f'{i}.png')
-    (root / '1' / '4.png').write_bytes(b'no image')
+    for name in ('0/6.png', '1/4.png'):
+        (root / name).write_bytes(b'no image')
     return root
 
 
@@ -164,17 +164,15 @@ def test_files_of_others_come_and_go_when_they_are_asked_for(bucket, tmp_path, m
     assert set(in_bucket('refreshed')) == {'mine', 'shard.array_record'}
 
 
-def test_parts_of_an_audit_note_bad_images_beside_each_other(bucket, tmp_path):
-    one, two = division.of('1/2').all
-    assert out_of_sample.bad_list(tmp_path, one) == tmp_path / 'bad_images.csv'
-    with workdirs.held('s3://shop/bad', one.name) as folder:
-        lists = [out_of_sample.bad_list(folder, part) for part in (one, two)]
-        for number, path in enumerate(lists):
-            for name in ('same.png', f'{number}.png'):
-                bad_images._Report(path).add(name, 'no image')
-        bad_images.gather(folder / 'bad_images.csv', lists)
-    assert in_bucket('bad') == {
-        'bad_images.csv': b'path,reason\nsame.png,no image\n0.png,no image\n1.png,no image\n'}
+def test_parts_note_bad_images_beside_each_other(bucket, tmp_path):
+    parts = division.of('1/2').all
+    assert bad_images.list_of(tmp_path / 'bad.csv', parts[0]) == tmp_path / 'bad.csv'
+    with workdirs.held('s3://shop/bad', parts[0].name) as folder:
+        for part in parts:
+            for name in ('same.png', f'{part.number}.png'):
+                bad_images._Report(bad_images.list_of(folder / 'bad.csv', part)).add(name, 'torn')
+        bad_images.gather(folder / 'bad.csv', parts)
+    assert in_bucket('bad') == {'bad.csv': b'path,reason\nsame.png,torn\n1.png,torn\n2.png,torn\n'}
 
 
 def test_predictions_in_parts(bucket, runs, pictures, tmp_path, monkeypatch):  # noqa: F811
