@@ -7,6 +7,8 @@ machines, see `locks`.
 """
 
 import contextlib
+import os
+import re
 from typing import NamedTuple
 
 from bsce_tf import files, locks
@@ -64,9 +66,22 @@ class Division(NamedTuple):
 
 WHOLE = Division(1, 1)
 
+_OF_PART = re.compile(r'[._]part-\d+-of-\d+[._]')
+
 # {'folder: name': whether all parts are joined} of all that this process has made parts of. It
 # tells those who start parts whether the work is done.
 joined = {}
+
+
+def is_of_part(path):
+    """Whether the name of a file says that it is of one part."""
+    return bool(_OF_PART.search(os.path.basename(path)))
+
+
+def key(folder, name):
+    """That of `joined`, the same in all processes that share a folder."""
+    mirror = files.mirror_of(folder)
+    return f'{mirror.place(folder) if mirror else folder}: {name}'
 
 
 def join(folder, name, made, function):
@@ -79,7 +94,7 @@ def join(folder, name, made, function):
         under the lock.
       function: without arguments.
     """
-    place, mirror = f'{folder}: {name}', files.mirror_of(folder)
+    place, mirror = key(folder, name), files.mirror_of(folder)
     joined[place] = False
     files.refresh(folder)
     missing = [number for number, there in enumerate(made(), 1) if not there]
@@ -90,12 +105,13 @@ def join(folder, name, made, function):
         return
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(mirror.joining(name) if mirror else locks.held(
+            stack.enter_context(mirror.joining(folder, name) if mirror else locks.held(
                 folder, f'.join-{name}.lock'))
         except InUseError:
             print(f'{folder}: all parts are done, and another process joins them. If no result '
                   'appears, start any part once more.')
             return
+        files.refresh(folder)
         if all(made()):
             function()
             joined[place] = True

@@ -15,6 +15,7 @@ from bsce_tf.errors import InputError
 _PATTERN = re.compile(r'\.(\d+)(-[0-9a-f]{32})?\.')
 _writing = set()  # paths that this process is about to rename
 watchers = []  # functions that are called with each path that was renamed
+removers = []  # functions that are called with each path that `remove` removes
 mirrors = []  # folders whose files other processes see in a bucket, each a `remote.shared.Shared`
 
 
@@ -38,6 +39,13 @@ def replacing(path):
         _writing.discard(temporary)
     for watcher in watchers:
         watcher(path)
+
+
+def remove(path):
+    """Removes a file, a pathlib.Path, if it is there; also from the bucket its folder mirrors."""
+    path.unlink(missing_ok=True)
+    for remover in removers:
+        remover(path)
 
 
 def mirror_of(path):

@@ -113,6 +113,7 @@ def _audit(config, folder, part):
     """`audit` of a part that this process holds."""
     config = config.copy_and_resolve_references()
     config.part = ''  # no part of what an audit is
+    files.refresh(folder)  # other parts may have begun meanwhile
     plan = resume.plan(folder, config, fixed=fields.OF_AUDIT)
     config = plan.config
     data, given, reviewed = load(config)

@@ -61,7 +61,7 @@ class HashParts:
     def remove(self, parts):
         """Removes the files of all parts."""
         for part in parts:
-            self._path(part).unlink(missing_ok=True)
+            files.remove(self._path(part))
 
     def _path(self, part):
         return part.file(self._workdir / f'{self._kind.name}_{self._split}.npz')

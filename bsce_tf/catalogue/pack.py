@@ -90,6 +90,7 @@ def pack(examples, folder, shard_images=4096, progress=True, *, side=0, quality=
 
 def _pack(examples, folder, shard_images, progress, side, quality, bad, part):
     """`pack` in a folder that this process holds."""
+    files.refresh(folder)  # other parts may have begun meanwhile
     plan = {'format': 1, 'images': len(examples), 'shard_images': shard_images,
             'fingerprint': records.fingerprint(examples), 'contents': records.contents(examples),
             'groups': packed.groups_digest(examples.groups),
@@ -97,7 +98,7 @@ def _pack(examples, folder, shard_images, progress, side, quality, bad, part):
     planned = shards.planned(folder, len(examples), shard_images)
     finished = _begin(folder, plan, part, planned)
     if finished:
-        division.joined[f'{folder}: pack'] = True
+        division.joined[division.key(folder, 'pack')] = True
         return _with_groups(folder, examples, planned, finished)
     found = [shards.facts_of(shard, examples.labels) for shard in planned]
     bad.found_before(examples, sum(

@@ -97,7 +97,7 @@ def _write(config, workdir, splits, found, journals, part):
     files.write_json(workdir / 'verify.json', summary)
     for journal in journals.values():  # so that the next call judges anew
         for other in part.all:  # on a file system without locks another process took it
-            journal.path(other).unlink(missing_ok=True)
+            files.remove(journal.path(other))
     for name, reason in bad[:10]:
         print(f'  {os.fsdecode(name)}: {reason}')
     for name, warning in warned[:10]:

@@ -2,7 +2,8 @@
 
 Each part is one task of Ray: the same command with `part=i/n`, in a process of its own, as one
 would start it by hand (see `division`). Ray chooses the machine, and starts a part again whose
-process or machine died. All machines see the same folders, under the same paths.
+process or machine died. All machines see the same folders, under the same paths, or the workdir lies in a
+bucket.
 """
 
 import os
@@ -167,7 +168,7 @@ class _Parts:
         time.sleep(_PRINTED)
         if len(parts) > 1 and (missing := self._missing()):
             raise RunError(f'engine: all parts ended, and none found all of them done ({missing}); '
-                           'expected that all machines see the same folders.')
+                           'expected that all machines see the same folders, or the same bucket.')
 
     def _missing(self):
         """What the parts have made that is not whole, in words; '' if all is."""

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 
-from bsce_tf import decoder_messages, division, imports, recipes
+from bsce_tf import decoder_messages, division, fields, imports, recipes
 from bsce_tf.cli import command_line, usage
 from bsce_tf.cli.failures import say, unexpected
 from bsce_tf.cli.modes import DEFAULT, MODES
@@ -129,12 +129,14 @@ def _process(mode, config):
     """Name of this process if it is one of several that use the workdir, such as part-3-of-10."""
     from bsce_tf.training import strategy
 
-    if MODES[mode].uses('part') and config.engine.name != 'none':
-        return 'engine'
-    part = division.of(config.part) if MODES[mode].uses('part') else division.WHOLE
-    if not part.whole:
-        return part.name
-    worker = strategy.worker_number(config.strategy)
+    if MODES[mode].uses('part'):
+        fields.check('part', config.part, 'config.')
+        if config.engine.name != 'none':
+            return 'engine'
+        part = division.of(config.part)
+        return '' if part.whole else part.name
+    # All other modes do not know of several workers, and may not run twice.
+    worker = strategy.worker_number(config.strategy) if mode in ('train', 'evaluate') else 0
     return f'worker-{worker}' if worker else ''
 
 

@@ -205,7 +205,7 @@ def gather(report, parts):
             with open(path, newline='', encoding='utf-8', errors='replace') as file:
                 for row in csv.DictReader(file):
                     whole.add(row['path'], row['reason'])
-            path.unlink()
+            files.remove(path)
 
 
 class _Report:

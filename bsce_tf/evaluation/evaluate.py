@@ -103,7 +103,7 @@ def evaluate(config, folder, data=None):
 
 def bad_images(config, run, other):
     """The `BadImages` of an evaluation; other data have a list apart from the run's own."""
-    (run.folder / OTHER_BAD_IMAGES).unlink(missing_ok=True)  # of an earlier evaluation
+    files.remove(run.folder / OTHER_BAD_IMAGES)  # of an earlier evaluation
     return workdir.bad_images_of(config, run.folder,
                                  OTHER_BAD_IMAGES if other else workdir.BAD_IMAGES)
 

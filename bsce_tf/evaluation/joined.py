@@ -67,7 +67,7 @@ def join(output, part, header, made_of, list_of, most_bad):
         print(f'{output}: {rows:,} images, of {len(parts)} parts')
         # In this order: killed in between, no part passes for finished without its list.
         for path in (*map(_about, parts), *parts, *lists):
-            path.unlink(missing_ok=True)
+            files.remove(path)
 
     division.join(output.parent, output.name, lambda: (
         finished(path, header, made_of) for path in parts), write)
@@ -80,7 +80,7 @@ def _about(path):
 def _joined(path, parts):
     """Writes files that begin with one header to another, with one header."""
     if not parts:
-        path.unlink(missing_ok=True)  # of an earlier prediction
+        files.remove(path)  # of an earlier prediction
         return
     with files.replacing(path) as temporary, open(temporary, 'wb') as whole:
         for number, part in enumerate(parts):

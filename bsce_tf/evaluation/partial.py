@@ -67,7 +67,8 @@ class Rows:
         os.fsync(self._file.fileno())
         self._file.close()
         os.replace(self._partial, self.path)
-        self._about.unlink(missing_ok=True)
+        files.remove(self._partial)  # from a bucket
+        files.remove(self._about)
 
     def _check(self):
         try:

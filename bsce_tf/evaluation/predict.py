@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 
-from bsce_tf import division, progress
+from bsce_tf import division, files, progress
 from bsce_tf.data import bad_images
 from bsce_tf.data.images import check
 from bsce_tf.data.reading import parallel, records
@@ -137,7 +137,7 @@ def _bad_images(config, output, examples, few):
     listed = _list_of(output)
     output.parent.mkdir(parents=True, exist_ok=True)
     if not partial.begun(output):
-        listed.unlink(missing_ok=True)  # of an earlier prediction
+        files.remove(listed)  # of an earlier prediction
     bad = bad_images.BadImages(config.data.on_error, config.data.max_bad_fraction,
                                config.data.max_pixels, listed, config.seed, few)
     if examples.images is None:

@@ -11,7 +11,6 @@ and a process that works alone keep each other out.
 import contextlib
 import json
 import os
-import re
 import socket
 import threading
 import time
@@ -19,7 +18,7 @@ import uuid
 
 from absl import logging
 
-from bsce_tf import storage
+from bsce_tf import division, storage
 from bsce_tf.errors import InputError, InUseError, StorageError
 
 NAME = '.lease'
@@ -28,7 +27,6 @@ NAME = '.lease'
 _EVERY, _EXPIRED = 20.0, 180.0
 _LOOK = 5.0  # seconds between two looks at the lease of another
 _SETTLE = 1.0  # seconds after which a lease that was written must still be ours
-_OF_PART = re.compile(r'\.part-\d+-of-\d+\.lease')
 
 
 def is_one(path):
@@ -42,7 +40,7 @@ def leased(address, ended, name=''):
     """Yields the `Lease` of a workdir, which is kept within the block. Arguments: see `Lease`.
 
     Raises:
-      InUseError: if another process keeps it, or one that this one may not work beside works.
+      InUseError: if another process keeps it, or one works that this one must not work beside.
     """
     lease, stop = Lease(address, ended, name), threading.Event()
     lease.take()
@@ -88,21 +86,26 @@ class Lease:
 
     def take(self):
         """Takes the lease. Raises InUseError if another process keeps it."""
-        self.before = self._waited(self.address).get('name', '')
+        self.before = self._waited([self.address]).get(self.address, {}).get('name', '')
         self.renew()
         time.sleep(_SETTLE)
         self.check()
 
     def exclude(self):
-        """Raises InUseError if one works beside whom this process may not; removes old leases."""
-        name = os.path.basename(self.address)
+        """Removes the leases of processes that have ended and must not work beside this one.
+
+        Raises:
+          InUseError: if such a process works.
+        """
+        name, others = os.path.basename(self.address), []
         if name == NAME:
-            others = [path for path in storage.versions(self._workdir) if _OF_PART.fullmatch(path)]
-        else:
-            others = [NAME] * bool(_OF_PART.fullmatch(name))
-        for other in others:
-            address = storage.join(self._workdir, other)
-            if (found := self._waited(address)) and _read(address) == found:
+            others = [path for path in storage.versions(self._workdir)
+                      if is_one(path) and '/' not in path and division.is_of_part(path)]
+        elif division.is_of_part(name):
+            others = [NAME]
+        found = self._waited([storage.join(self._workdir, other) for other in others])
+        for address, before in found.items():
+            if _read(address) == before:
                 storage.remove(address)
 
     def renew(self):
@@ -125,15 +128,20 @@ class Lease:
         if _read(self.address).get('name') == self.name:
             storage.remove(self.address)
 
-    def _waited(self, address):
-        """The lease there, of a process that has ended; {} if there is none."""
-        found, begin = _read(address), time.monotonic()
-        if found and found.get('name') != self._ended:
+    def _waited(self, addresses):
+        """{address: lease} of the leases that are there, once their processes have ended."""
+        found, begin = {a: lease for a in addresses if (lease := _read(a))}, time.monotonic()
+        left = {a: lease for a, lease in found.items() if lease.get('name') != self._ended}
+        for lease in left.values():
             logging.warning('%s: found the lease of process %s on %s; it counts as ended unless it '
-                            'is renewed within %.0f s.', self._workdir, *_owner(found), _EXPIRED)
-            while time.monotonic() < begin + _EXPIRED and (now := _read(address)):
-                if now != found:
+                            'is renewed within %.0f s.', self._workdir, *_owner(lease), _EXPIRED)
+        while left and time.monotonic() < begin + _EXPIRED:
+            for address, before in list(left.items()):
+                if not (now := _read(address)):
+                    del left[address]
+                elif now != before:
                     raise self._in_use(now)
+            if left:
                 time.sleep(_LOOK)
         return found
 

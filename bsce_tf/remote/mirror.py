@@ -45,7 +45,7 @@ class Mirror:
         self.folder, self._known = pathlib.Path(os.path.abspath(folder)), known['files']
         self._own = bool(lease.before) and lease.before == known['lease']
         self._aside = sent.with_name(f'aside-{time.strftime("%Y%m%d-%H%M%S")}')
-        self._mine = set()  # paths that this process has sent
+        self._mine = set()  # paths that this process has sent, or removed on purpose
         self._lock, self._lost = threading.RLock(), None
 
     def pull(self):
@@ -67,8 +67,7 @@ class Mirror:
                 if not leases.is_one(path)}
 
     def _unsent(self, there):
-        """Paths that a killed process had not sent, after what another machine's work has
-        overtaken was put aside."""
+        """Puts aside what another machine has overtaken; gives the paths that are to be sent."""
         changed = set(self._changed())
         noted = {path: tuple(version) for path, (*_, version) in self._known.items()}
         if changed and not self._own and noted != there:
@@ -115,9 +114,10 @@ class Mirror:
             self._fetch_file(path, version)
 
     def _fetch_file(self, path, version):
-        place = self.folder / path
+        place, fetched = self.folder / path, self._sent.with_name('fetched')
         place.parent.mkdir(parents=True, exist_ok=True)
-        storage.fetch(storage.join(self.address, path), place)
+        storage.fetch(storage.join(self.address, path), fetched)  # elsewhere, so it is not sent
+        os.replace(fetched, place)
         self._known[path] = [*_state(place), list(version)]
         self._write()
 
@@ -149,7 +149,7 @@ class Mirror:
                 self._mine.add(path)
                 self._write()
             for path in removed:
-                if self._removed_on_purpose(path):
+                if path in self._mine or _PRUNED in path.split('/'):
                     self._lease.check()
                     storage.remove(storage.join(self.address, path))
                 else:  # whoever cleans a cache cleans no bucket
@@ -157,9 +157,6 @@ class Mirror:
                                     self.address)
                 del self._known[path]
                 self._write()
-
-    def _removed_on_purpose(self, path):
-        return path in self._mine or _PRUNED in path.split('/')
 
     @contextlib.contextmanager
     def kept(self):
@@ -183,24 +180,31 @@ class Mirror:
                     raise self._lost
                 self.send()
 
+        def removed(path):
+            path = pathlib.Path(os.path.abspath(path))
+            if self.folder in path.parents:
+                self._mine.add(str(path.relative_to(self.folder)))
+
         thread = threading.Thread(target=follow, daemon=True)
         thread.start()
         files.watchers.append(appeared)
+        files.removers.append(removed)
         try:
             yield
         except BaseException:
-            self._end(stop, thread, appeared)
+            self._end(stop, thread, appeared, removed)
             try:
                 self.send()
             except (RunError, InputError, OSError) as error:  # the first reason counts
                 logging.error('%s', error)
             raise
-        self._end(stop, thread, appeared)
+        self._end(stop, thread, appeared, removed)
         self.send()
         self._lease.check()
 
-    def _end(self, stop, thread, appeared):
+    def _end(self, stop, thread, appeared, removed):
         files.watchers.remove(appeared)
+        files.removers.remove(removed)
         stop.set()
         thread.join()
 

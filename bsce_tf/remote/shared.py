@@ -1,22 +1,21 @@
 """A workdir in a bucket that several processes of one work use: parts, or workers of a run.
 
 Each process has a folder and a lease of its own. It sends what it writes, and fetches what others
-have sent when it is about to use that: see `files.refresh` and `division.join`. What the code has
-to see to is that no two of them write one file, or that they write the same.
+have sent when it is about to use that: see `files.refresh` and `division.join`. No two processes
+may write one file, unless they write the same.
 """
 
 import contextlib
-import re
 
 from absl import logging
 
-from bsce_tf import files
+from bsce_tf import division, files, storage
 from bsce_tf.errors import InputError
 from bsce_tf.remote import leases
 from bsce_tf.remote.mirror import Mirror
 
-_OF_PART = re.compile(r'\.part-\d+-of-\d+\.')  # in names of files that last until they are joined
 _ONLY_THERE = ('.array_record',)  # shards of packs: others' are not needed here
+_TRIES = 3  # to fetch a file that another process just writes
 
 
 class Shared(Mirror):
@@ -43,12 +42,18 @@ class Shared(Mirror):
         return {name.removeprefix(below) for name in self._names
                 if name.startswith(below) and '/' not in name.removeprefix(below)}
 
-    @contextlib.contextmanager
-    def joining(self, name):
-        """Context manager in which no other process joins the parts of `name`."""
-        with leases.leased(self.address, '', f'join-{name}'):
-            self.refresh()
-            yield
+    def place(self, folder):
+        """Address of what the folder mirrors, a path below `folder`, the same for all processes."""
+        return storage.join(self.address, str(folder.relative_to(self.folder)))
+
+    def joining(self, folder, name):
+        """Context manager: no other process joins the parts of `name` in a folder.
+
+        Raises:
+          InUseError: if one does.
+        """
+        where = '-'.join(folder.relative_to(self.folder).parts)
+        return leases.leased(self.address, '', f'join-{where}-{name}')
 
     @contextlib.contextmanager
     def kept(self):
@@ -66,7 +71,7 @@ class Shared(Mirror):
 
     def _unsent(self, there):
         changed = set(self._changed())
-        for path in () if self._own else sorted(changed):
+        for path in sorted(changed):
             noted = tuple(self._known[path][-1]) if path in self._known else None
             if there.get(path) != noted:
                 self._put_aside(self.folder / path, self._aside / path, f'{path} is another there')
@@ -75,17 +80,24 @@ class Shared(Mirror):
         return changed
 
     def _gone(self, path, there):
-        (self.folder / path).unlink(missing_ok=True)  # others have joined or replaced it
+        if division.is_of_part(path):  # others have joined it
+            (self.folder / path).unlink(missing_ok=True)
+        else:
+            super()._gone(path, there)
 
     def _wanted(self, there, changed):
         return {path: version for path, version in super()._wanted(there, changed).items()
                 if not path.endswith(_ONLY_THERE)}
 
     def _fetch_file(self, path, version):
-        try:
-            super()._fetch_file(path, version)
-        except InputError as error:  # another process just writes or removes it
-            logging.info('%s', error)
-
-    def _removed_on_purpose(self, path):
-        return super()._removed_on_purpose(path) or _OF_PART.search(path)
+        for _ in range(_TRIES):
+            try:
+                return super()._fetch_file(path, version)
+            except InputError:
+                address = storage.join(self.address, path)
+                if not storage.exists(address):  # another process has removed it
+                    return None
+                before, version = version, storage.version(address)
+                if version == before:
+                    raise
+        return logging.info('%s: is written all the time; left for later', path)

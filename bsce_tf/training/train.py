@@ -128,7 +128,7 @@ def _train_stages(job):
             keras.backend.clear_session()
             state.next_stage()
             arrays = None
-            if not job.chief:  # who has written the best weights before all met in `Loop.save`
+            if not job.chief:  # the chief wrote the best weights before all met in `Loop.save`
                 files.refresh(job.folder)
         with job.devices.scope():
             _train_stage(job, state, arrays)

@@ -4,12 +4,14 @@ import json
 import os
 import shutil
 
+import boto3
 import pytest
 from PIL import Image
 
-from bsce_tf import cli, division, files
+from bsce_tf import cli, division, files, recipes, storage
+from bsce_tf.catalogue import hash_parts, inspect, pack, verify
 from bsce_tf.data import bad_images
-from bsce_tf.errors import InUseError
+from bsce_tf.errors import InputError, InUseError
 from bsce_tf.remote import leases, workdirs
 from tests.processes import SERVER
 from tests.remote.machines import in_bucket, machine, quick  # noqa: F401
@@ -46,19 +48,31 @@ def command(mode, images):
 @pytest.mark.parametrize('mode', ['verify', 'inspect', 'pack'])
 def test_parts_on_machines_of_their_own_give_what_one_process_gives(
         bucket, images, tmp_path, monkeypatch, capsys, mode):
-    flags = command(mode, images)
+    flags, settings = command(mode, images), recipes.defaults()
+    settings.update_from_flattened_dict({
+        'data.source': 'folder', 'data.train': '.', 'data.root': str(images), 'data.cache': 'off',
+        'data.shard_images': 2, 'data.on_error': 'skip', 'data.max_bad_fraction': 0.5,
+        'part': '1/3'})
+    for module, name in ((verify, '_CHUNK'), (hash_parts, '_STEP')):
+        monkeypatch.setattr(module, name, 2)  # so that each part has images
     assert cli.main([*flags, f'--workdir={tmp_path / "whole"}']) == 0
-    for number in (2, 3, 1):
-        machine(monkeypatch, tmp_path / f'machine-{number}')
-        assert cli.main([*flags, f'--workdir=s3://shop/{mode}', f'--config.part={number}/3']) == 0
-        assert ('Not done yet' in capsys.readouterr().out) == (number != 1)
+    machine(monkeypatch, tmp_path / 'machine-1')
+    with workdirs.held(f's3://shop/{mode}', 'part-1-of-3') as folder:
+        for number in (2, 3):
+            machine(monkeypatch, tmp_path / f'machine-{number}')
+            assert cli.main([*flags, f'--workdir=s3://shop/{mode}',
+                             f'--config.part={number}/3']) == 0
+            assert 'Not done yet: 1' in capsys.readouterr().out
+        {'verify': verify, 'inspect': inspect, 'pack': pack}[mode].run(settings, folder)
+        place = 's3://shop/pack/packed/train' if mode == 'pack' else f's3://shop/{mode}/.'
+        assert division.joined[f'{place}: {mode}']
     whole, found = files_in(tmp_path / 'whole'), in_bucket(mode)
     for kept in (whole, found):  # what a second call of the same takes
-        for name in ('hashes.bin', 'hashes.part-3-of-3.bin'):
-            kept.pop(name, None)
+        for name in [name for name in kept if name.startswith('hashes.')]:
+            del kept[name]
     assert found == whole
     assert len(list((tmp_path / 'machine-1').rglob('*.array_record'))) == (
-        5 if mode == 'pack' else 0) // 2  # the shards of others stay where they are
+        2 if mode == 'pack' else 0)  # the shards of others stay where they are
 
 
 def test_parts_at_one_time_end_with_one_result(bucket, images, tmp_path):
@@ -151,13 +165,15 @@ def test_files_of_others_come_and_go_when_they_are_asked_for(bucket, tmp_path, m
             files.write_text(other / 'x.part-1-of-2.csv', '2')
             (other / 'shard.array_record').write_text('large')
         assert not (folder / 'x.part-1-of-2.csv').exists()
-        files.refresh(folder)
+        with monkeypatch.context() as patch:
+            patch.setattr(storage, 'send', None)  # what is fetched is not sent again
+            files.refresh(folder)
         assert (folder / 'x.part-1-of-2.csv').read_text() == '2'
         assert not (folder / 'shard.array_record').exists()
         assert files.exists(folder / 'shard.array_record')
         assert files.names(folder) == {'mine', 'x.part-1-of-2.csv', 'shard.array_record'}
         with workdirs.held('s3://shop/refreshed', 'worker-2') as other:
-            (other / 'x.part-1-of-2.csv').unlink()  # as whoever joins the parts
+            files.remove(other / 'x.part-1-of-2.csv')  # as whoever joins the parts
             (other / 'mine').unlink()  # as whoever cleans a cache
         files.refresh(folder)
         assert sorted(files_in(folder)) == ['mine']
@@ -196,19 +212,19 @@ def worker(folder, environment, flags):
     program({**environment, 'BSCE_TF_CACHE': f'{environment["BSCE_TF_CACHE"]}-{number}'}, *flags)
 
 
-def test_two_workers_on_other_machines_go_on_with_a_run_in_a_bucket(bucket, images, tmp_path):
+def test_two_workers_on_machines_of_their_own_train_in_a_bucket(bucket, images, tmp_path):
     flags = ['bsce', 'train', '--config=smoke', '--config.data.source=folder',
              '--config.data.train=.', '--config.data.cache=off',
              f'--config.data.root={images}', '--config.data.on_error=skip', '--config.steps=2',
              '--config.data.max_bad_fraction=0.5', '--config.batch_size=6',
              '--config.epochs=1']
-    alone, stages = '--config.strategy=one', "--config.stages=({}, {'loss.name': 'ce'})"
-    assert cli.main([*flags, alone, '--config.stages=({},)', '--workdir=s3://shop/workers']) == 0
-    environment = {**os.environ, 'BSCE_TF_CACHE': str(tmp_path / 'other')}
+    stages = "--config.stages=({}, {'loss.name': 'ce'})"
+    environment = {**os.environ, 'BSCE_TF_CACHE': str(tmp_path / 'machine')}
     workers = start(worker, tmp_path / 'run', 2, environment, [
         *flags, '--config.strategy=multiworker', stages, '--workdir=s3://shop/workers'])
     assert finish(workers) == [0, 0]
-    assert cli.main([*flags, alone, stages, f'--workdir={tmp_path / "local"}']) == 0
+    assert cli.main([*flags, '--config.strategy=one', stages,
+                     f'--workdir={tmp_path / "local"}']) == 0
     found = in_bucket('workers')
     (tmp_path / 'fetched').mkdir()
     (tmp_path / 'fetched' / 'metrics.csv').write_bytes(found['metrics.csv'])
@@ -217,3 +233,40 @@ def test_two_workers_on_other_machines_go_on_with_a_run_in_a_bucket(bucket, imag
     lists = b''.join(data for name, data in found.items() if name.startswith('bad_images'))
     assert b'4.png' in lists
     assert not [name for name in found if leases.is_one(name)]
+
+
+def test_only_modes_that_know_of_workers_may_run_beside_each_other(monkeypatch):
+    settings = recipes.defaults()
+    monkeypatch.setenv('TF_CONFIG', json.dumps({
+        'cluster': {'worker': ['a:1', 'b:1']}, 'task': {'type': 'worker', 'index': 1}}))
+    assert cli.program._process('train', settings) == 'worker-1'
+    assert cli.program._process('predict', settings) == ''
+    assert cli.program._process('index', settings) == ''
+    settings.part = '2/3'
+    assert cli.program._process('predict', settings) == 'part-2-of-3'
+
+
+def test_a_part_that_is_none_is_told(bucket, images, capsys):
+    flags = [*command('pack', images), '--workdir=s3://shop/none', '--config.part=3']
+    assert cli.main(flags) == 2
+    assert "config.part: found '3'; expected i/n, as '3/10'" in capsys.readouterr().err
+    assert in_bucket('none') == {}
+
+
+def test_files_that_cannot_be_fetched_stop_and_those_that_are_gone_do_not(bucket, monkeypatch):
+    with workdirs.held('s3://shop/torn', 'worker-1') as folder:
+        bucket('torn/a', b'1')
+
+        def fetch(address, path):
+            boto3.client('s3').delete_object(Bucket='shop', Key='torn/a')
+            raise InputError('no such file')
+
+        with monkeypatch.context() as patch:
+            patch.setattr(storage, 'fetch', fetch)
+            files.refresh(folder)
+        assert not (folder / 'a').exists()
+        bucket('torn/a', b'2')
+        with monkeypatch.context() as patch:
+            patch.setattr(storage, 'fetch', lambda *_: (_ for _ in ()).throw(InputError('refused')))
+            with pytest.raises(InputError, match='refused'):
+                files.refresh(folder)
