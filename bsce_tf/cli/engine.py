@@ -2,8 +2,8 @@
 
 Each part is one task of Ray: the same command with `part=i/n`, in a process of its own, as one
 would start it by hand (see `division`). Ray chooses the machine, and starts a part again whose
-process or machine died. All machines see the same folders, under the same paths, or the workdir lies in a
-bucket.
+process or machine died. All machines see the same folders, under the same paths, or the workdir
+lies in a bucket.
 """
 
 import os
