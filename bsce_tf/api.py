@@ -24,6 +24,7 @@ from bsce_tf.data import bad_images, given, prepare, sources
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import adjust, evaluate, networks, predictors, run_config
 from bsce_tf.evaluation.neighbours import evaluate as by_any
+from bsce_tf.remote import workdirs
 from bsce_tf.serving import export
 from bsce_tf.training import strategy, workdir
 from bsce_tf.training import train as training
@@ -47,14 +48,16 @@ class Run:
     """A trained run in a folder; see `load`.
 
     Attributes:
-      folder: pathlib.Path.
+      folder: pathlib.Path; for a run in a bucket, that of this machine in which it is worked on.
       config: ConfigDict of the last stage.
       class_names: tuple of K names; the index is the class id.
       weights: pathlib.Path of the weights that `averaging.select` asks for.
     """
 
     def __init__(self, folder):
-        self._run = workdir.read(folder)
+        self._place = folder
+        with workdirs.here(folder) as here:
+            self._run = workdir.read(here)
         self.folder, self.weights = self._run.folder, self._run.weights
         self.config, self.class_names = self._run.config, self._run.class_names
 
@@ -124,7 +127,8 @@ class Run:
           InputError: if a field may not differ from the run's, or the data is not as expected.
         """
         config = self._config('evaluate', changes)
-        return by_any.evaluate(config, self.folder, data and _given(config, data))
+        with workdirs.here(self._place) as folder:
+            return by_any.evaluate(config, folder, data and _given(config, data))
 
     def export(self, **changes):
         """Writes files for TensorFlow Serving and other programs; see `serving.export`.
@@ -133,9 +137,10 @@ class Run:
           **changes: fields of the config, such as `**{'export.top_k': 3}`.
 
         Returns:
-          pathlib.Path of the folder of the new version.
+          pathlib.Path of the folder of the new version; of a run in a bucket, that of this machine.
         """
-        return export.export(self._config('export', changes), self.folder)
+        with workdirs.here(self._place) as folder:
+            return export.export(self._config('export', changes), folder)
 
     def _config(self, mode, changes):
         changes = {fields.current(name): value for name, value in changes.items()}
@@ -164,7 +169,8 @@ def train(config, folder, data=None, callbacks=(), **changes):
 
     Args:
       config: ConfigDict, name or path of a config; see `recipes.load`.
-      folder: path; the folder is missing, empty or holds the same run.
+      folder: path or address in a bucket (s3://shop/run); the folder is missing, empty or holds
+        the same run.
       data: replaces `config.data.source`: (images, labels), a `tf.data.Dataset`, or a dict of them
         with 'train' and optionally 'validation' and 'test'; see `given.splits`. The fields
         `validation_fraction`, `imbalance` and `noise` of `config.data` still apply. To resume a
@@ -189,8 +195,9 @@ def train(config, folder, data=None, callbacks=(), **changes):
         splits = _given(config, data)
     policy = keras.mixed_precision.dtype_policy()
     try:
-        training.train(config, folder, splits, callbacks=callbacks)
-        evaluate.evaluate(config, folder, splits)
+        with workdirs.here(folder) as here:
+            training.train(config, here, splits, callbacks=callbacks)
+            evaluate.evaluate(config, here, splits)
     finally:
         keras.mixed_precision.set_dtype_policy(policy)
     return Run(folder)
@@ -222,9 +229,12 @@ def _given(config, data):
 
 
 def load(folder):
-    """Opens the trained `Run` in a folder.
+    """Opens the trained `Run` in a folder, given by its path or its address in a bucket.
+
+    Nobody else may work on a run in a bucket while it is opened, evaluated or exported.
 
     Raises:
       InputError: if there is no trained run, or a file of it is damaged.
+      RunError: of a run in a bucket, if another process works there or the bucket does not answer.
     """
     return Run(folder)

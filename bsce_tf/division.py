@@ -80,8 +80,7 @@ def is_of_part(path):
 
 def key(folder, name):
     """That of `joined`, the same in all processes that share a folder."""
-    mirror = files.mirror_of(folder)
-    return f'{mirror.place(folder) if mirror else folder}: {name}'
+    return f'{files.address(folder)}: {name}'
 
 
 def join(folder, name, made, function):

@@ -16,7 +16,7 @@ _PATTERN = re.compile(r'\.(\d+)(-[0-9a-f]{32})?\.')
 _writing = set()  # paths that this process is about to rename
 watchers = []  # functions that are called with each path that was renamed
 removers = []  # functions that are called with each path that `remove` removes
-mirrors = []  # folders whose files other processes see in a bucket, each a `remote.shared.Shared`
+mirrors = []  # folders that are kept the same in a bucket, each a `remote.mirror.Mirror`
 
 
 @contextlib.contextmanager
@@ -53,6 +53,12 @@ def mirror_of(path):
     path = pathlib.Path(os.path.abspath(path))
     return next((mirror for mirror in mirrors
                  if mirror.folder == path or mirror.folder in path.parents), None)
+
+
+def address(path):
+    """Text that names a file or folder on every machine: its address, if a bucket has it, too."""
+    mirror = mirror_of(path)
+    return mirror.place(path) if mirror else str(path)
 
 
 def refresh(folder):

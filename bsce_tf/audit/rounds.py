@@ -66,7 +66,8 @@ def _rounds(config, folder):
         if number:
             if not done:
                 audit.audit(_with(config, clean), place / 'audit')
-            clean = ','.join(filter(None, (before, str(place / 'audit' / audit.CLEANED))))
+            cleaned = files.address(place / 'audit' / audit.CLEANED)  # the same on all machines
+            clean = ','.join(filter(None, (before, cleaned)))
         if not done:
             _train(_with(config, clean), place / 'train')
         rows.append(_row(number, place))

@@ -106,7 +106,7 @@ def _write(config, workdir, splits, found, journals, part):
         print(f'{len(warned)} images in {workdir / "warned_images.csv"} decode, but may be '
               'damaged; --config.data.warned=bad counts them as bad.')
     print(f'{len(bad)} bad images in {workdir / "bad_images.csv"}; leave them out by '
-          f'--config.data.clean={workdir}')
+          f'--config.data.clean={files.address(workdir)}')
 
 
 def verify(reader, max_pixels, journal, title='verify', processes=None, progress=True, readers=1,

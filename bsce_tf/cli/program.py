@@ -117,12 +117,9 @@ def _on_this_machine(mode, config, workdir, stack):
     if '://' not in workdir or mode in _WITHOUT:  # as a path it would be a new folder called s3:
         return workdir
     from bsce_tf.remote import workdirs
-    if mode == 'clean_train':  # each round's config names the lists of others
-        raise InputError(f"--workdir: found '{workdir}' for clean_train; expected a folder of this "
-                         'machine.')
     process = _process(mode, config)
-    return ','.join(str(stack.enter_context(workdirs.held(place, process))) if '://' in place
-                    else place for place in workdir.split(','))
+    return ','.join(str(stack.enter_context(workdirs.here(place, process)))
+                    for place in workdir.split(','))
 
 
 def _process(mode, config):

@@ -11,12 +11,12 @@ list is of a run's training set, made after the long tail, the wrong labels and 
 
 import contextlib
 import csv
+import io
 import os
-import pathlib
 
 import numpy as np
 
-from bsce_tf import files
+from bsce_tf import files, storage
 from bsce_tf.data import label_map, texts
 from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError
@@ -73,9 +73,8 @@ def places(text):
     Raises:
       InputError: if there are several of one kind, or a list cannot be read.
     """
-    parts = [part.strip() for part in text.split(',')] if text and not (
-        pathlib.Path(text).exists()) else [text] * bool(text)
-    audited = [part for part in parts if not pathlib.Path(part).is_dir()
+    parts = storage.several(text)
+    audited = [part for part in parts if not storage.is_folder(part)
                and GIVEN in _header(part)[2:3]]
     others = [part for part in parts if part not in audited]
     for kind in (audited, others):
@@ -99,9 +98,9 @@ def apply_all(splits, place):
     Raises:
       InputError: if a list is missing, or what `apply` raises.
     """
-    if not pathlib.Path(place).is_dir():
+    if not storage.is_folder(place):
         return splits | {'train': apply(splits['train'], place)}
-    return {split: examples and apply(examples, pathlib.Path(place) / f'clean_{split}.csv')
+    return {split: examples and apply(examples, storage.below(place, f'clean_{split}.csv'))
             for split, examples in splits.items()}
 
 
@@ -181,7 +180,8 @@ def _header(path):
 def rows(path, what='a clean list'):
     """A `csv.reader` past a BOM, as Excel writes; errors of reading become an `InputError`."""
     try:
-        with open(path, newline='', encoding='utf-8-sig', errors='surrogateescape') as file:
+        with io.TextIOWrapper(storage.open_file(path), newline='', encoding='utf-8-sig',
+                              errors='surrogateescape') as file:
             yield csv.reader(file)
     except OSError as error:
         raise InputError(f'{path}: {error.strerror}; expected {what}.') from error

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from absl import logging
 
+from bsce_tf import storage
 from bsce_tf.data import texts
 from bsce_tf.data.reading import records
 from bsce_tf.errors import InputError
@@ -81,7 +82,7 @@ def read(path):
       InputError: if the file cannot be read or is damaged.
     """
     try:
-        with open(path, 'rb') as file:
+        with storage.open_file(path) as file:
             lines = file.read().split(b'\n')
     except OSError as error:
         raise InputError(f'{path}: {error.strerror}; expected {_WHAT}.') from error
@@ -130,7 +131,7 @@ def of(examples, paths):
       InputError: if a file cannot be read, or is of images or classes that are not in the set.
     """
     whole = {}
-    for path in _split(paths):
+    for path in storage.several(paths):
         rows = {key: row for key, row in standing(read(path)[0]).items() if row.decision != SKIP}
         whole |= {index: (row, label) for index, row, label in located(examples, rows, path)}
     same = [index for index, (row, _) in whole.items() if unchanged(examples, index, row)]
@@ -239,13 +240,6 @@ def _places(examples, rows):
             places[(*pair, seen.setdefault(pair, 0))] = i
             seen[pair] += 1
     return places
-
-
-def _split(paths):
-    """The paths in 'A,B'; one path may have a comma in its name."""
-    if os.path.exists(paths):
-        return [paths]
-    return [path.strip() for path in paths.split(',')]
 
 
 def _parsed(path, number, text):

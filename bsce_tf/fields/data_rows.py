@@ -6,7 +6,6 @@ from bsce_tf.fields.rules import (
     MAYBE_SIZES,
     MOST_PARTS,
     PART,
-    PATH,
     STAGES,
     TEXT,
     integer,
@@ -80,23 +79,24 @@ ROWS = {
     'data.group_pattern': Field('', TEXT,
         "Regular expression that finds an image's group in its path: the text of its first "
         'brackets, or else the whole match. Empty: no groups, or those of the packed set.', DATA),
-    'data.copies': Field('paths', PATH,
+    'data.copies': Field('paths', TEXT,
         'Copies that stay together like a group: paths (rows that name the same file), or these '
         'and the images of a list: duplicates.csv of bsce inspect, near_duplicates.csv of '
-        'bsce audit. Empty: none.', DATA, old=''),
+        'bsce audit, which may be an address. Empty: none.', DATA, old=''),
     'data.classes': Field('', TEXT,
         'File of class names in the order of their ids, .json or .csv. Empty: the classes found in '
         'the data.', DATA),
-    'data.clean': Field('', PATH,
+    'data.clean': Field('', TEXT,
         'Clean lists, which choose images and give their labels: the folder of bsce verify, or '
-        "one of its lists; the cleaned.csv of bsce audit; or one of each, 'A,B'. Empty: "
-        'none.', DATA),
-    'data.trusted': Field('', PATH,
+        "one of its lists; the cleaned.csv of bsce audit; or one of each, 'A,B'. They may be "
+        'addresses. Empty: none.', DATA),
+    'data.trusted': Field('', TEXT,
         "decisions.jsonl of a --mode=review, or several files, 'A,B': the images that a person "
         'kept or relabelled are the validation set, with these labels, and are not trained on. '
         'Empty: validation as above.', DATA),
-    'data.cache': Field('', PATH,
+    'data.cache': Field('', TEXT,
         'Folder for the indexes of long lists, and for packs that are fetched from an address. '
+        'An address in a bucket: indexes are kept there, too, for other machines. '
         "Empty: in ~/.cache/bsce_tf. 'off': neither is kept, and such packs are refused.", LATER),
     'data.readers': Field(0, integer(0),
         'Images that are read at a time from files or packs; results do not depend on it. 0: as '

@@ -89,7 +89,7 @@ ROWS = {
     'audit.duplicate_similarity': Field(0.98, number(0, 1),
         'Smallest cosine similarity of the features of near-duplicates. 0: no search.', LATER),
 
-    'audit.reviewed': Field('', PATH,
+    'audit.reviewed': Field('', TEXT,
         "decisions.jsonl of the --mode=review of an earlier audit, or several files, 'A,B', of "
         'which the later counts. Their labels are taken as right: removed images are left out, '
         'the others have the label of the decision, and none is listed again. Empty: none.', DATA),

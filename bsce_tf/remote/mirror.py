@@ -61,6 +61,28 @@ class Mirror:
         self._fetch(wanted)
         self.send()
 
+    def place(self, path):
+        """Address of what mirrors `folder` or a path below it, the same for all processes."""
+        below = pathlib.Path(os.path.abspath(path)).relative_to(self.folder)
+        return storage.join(self.address, str(below)) if below.parts else self.address
+
+    # What differs where other processes change the bucket meanwhile, see `shared.Shared`.
+
+    def refresh(self):
+        """Fetches what others have sent: none."""
+
+    def has(self, path):
+        """Whether the bucket has a file that is not here."""
+        return False
+
+    def names(self, folder):
+        """Names of the files of a folder that are only in the bucket."""
+        return set()
+
+    def joining(self, folder, name):
+        """Context manager: no other process joins the parts of `name` in a folder."""
+        return contextlib.nullcontext()
+
     def _there(self):
         """{path: version} of what is in the bucket."""
         return {path: version for path, version in storage.versions(self.address).items()
@@ -189,6 +211,7 @@ class Mirror:
         thread.start()
         files.watchers.append(appeared)
         files.removers.append(removed)
+        files.mirrors.append(self)
         try:
             yield
         except BaseException:
@@ -205,6 +228,7 @@ class Mirror:
     def _end(self, stop, thread, appeared, removed):
         files.watchers.remove(appeared)
         files.removers.remove(removed)
+        files.mirrors.remove(self)
         stop.set()
         thread.join()
 

@@ -5,11 +5,9 @@ have sent when it is about to use that: see `files.refresh` and `division.join`.
 may write one file, unless they write the same.
 """
 
-import contextlib
-
 from absl import logging
 
-from bsce_tf import division, files, storage
+from bsce_tf import division, storage
 from bsce_tf.errors import InputError
 from bsce_tf.remote import leases
 from bsce_tf.remote.mirror import Mirror
@@ -42,10 +40,6 @@ class Shared(Mirror):
         return {name.removeprefix(below) for name in self._names
                 if name.startswith(below) and '/' not in name.removeprefix(below)}
 
-    def place(self, folder):
-        """Address of what the folder mirrors, a path below `folder`, the same for all processes."""
-        return storage.join(self.address, str(folder.relative_to(self.folder)))
-
     def joining(self, folder, name):
         """Context manager: no other process joins the parts of `name` in a folder.
 
@@ -54,15 +48,6 @@ class Shared(Mirror):
         """
         where = '-'.join(folder.relative_to(self.folder).parts)
         return leases.leased(self.address, '', f'join-{where}-{name}')
-
-    @contextlib.contextmanager
-    def kept(self):
-        files.mirrors.append(self)
-        try:
-            with super().kept():
-                yield
-        finally:
-            files.mirrors.remove(self)
 
     def _there(self):
         there = super()._there()

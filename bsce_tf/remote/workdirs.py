@@ -11,6 +11,17 @@ from bsce_tf.remote.mirror import Mirror
 from bsce_tf.remote.shared import Shared
 
 
+def here(place, process=''):
+    """Context manager of the folder in which to work on a workdir: itself, or one for an address.
+
+    Args:
+      place: path or address of the workdir.
+      process: see `held`.
+    """
+    return held(str(place), process) if storage.is_address(place) else (
+        contextlib.nullcontext(place))
+
+
 @contextlib.contextmanager
 def held(address, process=''):
     """Yields the folder in which to work on a workdir in a bucket.

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from absl import logging
 
+from bsce_tf import files
 from bsce_tf.audit import audit
 from bsce_tf.data import clean_list
 from bsce_tf.data.examples import Examples
@@ -71,7 +72,7 @@ def read(folder, name):
         raise InputError(f'{folder}: {error}; expected the files that bsce audit wrote.'
                          ) from error
     train = scores = note = None
-    clean = str(folder / audit.CLEANED)
+    clean = files.address(folder / audit.CLEANED)
     try:
         verified, _ = clean_list.places(config.data.clean)  # broken images stay out
         clean = ','.join(filter(None, (verified, clean)))

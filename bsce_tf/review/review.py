@@ -5,6 +5,7 @@ import getpass
 import pathlib
 import secrets
 
+from bsce_tf import files
 from bsce_tf.errors import InputError
 from bsce_tf.review import catalogue, result, store
 from bsce_tf.review.exchange import exchange
@@ -78,7 +79,7 @@ def _tell(folder, decided, clean):
     kept = clean.write()
     number = int((decided.status == store.DECIDED).sum())
     print(f'{folder / store.NAME}: decisions on {number:,} images. {clean.path}: {kept:,} images '
-          f'of {len(decided.status):,} for --config.data.clean={clean.path}.')
+          f'of {len(decided.status):,} for --config.data.clean={files.address(clean.path)}.')
 
 
 def _login():

@@ -5,11 +5,11 @@ licence, is marked "fill in".
 """
 
 import json
-import pathlib
+import os
 
-from bsce_tf import metrics
+from bsce_tf import metrics, storage
 from bsce_tf.data import clean_list
-from bsce_tf.errors import InputError
+from bsce_tf.errors import InputError, StorageError
 from bsce_tf.evaluation import tables
 from bsce_tf.training import workdir
 
@@ -66,16 +66,17 @@ def _noise(clean):
     """What the audit that wrote a list in `data.clean` found."""
     if not clean:
         return 'Wrong labels: not estimated by an audit.'
-    names = ', '.join(pathlib.Path(part.strip()).name for part in clean.split(','))
+    names = ', '.join(map(os.path.basename, storage.several(clean)))
     listed = f'Wrong labels: the images of a list, `{names}`; '
     try:
         audited = clean_list.places(clean)[1]
-    except InputError:  # the list was moved: no reason to refuse an export
+    except (InputError, StorageError):  # it was moved: no reason to refuse an export
         return f'{listed}it cannot be read any more, so an estimate is not known.'
-    path = pathlib.Path(audited).parent / 'audit.json'
-    if not audited or not path.exists():
+    path = storage.below(os.path.dirname(audited), 'audit.json')
+    if not audited or not storage.exists(path):
         return f'{listed}not estimated.'
-    told = json.loads(path.read_text(encoding='utf-8'))
+    with storage.open_file(path) as file:
+        told = json.load(file)
     if told.get('noise') is None:
         return 'Wrong labels: an audit could not tell.'
     low, high = told['noise_interval']

@@ -20,6 +20,7 @@ from bsce_tf.storage.addresses import (
     join,
     relative,
     scheme,
+    several,
 )
 from bsce_tf.storage.facts import (
     exists,
@@ -39,5 +40,5 @@ from bsce_tf.storage.writes import remove, send, write
 __all__ = [
     'SCHEMES', 'WEB', 'WHOLE', 'Ranges', 'begin', 'below', 'check', 'exists', 'failed', 'failure',
     'fetch', 'files', 'folders', 'is_address', 'is_file', 'is_folder', 'is_pattern', 'join',
-    'matching', 'offered', 'open_file', 'read', 'relative', 'remove', 'scheme', 'send', 'version',
-    'versions', 'write']
+    'matching', 'offered', 'open_file', 'read', 'relative', 'remove', 'scheme', 'send', 'several',
+    'version', 'versions', 'write']

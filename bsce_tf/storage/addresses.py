@@ -78,6 +78,13 @@ def relative(address, root):
     return path if join(root, path) == address else None
 
 
+def several(text):
+    """List of the paths and addresses in 'A,B'; one path may have a comma in its name."""
+    if not is_address(text) and os.path.exists(text):
+        return [text]
+    return [path.strip() for path in text.split(',') if path.strip()]
+
+
 def is_pattern(address):
     """Whether an address is a pattern for several files; those of web servers may contain ?."""
     return scheme(address) not in WEB and glob.has_magic(address)

@@ -309,11 +309,6 @@ def test_other_addresses_are_refused(workdir, message, capsys):
     assert message in capsys.readouterr().err
 
 
-def test_rounds_need_a_folder(capsys):
-    assert cli.main(['main.py', 'clean_train', '--config=smoke', '--workdir=s3://shop/rounds']) == 2
-    assert 'for clean_train; expected a folder of this machine' in capsys.readouterr().err
-
-
 def program(environment, *flags):
     """What a process does that is to be killed."""
     os.environ.update(environment)

@@ -64,7 +64,7 @@ def test_parts_on_machines_of_their_own_give_what_one_process_gives(
                              f'--config.part={number}/3']) == 0
             assert 'Not done yet: 1' in capsys.readouterr().out
         {'verify': verify, 'inspect': inspect, 'pack': pack}[mode].run(settings, folder)
-        place = 's3://shop/pack/packed/train' if mode == 'pack' else f's3://shop/{mode}/.'
+        place = 's3://shop/pack/packed/train' if mode == 'pack' else f's3://shop/{mode}'
         assert division.joined[f'{place}: {mode}']
     whole, found = files_in(tmp_path / 'whole'), in_bucket(mode)
     for kept in (whole, found):  # what a second call of the same takes

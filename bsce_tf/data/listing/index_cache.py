@@ -1,5 +1,6 @@
 """Keeps indexes of long lists as memory-mapped arrays in a cache folder, which open at once."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -18,7 +19,7 @@ from bsce_tf.errors import InputError
 
 _VERSION = 2
 _SMALLEST = 1 << 20  # bytes of lists; smaller ones are read as fast as their cache
-_LEFT_OUT = 'left_out.json'
+_LEFT_OUT, _SUMS = 'left_out.json', 'checksums.json'
 _TEXTS, _ARRAYS = ('paths', 'groups'), ('codes', 'folders')
 
 
@@ -37,6 +38,7 @@ def cached(lists, key, folder, build, holds=lambda index: True, worth=None):
       lists: files that the index is made of.
       key: list of strings and numbers, of what else the index depends on, such as column names.
       folder: where to keep entries; '' for `indexes` in `files.cache_folder()`, 'off' for no cache.
+        With an address in a bucket they are kept here and there, for other machines.
       build: function without arguments → `Index`.
       holds: function of an `Index` → bool; it must be quick.
       worth: function of a new `Index` → bool, whether to keep it; None: lists of 1 MiB are kept.
@@ -46,7 +48,13 @@ def cached(lists, key, folder, build, holds=lambda index: True, worth=None):
 
     Raises:
       InputError: if a list is missing, or what `build` raises.
+      StorageError: if the bucket does not answer.
     """
+    if storage.is_address(folder):
+        storage.check(folder, 'data.cache')
+        if storage.scheme(folder) in storage.WEB:
+            raise InputError(f"data.cache: found '{folder}', to which nothing can be written; "
+                             'expected a folder of this machine, or one in a bucket.')
     facts = [_facts(path) for path in lists]
     if None in facts:
         return build()
@@ -55,24 +63,43 @@ def cached(lists, key, folder, build, holds=lambda index: True, worth=None):
         return build()
     what = lists[0] if lists else key[1]
     digest = hashlib.sha256(json.dumps([_VERSION, facts, key]).encode()).hexdigest()[:32]
-    entry = pathlib.Path(folder or files.cache_folder() / 'indexes') / digest
-    if entry.exists():
-        try:
-            found = _read(entry)
-            if holds(found):
-                return found
-        except (OSError, ValueError, KeyError) as error:
-            logging.warning('%s: damaged cache entry (%s); reading %s again.', entry, error,
-                            what)
+    far = storage.join(folder, digest) if storage.is_address(folder) else ''
+    entry = pathlib.Path(folder if folder and not far else files.cache_folder() / 'indexes', digest)
+    try:
+        found = _kept(entry, far)
+        if found is not None and holds(found):
+            return found
+    except (OSError, ValueError, KeyError) as error:
+        logging.warning('%s: damaged cache entry (%s); reading %s again.', entry, error, what)
     built = build()
     if not holds(built) or not (worth is None or worth(built)):
         return built
     try:
         _write(entry, built)
-    except OSError as error:
+        _send(entry, far)
+    except (OSError, InputError) as error:
         logging.warning('%s: cannot keep the index of %s there (%s); data.cache takes another '
-                        "folder, or 'off'.", entry, what, error.strerror)
+                        "folder, or 'off'.", far or entry, what, error)
     return built
+
+
+def _kept(entry, far):
+    """The `Index` of an entry here, or else of the one in a bucket; None if there is neither."""
+    if not entry.exists() and far:
+        names = storage.files(far)
+        if _SUMS in names:  # it was sent last
+            with _appearing(entry) as temporary:
+                for name in names:
+                    storage.fetch(storage.join(far, name), temporary / name)
+    elif far and not storage.exists(storage.join(far, _SUMS)):
+        _send(entry, far)
+    return _read(entry) if entry.exists() else None
+
+
+def _send(entry, far):
+    """Copies an entry into a bucket, if `far` is its address there."""
+    for name in sorted(os.listdir(entry), key=lambda name: name == _SUMS) if far else ():
+        storage.send(entry / name, storage.join(far, name))
 
 
 def _facts(path):
@@ -87,16 +114,23 @@ def _facts(path):
 
 
 def _write(entry, built):
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    temporary = pathlib.Path(tempfile.mkdtemp(prefix='.writing-', dir=entry.parent))
-    try:
+    with _appearing(entry) as temporary:
         for name, array in _arrays(built).items():
             np.save(temporary / f'{name}.npy', array)
         (temporary / 'names.json').write_text(json.dumps(built.names), encoding='utf-8')
         if built.left_out:
             (temporary / _LEFT_OUT).write_text(json.dumps(built.left_out), encoding='utf-8')
         sums = {path.name: _checksum(path) for path in sorted(temporary.iterdir())}
-        (temporary / 'checksums.json').write_text(json.dumps(sums), encoding='utf-8')
+        (temporary / _SUMS).write_text(json.dumps(sums), encoding='utf-8')
+
+
+@contextlib.contextmanager
+def _appearing(entry):
+    """Context manager of a folder that becomes the entry when the block succeeds."""
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    temporary = pathlib.Path(tempfile.mkdtemp(prefix='.writing-', dir=entry.parent))
+    try:
+        yield temporary
         shutil.rmtree(entry, ignore_errors=True)
         try:
             os.rename(temporary, entry)
@@ -108,7 +142,7 @@ def _write(entry, built):
 
 
 def _read(entry):
-    sums = json.loads((entry / 'checksums.json').read_text(encoding='utf-8'))
+    sums = json.loads((entry / _SUMS).read_text(encoding='utf-8'))
     for name, known in sums.items():
         if _checksum(entry / name) != known:
             raise ValueError(f'{name} has a wrong checksum')

@@ -48,7 +48,8 @@ def small_files(address, cache):
         found[f'{name}.npy'] = storage.read(storage.join(address, f'{name}.npy'))
     sums = [(name, hashlib.sha256(data).hexdigest()) for name, data in found.items()]
     digest = hashlib.sha256(json.dumps([address, sums]).encode()).hexdigest()[:32]
-    folder = pathlib.Path(cache or files.cache_folder() / 'packs') / digest
+    folder = pathlib.Path(cache if cache and not storage.is_address(cache)
+                          else files.cache_folder() / 'packs', digest)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in found.items():

@@ -148,8 +148,8 @@ def test_a_call_from_python_writes_to_this_machine(tmp_path, monkeypatch):
         train(smoke(), 's3://shop/run')
     with pytest.raises(InputError, match='--workdir: found .*a folder of this machine'):
         workdir.read('s3://shop/run')
-    with pytest.raises(InputError, match="data.clean: found 's3://shop/a.csv'; expected a path of"):
-        fields.check('data.clean', 's3://shop/a.csv')
+    with pytest.raises(InputError, match="export.folder: found 's3://shop/a'; expected a path"):
+        fields.check('export.folder', 's3://shop/a')
     assert not list(tmp_path.iterdir())
 
 
