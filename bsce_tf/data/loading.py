@@ -64,15 +64,15 @@ def read(numbers, examples, size):
     """
     if examples.images is not None:
         return numbers
-    reader, readers = records.of(examples), examples.storage.readers
+    chunks = parallel.Chunks(records.of(examples), examples.storage)
 
     def load(*parts):
-        data = tf.numpy_function(
-            lambda indices: np.array(parallel.at_once(reader, indices, readers), object),
-            [parts[-1]], tf.string)
+        data = tf.numpy_function(lambda indices: np.array(chunks.read(indices), object),
+                                 [parts[-1]], tf.string)
         return *parts, tf.ensure_shape(data, parts[-1].shape)
 
-    calls = -(-readers // size) + 1  # so that there is work for all readers when one call ends
+    # So that there is work for all readers when one call ends:
+    calls = -(-examples.storage.readers // size) + 1
     options = tf.data.Options()
     options.threading.private_threadpool_size = cores() + calls  # as the calls only wait
     return numbers.map(load, num_parallel_calls=calls, deterministic=True).with_options(options)

@@ -8,6 +8,7 @@ import collections
 import concurrent.futures
 import functools
 import itertools
+import math
 import time
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ _RATE = 3200  # images a second that reading alone should reach
 _FEWEST, _MOST = 8, 256  # readers that a measurement may choose
 _BYTES = 1 << 28  # of the images that are read at once, at most
 _SAMPLE, _SECONDS = 16, 0.5  # reads of a measurement, and the time after which it ends
+_MEMORY = 8  # chunks over which the time of a read is averaged
 
 
 class Storage(NamedTuple):
@@ -27,10 +29,12 @@ class Storage(NamedTuple):
     Attributes:
       readers: how many images to read at a time.
       size: mean size of an image in bytes; 0 where it is not known.
+      seconds: of a read, if `readers` follow from it; else infinite.
     """
 
     readers: int
     size: int
+    seconds: float = math.inf
 
 
 def measure(reader, readers=0):
@@ -38,8 +42,9 @@ def measure(reader, readers=0):
 
     The places are drawn anew each time, so that they are not in the cache because of the last
     measurement. In 0.5 s it stops, however many it has read. To reach 3,200 images a second, 32
-    readers are needed where a read takes 10 ms, and 128 where it takes 40 ms. The number is a power
-    of 2 from 8 to 256, and less where the images read at once would take more than 256 MiB.
+    readers are needed where a read takes 10 ms, and 128 where it takes 40 ms. The number is the
+    nearest power of 2 from 8 to 256, and less where the images read at once would take more than
+    256 MiB.
 
     Args:
       reader: a `records.Records`.
@@ -59,30 +64,45 @@ def measure(reader, readers=0):
             break
     size = int(np.mean(sizes)) if sizes else 0
     # The first read may have to open a file or a connection.
-    return Storage(readers or _fitting(float(np.mean(seconds[1:] or seconds)), size), size)
+    mean = float(np.mean(seconds[1:] or seconds))
+    return Storage(readers, size) if readers else Storage(_fitting(mean, size), size, mean)
 
 
 def _fitting(seconds, size):
     """Readers for images that take a time and have a size."""
     wanted = min(max(seconds * _RATE, _FEWEST), _MOST)
     most = max(_BYTES // max(size, 1), 1)
-    return 1 << min(int(np.ceil(np.log2(wanted))), int(most).bit_length() - 1)
+    return 1 << min(round(np.log2(wanted)), int(most).bit_length() - 1)
 
 
-def at_once(reader, indices, readers):
-    """The images at `indices`, in that order: a list of bytes, b'' for those that cannot be read.
+class Chunks:
+    """Reads images of a set, many at a time; or one after another while a read takes so little that
+    threads, which wait for each other, would only cost.
 
     Args:
       reader: a `records.Records`.
-      indices: int `[n]`.
-      readers: reads at a time, of all callers in this process together.
+      storage: a `Storage`; all callers in this process together read `storage.readers` at a time.
     """
-    parts = [part for part in np.array_split(indices, min(readers, max(len(indices), 1)))
-             if len(part)]
-    if len(parts) < 2:
-        return _readable(reader, indices)
-    found = pool(readers).map(functools.partial(_readable, reader), parts)
-    return list(itertools.chain.from_iterable(found))
+
+    def __init__(self, reader, storage):
+        self._reader, self._readers, self._seconds = reader, storage.readers, storage.seconds
+
+    def read(self, indices):
+        """The images at `indices`, int `[n]`, in that order: a list of bytes, b'' for those that
+        cannot be read.
+        """
+        if self._seconds * _RATE < 1:
+            begin = time.perf_counter()
+            found = _readable(self._reader, indices)
+            taken = (time.perf_counter() - begin) / max(len(indices), 1)
+            self._seconds += (taken - self._seconds) / _MEMORY  # what was quick may become slow
+            return found
+        parts = [part for part in np.array_split(indices, min(self._readers, max(len(indices), 1)))
+                 if len(part)]
+        if len(parts) < 2:
+            return _readable(self._reader, indices)
+        found = pool(self._readers).map(functools.partial(_readable, self._reader), parts)
+        return list(itertools.chain.from_iterable(found))
 
 
 def each(reader, indices, readers):

@@ -134,13 +134,18 @@ class Addresses:
 def read_file(path):
     """Bytes of the file at `path` (bytes); an `InputError` names one that cannot be read."""
     try:
-        # Without O_NONBLOCK, opening a pipe would wait for ever. One call fewer than with a `stat`
-        # before it, and each is a round trip on network storage.
+        # Without O_NONBLOCK, opening a pipe would wait for ever. Each call may be a round trip on
+        # network storage, and readers wait for each other after it; so there is no `stat` before,
+        # and no read at the end that finds nothing.
         file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            if not stat.S_ISREG(os.fstat(file).st_mode):
+            facts = os.fstat(file)
+            if not stat.S_ISREG(facts.st_mode):
                 raise OSError(None, 'not a file')
-            return io.FileIO(file, closefd=False).readall()
+            data = os.read(file, facts.st_size)
+            if len(data) < facts.st_size:  # network storage may give a part
+                data += io.FileIO(file, closefd=False).readall()
+            return data
         finally:
             os.close(file)
     except OSError as error:

@@ -1,5 +1,6 @@
 """Images are read many at a time, whatever the number of cores, and arrive in order."""
 
+import math
 import os
 import threading
 import time
@@ -76,8 +77,31 @@ def test_no_more_images_are_kept_than_there_are_readers():
 def test_images_read_at_once_are_in_order_and_a_bad_one_is_empty(readers):
     store = Store([b'%d' % i if i != 30 else None for i in range(COUNT)], unequally)
     numbers = np.array([30, 5, 5, 39, 0, 12])
-    assert parallel.at_once(of(store), numbers, readers) == [b'', b'5', b'5', b'39', b'0', b'12']
-    assert parallel.at_once(of(store), numbers[:0], readers) == []
+    for seconds in (math.inf, 1e-9):
+        chunks = parallel.Chunks(of(store), parallel.Storage(readers, 9, seconds))
+        assert chunks.read(numbers) == [b'', b'5', b'5', b'39', b'0', b'12']
+        assert chunks.read(numbers[:0]) == []
+
+
+def test_threads_read_once_that_storage_is_no_longer_quick():
+    threads = []
+
+    def note(_):
+        threads.append(threading.current_thread())
+        time.sleep(slow)
+
+    chunks = parallel.Chunks(of(Store([b'1'] * COUNT, note)), parallel.Storage(8, 9, 1e-4))
+    slow = 0.0
+    for _ in range(20):
+        chunks.read(np.arange(COUNT))
+    assert set(threads) == {threading.current_thread()}
+    slow = 0.005
+    for _ in range(3):
+        chunks.read(np.arange(8))
+    threads.clear()
+    chunks.read(np.arange(8))
+    assert len(set(threads)) == 8
+    assert threading.current_thread() not in threads
 
 
 class Large(bytes):
@@ -90,7 +114,8 @@ class Large(bytes):
 
 
 @pytest.mark.parametrize(('milliseconds', 'size', 'readers'), [
-    (0.05, 1000, 8), (10, 1000, 32), (11, 1000, 64), (40, 1000, 128), (900, 1000, 256),
+    (0.05, 1000, 8), (10, 1000, 32), (12, 1000, 32), (15, 1000, 64), (40, 1000, 128),
+    (900, 1000, 256),
     (40, 9_000_000, 16), (40, 1 << 29, 1)])
 def test_readers_follow_the_time_of_a_read(monkeypatch, milliseconds, size, readers):
     now = [0.0]
@@ -102,16 +127,17 @@ def test_readers_follow_the_time_of_a_read(monkeypatch, milliseconds, size, read
     store = Store([Large()] * COUNT, wait)
     monkeypatch.setattr(parallel, 'time', types.SimpleNamespace(perf_counter=lambda: now[0]))
     monkeypatch.setattr(parallel, '_SECONDS', milliseconds / 100)
-    assert parallel.measure(of(store)) == (readers, size)
-    assert parallel.measure(of(store), readers=5) == (5, size)
+    assert parallel.measure(of(store))[:2] == (readers, size)
+    assert parallel.measure(of(store)).seconds == pytest.approx(0.999 * milliseconds / 1000)
+    assert parallel.measure(of(store), readers=5) == (5, size, math.inf)  # the field is obeyed
 
 
 def test_a_measurement_ends_in_time_and_needs_no_good_image():
     store = Store([None] * COUNT, lambda number: time.sleep(0.2))
-    assert parallel.measure(of(store)) == (256, 0)
+    assert parallel.measure(of(store))[:2] == (256, 0)
     assert len(store.order) <= 4  # in half a second
     store.in_order = True  # such as Parquet files
-    assert parallel.measure(of(store), readers=7) == (1, 0)
+    assert parallel.measure(of(store), readers=7) == (1, 0, math.inf)
 
 
 @pytest.fixture(scope='module')
