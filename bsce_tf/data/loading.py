@@ -73,8 +73,9 @@ def read(numbers, examples, size):
 
     # So that there is work for all readers when one call ends:
     calls = -(-examples.storage.readers // size) + 1
+    waiting = 0 if examples.storage.quick else calls
     options = tf.data.Options()
-    options.threading.private_threadpool_size = cores() + calls  # as the calls only wait
+    options.threading.private_threadpool_size = cores() + waiting
     return numbers.map(load, num_parallel_calls=calls, deterministic=True).with_options(options)
 
 
