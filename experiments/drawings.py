@@ -61,15 +61,16 @@ def product(number, seed):
             'letters': ''.join(own.choice(list(string.ascii_uppercase), 3))}
 
 
-def draw(product, rng):
+def draw(product, rng, size=SIZE):
     """A picture of a product.
 
     Args:
       product: what `product` gave.
       rng: np.random.Generator of viewpoint, light and clutter.
+      size: pixels of a side, at most twice `SIZE`.
 
     Returns:
-      PIL image, SIZE × SIZE, RGB.
+      PIL image, size × size, RGB.
     """
     from PIL import Image, ImageDraw, ImageFilter
     picture = Image.new('RGB', (_CANVAS, _CANVAS), _colour(rng, dull=True))
@@ -87,7 +88,7 @@ def draw(product, rng):
     picture.paste(layer, (0, 0), layer)
     if rng.random() < 0.3:
         picture = picture.filter(ImageFilter.GaussianBlur(1))
-    values = np.asarray(picture.resize((SIZE, SIZE), Image.Resampling.BOX), np.float32)
+    values = np.asarray(picture.resize((size, size), Image.Resampling.BOX), np.float32)
     light = rng.uniform(0.7, 1.2) * rng.uniform(0.92, 1.08, 3)
     values = values * light + rng.normal(0, 5, values.shape)
     return Image.fromarray(values.clip(0, 255).astype(np.uint8))
