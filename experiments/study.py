@@ -47,6 +47,7 @@ class Study(NamedTuple):
       plan: [(conditions, arms)] to run, in this order; empty: all arms of all conditions.
       margin: see `grid.Grid`.
       watched: see `grid.Grid`; with it the table has the oracle's error.
+      noisy: whether labels are made wrong; the page then tells how many are.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Study(NamedTuple):
     plan: list = []
     margin: float = 0.0
     watched: Callable | None = None
+    noisy: bool = True
 
     @property
     def output(self):
@@ -121,7 +123,8 @@ def run(study, config, after=None, more=None):
                 after(found, condition)
             if found.made > before or condition not in data:
                 data[condition] = _changed(config, study.conditions[condition], found.seeds[0])
-                _write(study, found, truth.table(data) + (more(found) if more else ''))
+                _write(study, found, (truth.table(data) if study.noisy else '') + (
+                    more(found) if more else ''))
         if complete:
             print(pathlib.Path(f'{study.output}.md').read_text(encoding='utf-8'))
             return found
