@@ -20,6 +20,7 @@ from experiments import (
     recipes,
     rows,
     selection,
+    shrunk,
     study,
     sweep,
     table1,
@@ -49,7 +50,7 @@ def of_study(made):
 
 @pytest.mark.parametrize('made', [
     table1.STUDY, table2.STUDY, recipes.STUDY, sweep.STUDY, large_k.STUDY, losses.STUDY,
-    heads.STUDY, trusted.STUDY],
+    heads.STUDY, trusted.STUDY, shrunk.STUDY],
     ids=lambda made: made.name)
 def test_a_table_of_runs(made):
     assert f'{page(made.name)}\n'.startswith(f'{of_study(made)}\n')
@@ -93,6 +94,6 @@ def test_measurements(name):
 
 def test_every_page_is_compared():
     compared = {'table1', 'table2', 'recipes', 'sweep', 'large_k', 'losses', 'heads', 'table3',
-                'table4', 'selection', 'trusted', 'batch_norm', 'label_noise', 'looks',
+                'table4', 'selection', 'shrunk', 'trusted', 'batch_norm', 'label_noise', 'looks',
                 'neighbours', 'benchmarks', 'benchmarks_faster_machine'}
     assert {path.stem for path in RESULTS.glob('*.md')} == compared
