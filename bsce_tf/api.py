@@ -9,6 +9,7 @@
     model = run.model()
 """
 
+import contextlib
 import csv
 import functools
 import json
@@ -48,16 +49,17 @@ class Run:
     """A trained run in a folder; see `load`.
 
     Attributes:
-      folder: pathlib.Path; for a run in a bucket, that of this machine in which it is worked on.
+      folder: pathlib.Path; for a run in a bucket, that of its copy on this machine.
       config: ConfigDict of the last stage.
       class_names: tuple of K names; the index is the class id.
       weights: pathlib.Path of the weights that `averaging.select` asks for.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder, here=None):
         self._place = folder
-        with workdirs.here(folder) as here:
-            self._run = workdir.read(here)
+        # `here`: where a run in a bucket is worked on by whoever makes this object.
+        with contextlib.nullcontext(here) if here else workdirs.here(folder) as found:
+            self._run = workdir.read(found)
         self.folder, self.weights = self._run.folder, self._run.weights
         self.config, self.class_names = self._run.config, self._run.class_names
 
@@ -126,8 +128,8 @@ class Run:
         Raises:
           InputError: if a field may not differ from the run's, or the data is not as expected.
         """
-        config = self._config('evaluate', changes)
         with workdirs.here(self._place) as folder:
+            config = self._config('evaluate', changes)
             return by_any.evaluate(config, folder, data and _given(config, data))
 
     def export(self, **changes):
@@ -137,7 +139,8 @@ class Run:
           **changes: fields of the config, such as `**{'export.top_k': 3}`.
 
         Returns:
-          pathlib.Path of the folder of the new version; of a run in a bucket, that of this machine.
+          pathlib.Path of the folder of the new version; for a run in a bucket, that of its copy on
+          this machine.
         """
         with workdirs.here(self._place) as folder:
             return export.export(self._config('export', changes), folder)
@@ -183,7 +186,8 @@ def train(config, folder, data=None, callbacks=(), **changes):
 
     Raises:
       InputError: if a field, the data or the folder is not as expected.
-      RunError: if the loss is no longer finite or a file cannot be written.
+      RunError: if the loss is no longer finite, a file cannot be written, or, of a run in a
+        bucket, another process works there or the bucket does not answer.
     """
     config = recipes.load(config)
     recipes.change(config, changes)
@@ -195,12 +199,12 @@ def train(config, folder, data=None, callbacks=(), **changes):
         splits = _given(config, data)
     policy = keras.mixed_precision.dtype_policy()
     try:
-        with workdirs.here(folder) as here:
+        with workdirs.here(folder, strategy.worker_name(config.strategy)) as here:
             training.train(config, here, splits, callbacks=callbacks)
             evaluate.evaluate(config, here, splits)
+            return Run(folder, here)
     finally:
         keras.mixed_precision.set_dtype_policy(policy)
-    return Run(folder)
 
 
 def _warn_of_unused(given_fields):
@@ -231,7 +235,8 @@ def _given(config, data):
 def load(folder):
     """Opens the trained `Run` in a folder, given by its path or its address in a bucket.
 
-    Nobody else may work on a run in a bucket while it is opened, evaluated or exported.
+    Nobody else may work on a run in a bucket while it is opened, evaluated or exported: a file
+    there says so, which takes a second and the right to write.
 
     Raises:
       InputError: if there is no trained run, or a file of it is damaged.

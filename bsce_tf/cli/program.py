@@ -114,7 +114,7 @@ def _is_news(record):
 
 def _on_this_machine(mode, config, workdir, stack):
     """The folders in which to work on --workdir, of which some may be in buckets."""
-    if '://' not in workdir or mode in _WITHOUT:  # as a path it would be a new folder called s3:
+    if ':/' not in workdir or mode in _WITHOUT:
         return workdir
     from bsce_tf.remote import workdirs
     process = _process(mode, config)
@@ -133,8 +133,7 @@ def _process(mode, config):
         part = division.of(config.part)
         return '' if part.whole else part.name
     # All other modes do not know of several workers, and may not run twice.
-    worker = strategy.worker_number(config.strategy) if mode in ('train', 'evaluate') else 0
-    return f'worker-{worker}' if worker else ''
+    return strategy.worker_name(config.strategy) if mode in ('train', 'evaluate') else ''
 
 
 def _check_own_data(mode, flag, used):

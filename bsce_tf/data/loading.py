@@ -73,6 +73,7 @@ def read(numbers, examples, size):
 
     # So that there is work for all readers when one call ends:
     calls = -(-examples.storage.readers // size) + 1
+    # Where reads are quick, more threads than cores make a tenth fewer images.
     waiting = 0 if examples.storage.quick else calls
     options = tf.data.Options()
     options.threading.private_threadpool_size = cores() + waiting

@@ -6,6 +6,7 @@ from bsce_tf.fields.rules import (
     MAYBE_SIZES,
     MOST_PARTS,
     PART,
+    PLACE,
     STAGES,
     TEXT,
     integer,
@@ -93,10 +94,11 @@ ROWS = {
     'data.trusted': Field('', TEXT,
         "decisions.jsonl of a --mode=review, or several files, 'A,B': the images that a person "
         'kept or relabelled are the validation set, with these labels, and are not trained on. '
-        'Empty: validation as above.', DATA),
-    'data.cache': Field('', TEXT,
+        'They may be addresses. Empty: validation as above.', DATA),
+    'data.cache': Field('', PLACE,
         'Folder for the indexes of long lists, and for packs that are fetched from an address. '
-        'An address in a bucket: indexes are kept there, too, for other machines. '
+        'An address in a bucket: indexes of lists that lie in buckets are kept there, too, for '
+        'other machines. '
         "Empty: in ~/.cache/bsce_tf. 'off': neither is kept, and such packs are refused.", LATER),
     'data.readers': Field(0, integer(0),
         'Images that are read at a time from files or packs; results do not depend on it. 0: as '

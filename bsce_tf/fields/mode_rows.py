@@ -92,7 +92,8 @@ ROWS = {
     'audit.reviewed': Field('', TEXT,
         "decisions.jsonl of the --mode=review of an earlier audit, or several files, 'A,B', of "
         'which the later counts. Their labels are taken as right: removed images are left out, '
-        'the others have the label of the decision, and none is listed again. Empty: none.', DATA),
+        'the others have the label of the decision, and none is listed again. They may be '
+        'addresses. Empty: none.', DATA),
 
     'review.order': Field('gain', one_of('gain', 'share', 'audit'),
         'Order of the wrong labels: by the expected gain for the mean top-1 error (gain), by '

@@ -3,6 +3,7 @@
 import importlib
 import math
 import numbers
+import re
 from typing import NamedTuple
 
 MOST_PARTS = 100_000  # of the field `part`
@@ -129,6 +130,10 @@ def _is_share(text):
 BOOLEAN = Rule(lambda v: type(v) is bool, 'True or False')
 TEXT = Rule(lambda v: type(v) is str, 'a string')
 PATH = Rule(lambda v: type(v) is str and '://' not in v, 'a path of this machine')
+# Which schemes there are is for `storage` to say.
+PLACE = Rule(lambda v: type(v) is str and (
+    '://' not in v or re.match(r'[a-z][a-z0-9+.-]*://[^/\s]', v) is not None),
+    'a path of this machine, or an address in a bucket')
 PART = Rule(lambda v: type(v) is str and _is_share(v), "i/n, as '3/10', or ''")
 MAYBE_SIZES = _sequence(lambda v: not v or _sizes(v), 'whole numbers ≥ 8, or ()')
 EPOCHS = _sequence(lambda v: all(type(s) is int and s > 0 for s in v),

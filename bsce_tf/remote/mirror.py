@@ -69,7 +69,7 @@ class Mirror:
     # What differs where other processes change the bucket meanwhile, see `shared.Shared`.
 
     def refresh(self):
-        """Fetches what others have sent: none."""
+        """Does nothing: no other process changes the bucket."""
 
     def has(self, path):
         """Whether the bucket has a file that is not here."""

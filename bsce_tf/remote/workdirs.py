@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import os
 
 from bsce_tf import files, locks, storage
 from bsce_tf.errors import InputError
@@ -15,11 +16,19 @@ def here(place, process=''):
     """Context manager of the folder in which to work on a workdir: itself, or one for an address.
 
     Args:
-      place: path or address of the workdir.
+      place: path of the workdir, or its address as text.
       process: see `held`.
+
+    Raises:
+      InputError: for an address that became a path, which has one slash; and what `held` raises.
     """
-    return held(str(place), process) if storage.is_address(place) else (
-        contextlib.nullcontext(place))
+    text = os.fspath(place)
+    scheme, _, rest = text.partition(':/')
+    if scheme in storage.SCHEMES and not rest.startswith('/'):
+        raise InputError(f"--workdir: found '{text}'; expected a path, or an address as text: "
+                         f"'{scheme}://{rest}'.")
+    # Also what is no address: as a path it would be a new folder called S3:.
+    return held(text.strip(), process) if '://' in text else contextlib.nullcontext(place)
 
 
 @contextlib.contextmanager

@@ -66,17 +66,18 @@ def _noise(clean):
     """What the audit that wrote a list in `data.clean` found."""
     if not clean:
         return 'Wrong labels: not estimated by an audit.'
-    names = ', '.join(map(os.path.basename, storage.several(clean)))
+    names = ', '.join(os.path.basename(path.rstrip('/')) for path in storage.several(clean))
     listed = f'Wrong labels: the images of a list, `{names}`; '
     try:
         audited = clean_list.places(clean)[1]
-    except (InputError, StorageError):  # it was moved: no reason to refuse an export
+        path = storage.below(os.path.dirname(audited), 'audit.json')
+        if not audited or not storage.exists(path):
+            return f'{listed}not estimated.'
+        with storage.open_file(path) as file:
+            told = json.load(file)
+    # It was moved, or the bucket does not answer: no reason to refuse an export.
+    except (InputError, StorageError, OSError, ValueError):
         return f'{listed}it cannot be read any more, so an estimate is not known.'
-    path = storage.below(os.path.dirname(audited), 'audit.json')
-    if not audited or not storage.exists(path):
-        return f'{listed}not estimated.'
-    with storage.open_file(path) as file:
-        told = json.load(file)
     if told.get('noise') is None:
         return 'Wrong labels: an audit could not tell.'
     low, high = told['noise_interval']

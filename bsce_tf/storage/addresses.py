@@ -79,10 +79,10 @@ def relative(address, root):
 
 
 def several(text):
-    """List of the paths and addresses in 'A,B'; one path may have a comma in its name."""
+    """List of the paths and addresses in 'A,B'; one path of this machine may have a comma in it."""
     if not is_address(text) and os.path.exists(text):
         return [text]
-    return [path.strip() for path in text.split(',') if path.strip()]
+    return [path.strip() for path in text.split(',')] if text else []
 
 
 def is_pattern(address):

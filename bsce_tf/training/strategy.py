@@ -79,6 +79,12 @@ def worker_number(name):
     return int(os.environ.get('SLURM_PROCID', '0')) if name == 'multiworker' else 0
 
 
+def worker_name(name):
+    """'worker-1' and so on; '' for the chief and for a process alone, as `is_chief`."""
+    number = worker_number(name)
+    return f'worker-{number}' if number else ''
+
+
 def workers_of(strategy):
     """(number of this worker, number of workers). Worker 0 is the chief, which writes the files."""
     resolver = strategy.cluster_resolver

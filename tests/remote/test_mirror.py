@@ -303,7 +303,9 @@ def test_a_cache_that_was_emptied_empties_no_bucket(bucket):
     ('https://shop/run', 'expected a folder of this machine or one in a bucket'),
     ('s3://shop/', 'one in a bucket, such as s3://shop/run'),
     ('s3://shop/a/../b', 'one in a bucket, such as s3://shop/run'),
-    ('ftp://shop/run', 'expected a path, or an address that begins with s3://')])
+    ('ftp://shop/run', 'expected a path, or an address that begins with s3://'),
+    ('S3://shop/run', 'expected a path, or an address that begins with s3://'),
+    ('s3:/shop/run', "expected a path, or an address as text: 's3://shop/run'")])
 def test_other_addresses_are_refused(workdir, message, capsys):
     assert cli.main(['main.py', 'train', '--config=smoke', f'--workdir={workdir}']) == 2
     assert message in capsys.readouterr().err

@@ -63,7 +63,7 @@ def test_python_trains_loads_evaluates_and_exports_in_a_bucket(bucket, tmp_path,
         *in_bucket('python')}
     with workdirs.held('s3://shop/python'), pytest.raises(InUseError):
         run.evaluate()
-    with pytest.raises(InputError, match='holds no trained run|not trained|expected'):
+    with pytest.raises(InputError, match='expected the folder of a trained run|config.json'):
         bsce_tf.load('s3://shop/nothing')
 
 

@@ -38,7 +38,8 @@ def cached(lists, key, folder, build, holds=lambda index: True, worth=None):
       lists: files that the index is made of.
       key: list of strings and numbers, of what else the index depends on, such as column names.
       folder: where to keep entries; '' for `indexes` in `files.cache_folder()`, 'off' for no cache.
-        With an address in a bucket they are kept here and there, for other machines.
+        With an address in a bucket they are kept here; those of lists that lie in buckets, there,
+        too, for other machines.
       build: function without arguments → `Index`.
       holds: function of an `Index` → bool; it must be quick.
       worth: function of a new `Index` → bool, whether to keep it; None: lists of 1 MiB are kept.
@@ -63,43 +64,64 @@ def cached(lists, key, folder, build, holds=lambda index: True, worth=None):
         return build()
     what = lists[0] if lists else key[1]
     digest = hashlib.sha256(json.dumps([_VERSION, facts, key]).encode()).hexdigest()[:32]
-    far = storage.join(folder, digest) if storage.is_address(folder) else ''
-    entry = pathlib.Path(folder if folder and not far else files.cache_folder() / 'indexes', digest)
-    try:
-        found = _kept(entry, far)
-        if found is not None and holds(found):
-            return found
-    except (OSError, ValueError, KeyError) as error:
-        logging.warning('%s: damaged cache entry (%s); reading %s again.', entry, error, what)
+    # Lists of two machines may have one path, size and time, but not the same content.
+    shared = storage.is_address(folder) and lists and all(map(storage.is_address, lists))
+    far, entry = storage.join(folder, digest) if shared else '', here(folder, 'indexes') / digest
+    found = _kept(entry, far, what)
+    if found is not None and holds(found):
+        _send(entry, far)
+        return found
     built = build()
     if not holds(built) or not (worth is None or worth(built)):
         return built
     try:
         _write(entry, built)
-        _send(entry, far)
-    except (OSError, InputError) as error:
+    except OSError as error:
         logging.warning('%s: cannot keep the index of %s there (%s); data.cache takes another '
-                        "folder, or 'off'.", far or entry, what, error)
+                        "folder, or 'off'.", entry, what, error.strerror)
+    else:
+        _send(entry, far, anew=True)
     return built
 
 
-def _kept(entry, far):
-    """The `Index` of an entry here, or else of the one in a bucket; None if there is neither."""
-    if not entry.exists() and far:
-        names = storage.files(far)
-        if _SUMS in names:  # it was sent last
-            with _appearing(entry) as temporary:
-                for name in names:
-                    storage.fetch(storage.join(far, name), temporary / name)
-    elif far and not storage.exists(storage.join(far, _SUMS)):
-        _send(entry, far)
-    return _read(entry) if entry.exists() else None
+def here(folder, kind):
+    """Path of the folder of this machine for what is kept of a kind.
+
+    Args:
+      folder: `data.cache`; where that is empty or an address it is one in `files.cache_folder()`.
+      kind: name of that one.
+    """
+    if folder and not storage.is_address(folder):
+        return pathlib.Path(folder)
+    return files.cache_folder() / kind
 
 
-def _send(entry, far):
-    """Copies an entry into a bucket, if `far` is its address there."""
-    for name in sorted(os.listdir(entry), key=lambda name: name == _SUMS) if far else ():
-        storage.send(entry / name, storage.join(far, name))
+def _kept(entry, far, what):
+    """The `Index` of an entry here, or else of the one in a bucket; None if none is whole."""
+    if far and not entry.exists():
+        try:
+            names = storage.files(far)
+            if _SUMS in names:  # it was sent last
+                with _appearing(entry) as temporary:
+                    for name in names:
+                        storage.fetch(storage.join(far, name), temporary / name)
+        except (OSError, InputError) as error:
+            logging.warning('%s: cannot be fetched (%s); reading %s.', far, error, what)
+    try:
+        return _read(entry) if entry.exists() else None
+    except (OSError, ValueError, KeyError) as error:
+        logging.warning('%s: damaged cache entry (%s); reading %s again.', entry, error, what)
+        return None
+
+
+def _send(entry, far, anew=False):
+    """Copies an entry into a bucket, if it has an address there; `anew`: even if one is there."""
+    try:
+        if far and (anew or not storage.exists(storage.join(far, _SUMS))):
+            for name in sorted(os.listdir(entry), key=lambda name: name == _SUMS):
+                storage.send(entry / name, storage.join(far, name))
+    except (OSError, InputError) as error:
+        logging.warning('%s: cannot be written (%s); other machines read the list.', far, error)
 
 
 def _facts(path):

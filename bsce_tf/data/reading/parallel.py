@@ -81,8 +81,8 @@ def _fitting(seconds, size):
 
 
 class Chunks:
-    """Reads images of a set, many at a time; or one after another while a read takes so little that
-    threads, which wait for each other, would only cost.
+    """Reads images of a set: many at a time, or one after another where reads are so quick that
+    threads would slow them down.
 
     Args:
       reader: a `records.Records`.
@@ -99,7 +99,8 @@ class Chunks:
         if self._storage.quick:
             begin = time.perf_counter()
             found = _readable(self._reader, indices)
-            taken = (time.perf_counter() - begin) / max(len(indices), 1)
+            # A single pause, of whatever length, must not count as slow storage.
+            taken = min((time.perf_counter() - begin) / max(len(indices), 1), 2 / _RATE)
             mean = self._storage.seconds + (taken - self._storage.seconds) / _MEMORY
             self._storage = self._storage._replace(seconds=mean)  # what was quick may become slow
             return found

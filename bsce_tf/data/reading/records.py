@@ -135,15 +135,16 @@ def read_file(path):
     """Bytes of the file at `path` (bytes); an `InputError` names one that cannot be read."""
     try:
         # Without O_NONBLOCK, opening a pipe would wait for ever. Each call may be a round trip on
-        # network storage, and readers wait for each other after it; so there is no `stat` before,
-        # and no read at the end that finds nothing.
+        # network storage, and after each one a thread waits for the interpreter. So there is no
+        # `stat` before, and no read at the end that finds nothing.
         file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             facts = os.fstat(file)
             if not stat.S_ISREG(facts.st_mode):
                 raise OSError(None, 'not a file')
             data = os.read(file, facts.st_size)
-            if len(data) < facts.st_size:  # network storage may give a part
+            # Network storage may give a part; some file systems tell size 0.
+            if not data or len(data) < facts.st_size:
                 data += io.FileIO(file, closefd=False).readall()
             return data
         finally:

@@ -5,13 +5,13 @@ import fcntl
 import hashlib
 import io
 import json
-import pathlib
 import threading
 import zlib
 
 import numpy as np
 
 from bsce_tf import files, storage
+from bsce_tf.data.listing import index_cache
 from bsce_tf.errors import InputError
 
 _WHOLE = 'pack.json', 'labels.npy', 'names.npy', 'class_names.json', 'checksums.npy'
@@ -48,8 +48,7 @@ def small_files(address, cache):
         found[f'{name}.npy'] = storage.read(storage.join(address, f'{name}.npy'))
     sums = [(name, hashlib.sha256(data).hexdigest()) for name, data in found.items()]
     digest = hashlib.sha256(json.dumps([address, sums]).encode()).hexdigest()[:32]
-    folder = pathlib.Path(cache if cache and not storage.is_address(cache)
-                          else files.cache_folder() / 'packs', digest)
+    folder = index_cache.here(cache, 'packs') / digest
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in found.items():

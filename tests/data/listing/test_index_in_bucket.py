@@ -1,8 +1,11 @@
 """Indexes that machines share by a bucket, on a real server of this machine."""
 
+import os
+
 import boto3
 import pytest
 
+from bsce_tf import fields, storage
 from bsce_tf.data import sources
 from bsce_tf.data.listing import index_cache, tables
 from bsce_tf.errors import InputError
@@ -57,12 +60,41 @@ def test_one_that_is_not_whole_is_made_again_and_sent(load, bucket, caplog):
     assert client.get_object(Bucket='shop', Key=names)['Body'].read() == b'["x", "y"]'
 
 
-def test_one_that_is_only_here_is_sent(load):
-    expected = load('one')
-    for key in there():
+def test_one_that_is_only_here_is_sent(load, monkeypatch):
+    expected, keys = load('one'), there()
+    for key in keys:
         boto3.client('s3').delete_object(Bucket='shop', Key=key)
+    monkeypatch.setattr(tables, 'read', None)
     assert load('one') == expected
-    assert there()
+    assert there() == keys
+
+
+def test_a_bucket_that_takes_nothing_costs_a_line_of_the_log(load, monkeypatch, caplog):
+    def refused(path, address):
+        raise InputError(f'{address}: access is refused.')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, 'send', refused)
+        expected = load('one')
+        patch.setattr(tables, 'read', None)
+        assert load('one') == expected  # the one here
+    assert caplog.text.count('cannot be written (s3://shop/cache/') == 2
+    assert 'damaged' not in caplog.text
+    monkeypatch.setattr(storage, 'files', lambda address: refused('', address))
+    assert load('two') == expected
+    assert 'cannot be fetched (s3://shop/cache/' in caplog.text
+
+
+def test_lists_of_machines_are_not_shared(load, tmp_path, monkeypatch):
+    """They may have one path, size and time, and differ."""
+    for machine, name in (('one', 'x'), ('two', 'y')):
+        monkeypatch.setenv('BSCE_TF_CACHE', str(tmp_path / machine))
+        (tmp_path / 'train.csv').write_text(f'image,label\na.jpg,{name}\n')
+        os.utime(tmp_path / 'train.csv', (0, 0))
+        found = sources.load('csv', train=str(tmp_path / 'train.csv'), root='r',
+                             cache=FIELDS['cache']).train
+        assert found.class_names == (name,)
+    assert there() == set()
 
 
 @pytest.mark.parametrize(('cache', 'message'), [
@@ -72,3 +104,9 @@ def test_other_addresses_are_refused(tmp_path, cache, message):
     (tmp_path / 'train.csv').write_text('image,label\na.jpg,x\n')
     with pytest.raises(InputError, match=f"data.cache: found '{cache}'.*{message}"):
         sources.load('csv', train=str(tmp_path / 'train.csv'), root=str(tmp_path), cache=cache)
+
+
+@pytest.mark.parametrize('cache', ['s3://', 'S3://shop/cache', ' s3://shop/cache', 's3:///cache'])
+def test_what_looks_like_an_address_is_no_folder(cache):
+    with pytest.raises(InputError, match='expected a path of this machine, or an address in a bu'):
+        fields.check('data.cache', cache)

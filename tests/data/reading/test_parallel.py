@@ -83,25 +83,26 @@ def test_images_read_at_once_are_in_order_and_a_bad_one_is_empty(readers):
         assert chunks.read(numbers[:0]) == []
 
 
-def test_threads_read_once_that_storage_is_no_longer_quick():
-    threads = []
+def test_threads_read_once_storage_is_no_longer_quick(monkeypatch):
+    threads, now = [], [0.0]
 
     def note(_):
         threads.append(threading.current_thread())
-        time.sleep(slow)
+        now[0] += seconds
 
+    def read(times):
+        threads.clear()
+        for _ in range(times):
+            chunks.read(np.arange(8))
+        return set(threads)
+
+    monkeypatch.setattr(parallel, 'time', types.SimpleNamespace(perf_counter=lambda: now[0]))
     chunks = parallel.Chunks(of(Store([b'1'] * COUNT, note)), parallel.Storage(8, 9, 1e-4))
-    slow = 0.0
-    for _ in range(20):
-        chunks.read(np.arange(COUNT))
-    assert set(threads) == {threading.current_thread()}
-    slow = 0.005
-    for _ in range(3):
-        chunks.read(np.arange(8))
-    threads.clear()
-    chunks.read(np.arange(8))
-    assert len(set(threads)) == 8
-    assert threading.current_thread() not in threads
+    for seconds, times in ((1e-5, 30), (60.0, 1), (1e-5, 5), (60.0, 1), (1e-5, 30)):  # two pauses
+        assert read(times) == {threading.current_thread()}
+    seconds = 0.01
+    read(10)
+    assert threading.current_thread() not in read(1)
 
 
 class Large(bytes):

@@ -142,7 +142,7 @@ def test_rows_may_be_addresses(web, shop, tmp_path):
         sources.load('csv', train=str(tmp_path / 'other.csv'), cache='off')
 
 
-def test_a_call_from_python_writes_to_this_machine(tmp_path, monkeypatch):
+def test_what_needs_a_folder_of_this_machine_refuses_an_address(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match='--workdir: found .*a folder of this machine'):
         train(smoke(), 's3://shop/run')
