@@ -84,13 +84,14 @@ def test_images_read_at_once_are_in_order_and_a_bad_one_is_empty(readers):
 
 
 def test_threads_read_once_storage_is_no_longer_quick(monkeypatch):
-    threads, now = [], [0.0]
+    threads, now, pace = [], [0.0], [0.0]
 
     def note(_):
         threads.append(threading.current_thread())
-        now[0] += seconds
+        now[0] += pace[0]
 
-    def read(times):
+    def read(seconds, times):
+        pace[0] = seconds
         threads.clear()
         for _ in range(times):
             chunks.read(np.arange(8))
@@ -99,10 +100,9 @@ def test_threads_read_once_storage_is_no_longer_quick(monkeypatch):
     monkeypatch.setattr(parallel, 'time', types.SimpleNamespace(perf_counter=lambda: now[0]))
     chunks = parallel.Chunks(of(Store([b'1'] * COUNT, note)), parallel.Storage(8, 9, 1e-4))
     for seconds, times in ((1e-5, 30), (60.0, 1), (1e-5, 5), (60.0, 1), (1e-5, 30)):  # two pauses
-        assert read(times) == {threading.current_thread()}
-    seconds = 0.01
-    read(10)
-    assert threading.current_thread() not in read(1)
+        assert read(seconds, times) == {threading.current_thread()}
+    read(0.01, 10)
+    assert threading.current_thread() not in read(0.01, 1)
 
 
 class Large(bytes):
