@@ -31,7 +31,7 @@ from experiments.provenance import provenance  # noqa: E402
 
 # Each with the seconds after which it is stopped; on a quiet machine most take half of that.
 FILES = {'loss': 240, 'sampler': 240, 'metric': 180, 'startup': 180, 'index': 240,
-         'packed': 180, 'reading': 240, 'input_pipeline': 240, 'augment': 120,
+         'catalogue': 240, 'packed': 180, 'reading': 240, 'input_pipeline': 240, 'augment': 120,
          'training_step': 240, 'export': 300, 'backbones': 720, 'growth': 300,
          'heads': 300, 'formats': 300, 'neighbours': 600}
 PEERS = ('torch', 'torchvision', 'timm', 'torchmetrics')
