@@ -24,7 +24,7 @@ from bsce_tf import config_check, fields, recipes
 from bsce_tf.data import bad_images, given, prepare, sources
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import adjust, evaluate, networks, predictors, run_config
-from bsce_tf.evaluation.neighbours import evaluate as by_any
+from bsce_tf.evaluation.neighbours import measure
 from bsce_tf.remote import workdirs
 from bsce_tf.serving import export
 from bsce_tf.training import strategy, workdir
@@ -130,7 +130,7 @@ class Run:
         """
         with workdirs.here(self._place) as folder:
             config = self._config('evaluate', changes)
-            return by_any.evaluate(config, folder, data and _given(config, data))
+            return measure.evaluate(config, folder, data and _given(config, data))
 
     def export(self, **changes):
         """Writes files for TensorFlow Serving and other programs; see `serving.export`.

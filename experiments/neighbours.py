@@ -28,7 +28,7 @@ import keras
 from absl import app, flags
 
 from bsce_tf import files
-from bsce_tf.evaluation.neighbours import build, evaluate
+from bsce_tf.evaluation.neighbours import build, measure
 from bsce_tf.training import train
 from configs import fashion_mnist
 from experiments import drawings, intervals, large_k, processes, rows, study
@@ -43,7 +43,7 @@ CLASSES = 1000  # of the drawings
 HALF, COSINE, RETRAINED = 'half unseen', 'half unseen, cosine head', 'retrained'
 ARMS = {HALF: {}, COSINE: {'model.head': 'cosine'}, RETRAINED: {'data.unseen_classes': 0.0}}
 CONDITIONS = ('fashion_mnist', 'drawings')
-_BY = evaluate.vote.BY
+_BY = measure.vote.BY
 _RETRIEVAL = ('recall_at_1', 'recall_at_5', 'mean_average_precision')
 
 
@@ -111,8 +111,8 @@ def _measured(config, place, classes):
     begin = time.perf_counter()
     build.build(config, place / 'run')
     seconds = time.perf_counter() - begin
-    evaluate.evaluate(config, place / 'run')
-    return json.loads((place / 'run' / evaluate.NAME).read_text(encoding='utf-8')), seconds
+    measure.evaluate(config, place / 'run')
+    return json.loads((place / 'run' / measure.NAME).read_text(encoding='utf-8')), seconds
 
 
 def _cells(classes):

@@ -81,7 +81,7 @@ GROUPS = {
                       ('batch_size', 'strategy', 'replicas', 'tta.', 'data.', 'index.'),
                       (*_OF_DATA_MODES, 'data.unseen_classes', 'index.probes')),
         'evaluate': Mode('errors on the test set, by scale and by class group',
-                         ('bsce_tf.evaluation.neighbours.evaluate:evaluate',),
+                         ('bsce_tf.evaluation.neighbours.measure:evaluate',),
                          (*_USING, 'data.', 'evaluate.', 'predict.by', *_BY),
                          (*_OF_DATA_MODES, 'neighbours.reject')),
         'predict': Mode('classify images; writes a CSV file',

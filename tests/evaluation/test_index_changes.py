@@ -11,9 +11,8 @@ from PIL import Image
 from bsce_tf.data import prepare
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import collect
-from bsce_tf.evaluation.neighbours import build, predictor
-from bsce_tf.evaluation.neighbours import evaluate as evaluation
-from bsce_tf.evaluation.neighbours.evaluate import evaluate
+from bsce_tf.evaluation.neighbours import build, measure, predictor
+from bsce_tf.evaluation.neighbours.measure import evaluate
 from bsce_tf.evaluation.predict import predict
 from bsce_tf.index import stored
 from tests.evaluation.indexes import NAMES, Pixels, changed
@@ -21,7 +20,7 @@ from tests.evaluation.indexes import NAMES, Pixels, changed
 
 @pytest.fixture
 def pixels(monkeypatch):
-    for module in (build, predictor, evaluation):
+    for module in (build, predictor, measure):
         monkeypatch.setattr(module, 'Embedder', Pixels)
 
 

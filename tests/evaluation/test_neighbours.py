@@ -10,7 +10,7 @@ from sklearn import metrics as sklearn_metrics
 from bsce_tf.data import prepare
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation.neighbours import build, predictor
-from bsce_tf.evaluation.neighbours.evaluate import evaluate
+from bsce_tf.evaluation.neighbours.measure import evaluate
 from bsce_tf.evaluation.predict import predict
 from bsce_tf.index import stored
 from tests.evaluation import reference

@@ -15,8 +15,7 @@ from bsce_tf.demo_page import demo_page as page_of_a_model
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import adjust, networks, predictors
 from bsce_tf.evaluation.evaluate import evaluate
-from bsce_tf.evaluation.neighbours import build, predictor
-from bsce_tf.evaluation.neighbours import evaluate as by_neighbours
+from bsce_tf.evaluation.neighbours import build, measure, predictor
 from bsce_tf.evaluation.predict import predict
 from bsce_tf.report.report import report
 from bsce_tf.review import app, review
@@ -119,9 +118,9 @@ def neighbours(config, place):
 
     whole = build.kinds.search
     with replaced((build, 'Embedder', Pixels), (predictor, 'Embedder', Pixels),
-                  (by_neighbours, 'Embedder', Pixels), (build.kinds, 'search', search)):
+                  (measure, 'Embedder', Pixels), (build.kinds, 'search', search)):
         build.build(config, run)
-        found = by_neighbours.evaluate(config, run)
+        found = measure.evaluate(config, run)
         config.predict.output = f'{config.index.folder}/p.csv'
         predict(config, run)
     text = pathlib.Path(config.predict.output).read_text()

@@ -6,13 +6,13 @@ from bsce_tf import progress
 from bsce_tf.catalogue import hashes
 from bsce_tf.errors import RunError
 from bsce_tf.evaluation import forward
-from bsce_tf.evaluation.neighbours import tables
+from bsce_tf.evaluation.neighbours import recall_tables
 from bsce_tf.evaluation.neighbours.vectors import check_finite
 from bsce_tf.index import measures, vote
 
 
 def look_up(config, embedder, answerer, examples, bad, title, keep):
-    """The `tables.Images` of labelled `Examples`: what the index and the classifier say of them.
+    """What the index and the classifier say of labelled `Examples`: `recall_tables.Images`.
 
     `keep` tells whether it has their vectors, which take much memory.
 
@@ -43,11 +43,11 @@ def look_up(config, embedder, answerer, examples, bad, title, keep):
     contents, _ = hashes.digests(examples, title, progress=False)
     there = {tuple(key) for key in answerer.index.rows.contents.tolist()}
     also = sum(tuple(key) in there for key in contents.tolist())
-    return tables.Images(**joined, also_in_index=also, bad=left_out)
+    return recall_tables.Images(**joined, also_in_index=also, bad=left_out)
 
 
 def _part(config, answerer, found, probabilities, labels):
-    """Arrays of a batch of good images, see `tables.Images`."""
+    """Arrays of a batch of good images, see `recall_tables.Images`."""
     counts = np.append(answerer.counts, 0)  # −1: of no class
     same = (found.classes == labels[:, None]) & (labels >= 0)[:, None]
     references = counts[labels]

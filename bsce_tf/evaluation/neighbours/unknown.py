@@ -24,7 +24,7 @@ def measure(config, embedder, answerer, data, images, bad, split):
       embedder: `vectors.Embedder`.
       answerer: `answers.Answerer`.
       data: `examples.Splits`.
-      images: `tables.Images` of the evaluated set.
+      images: `recall_tables.Images` of the evaluated set.
       bad: the `BadImages` of both sets.
       split: its name.
 

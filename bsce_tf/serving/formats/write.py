@@ -13,7 +13,7 @@ import tensorflow as tf
 from bsce_tf.data.images import decode
 from bsce_tf.errors import InputError, RunError
 from bsce_tf.serving import freeze
-from bsce_tf.serving.formats import answers, check, litert, onnx
+from bsce_tf.serving.formats import answers, comparison, litert, onnx
 
 FORMATS = {'onnx': onnx, 'litert': litert}
 
@@ -102,12 +102,13 @@ def write(place, kinds, weights, folded, networks, names, top_k, images, example
         with _unsaid():
             module.write(made, path, weights)
             asks.append(module.load(path))
-            difference = check.compare(module.TITLE, asks[-1], networks, names, decoded, weights)
+            difference = comparison.compare(module.TITLE, asks[-1], networks, names, decoded,
+                                            weights)
         found.append(Written(module.FILE, module.TITLE, weights, path.stat().st_size, difference))
     if not kinds or weights == 'float32':
         return found
     try:
-        count, before, after = check.errors(
+        count, before, after = comparison.errors(
             asks, networks, ((opened(data), label) for data, label in examples()))
     except InputError as error:
         return [file._replace(problem=str(error)) for file in found]

@@ -14,7 +14,7 @@ from bsce_tf.data.view import View
 from bsce_tf.errors import InputError, RunError
 from bsce_tf.models import network
 from bsce_tf.serving import export, freeze
-from bsce_tf.serving.formats import answers, check, litert, onnx, servers, write
+from bsce_tf.serving.formats import answers, comparison, litert, onnx, servers, write
 from tests.serving.exported import pictures
 from tests.serving.test_export import decoded, probabilities
 from tests.smoke import smoke
@@ -163,9 +163,10 @@ def test_int8_weights_are_the_nearest_of_255_steps(tmp_path):
 
 def test_errors_are_means_over_the_classes(monkeypatch):
     labels, own, found = [0, 0, 0, 1], iter([0, 0, 1, 1]), iter([0, 2, 2, 0])
-    monkeypatch.setattr(check.check, 'probabilities_of', lambda *_: np.eye(3)[None, [next(own)]])
+    monkeypatch.setattr(comparison.check, 'probabilities_of',
+                        lambda *_: np.eye(3)[None, [next(own)]])
     examples = [(tf.zeros([2, 2, 3], tf.uint8), label) for label in labels]
-    count, before, ((after, changed), _) = check.errors([
+    count, before, ((after, changed), _) = comparison.errors([
         lambda _: {'class_ids': np.array([[next(found)]])},
         lambda _: {'class_ids': np.array([[1]])}], [], examples)
     assert (count, before, after, changed) == pytest.approx(

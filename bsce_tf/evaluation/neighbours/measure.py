@@ -8,7 +8,7 @@ from bsce_tf.data import label_map, prepare
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import adjust, run_config, run_data
 from bsce_tf.evaluation import evaluate as by_classifier
-from bsce_tf.evaluation.neighbours import answers, build, tables, unknown
+from bsce_tf.evaluation.neighbours import answers, build, recall_tables, unknown
 from bsce_tf.evaluation.neighbours.look_up import look_up
 from bsce_tf.evaluation.neighbours.vectors import Embedder
 from bsce_tf.index import measures, vote
@@ -76,8 +76,8 @@ def evaluate(config, folder, data=None):
     _tell(result, runs[0], images, index)
     path = runs[0].folder / NAME
     files.write_json(path, result)
-    files.write_text(path.with_suffix('.md'), tables.markdown(result))
-    files.write_text(path.with_suffix('.csv'), tables.csv_text(result))
+    files.write_text(path.with_suffix('.md'), recall_tables.markdown(result))
+    files.write_text(path.with_suffix('.csv'), recall_tables.csv_text(result))
     return result
 
 
@@ -105,7 +105,7 @@ def _of(images, chosen, counts):
         rank = images.ranks[chosen, i]
         right, five = (np.bincount(labels[rank < n], minlength=size) for n in (1, 5))
         errors = metrics.summary(right, np.bincount(labels, minlength=size), counts, five)
-        found[by] = {key: errors[key] for key in tables.ERRORS}
+        found[by] = {key: errors[key] for key in recall_tables.ERRORS}
     return found
 
 
@@ -122,4 +122,4 @@ def _tell(result, run, images, index):
         logging.warning('%d of the evaluated images are of classes that neither the index nor the '
                         'run has; they count in open_set alone.', unknown_images)
     print(f'{run.folder / NAME}: {result["split"]} set, {len(index):,} images in {index.folder}\n'
-          f'{tables.markdown(result)}')
+          f'{recall_tables.markdown(result)}')
