@@ -8,6 +8,9 @@ each class, in faces that training never sees. A face that lacks a syllable, or 
 left out. Everything is drawn from --seed, on all cores: half a minute of a core for 2,350 classes,
 five minutes for 11,172. See `bsce_tf/data/sources/hangul.py` for what comes out, and for the
 licences.
+
+With --script=hanja the classes are Chinese characters in the training faces that have them, to
+pretrain on. There is a training set alone: no other face has them all.
 """
 
 import functools
@@ -24,21 +27,25 @@ from bsce_tf.data.sources import arrays
 from bsce_tf.errors import InputError
 
 # allow_override: one process of the tests imports drawings.py as well, which has the same flags.
+SCRIPT = flags.DEFINE_enum('script', 'hangul', ['hangul', 'hanja'], 'Syllables, or Chinese '
+                           'characters.')
 CLASSES = flags.DEFINE_integer('classes', 2350, '2350 (KS X 1001), 11172 (all), or the first of '
-                               'the former.', 2, 11_172, allow_override=True)
+                               'the former; of hanja at most 4620.', 2, 11_172,
+                               allow_override=True)
 COPIES = flags.DEFINE_integer('copies', 2, 'Training images of a syllable in each face.', 1)
 VALIDATION = flags.DEFINE_integer('validation', 2, 'Images of each class.', 1)
 TEST = flags.DEFINE_integer('test', 3, 'Images of each class.', 1)
 SEED = flags.DEFINE_integer('seed', 0, 'Of the images and the order of classes.', 0,
                             allow_override=True)
 FONTS = flags.DEFINE_string('fonts', '.data/hangul/fonts', 'Folder with the typefaces.')
-FOLDER = flags.DEFINE_string('folder', None, 'To write; default .data/hangul/CLASSES.',
+FOLDER = flags.DEFINE_string('folder', None, 'To write; default .data/SCRIPT/CLASSES.',
                              allow_override=True)
 
 SIZE = 36  # pixels
 _CANVAS, _POINTS = 96, 40  # pixels of the sheet and the em that a syllable is drawn with
 _SMALLEST = 24  # pixels of the sheet; smaller ones stay small
 _FIRST, _ALL = 0xAC00, 11_172  # the block of Unicode
+_COMPATIBLE = 0xF900  # of Unicode: from here on, characters that are there twice
 _MOST_ALIKE = 0.005  # share of the syllables that a face may draw as another one
 _KOREAN = 1  # of the languages of a collection, whose syllables are alike
 _WITHOUT = ('NanumBarunGothic-YetHangul', 'NanumMyeongjo-YetHangul', 'NanumGothicEcoR',
@@ -52,11 +59,21 @@ _VALIDATION = ('UnPilgi', 'UnJamoNovel', 'BMHANNA', 'BMDOHYEON', 'NanumBarunpen'
 
 def syllables(count):
     """The first `count` characters of KS X 1001 in its order, or all of Unicode's for more."""
-    standard = [bytes([row, cell]).decode('euc_kr') for row in range(0xB0, 0xC9)
-                for cell in range(0xA1, 0xFF)]
+    standard = _rows(0xB0, 0xC9)
     if count <= len(standard):
         return standard[:count]
     return [chr(_FIRST + i) for i in range(min(count, _ALL))]
+
+
+def hanja(count):
+    """The first `count` of the 4,620 Chinese characters of KS X 1001, without those twice there."""
+    return [one for one in _rows(0xCA, 0xFE) if ord(one) < _COMPATIBLE][:count]
+
+
+def _rows(first, end):
+    """The characters of rows `first` to `end` − 1 of KS X 1001, by their byte in EUC-KR."""
+    return [bytes([row, cell]).decode('euc_kr') for row in range(first, end)
+            for cell in range(0xA1, 0xFF)]
 
 
 def faces(folder):
@@ -161,17 +178,25 @@ def split_images(names, faces, count, seed, workers):
     return images
 
 
-def write(folder, fonts, classes, copies, validation, test, seed, workers=map):
-    """Draws all splits into `folder`; those that are there stay.
+def write(folder, fonts, names, copies, validation, test, seed, workers=map):
+    """Draws the splits into `folder`; those that are there stay.
+
+    Args:
+      folder: path.
+      fonts: folder with the typefaces.
+      names: K characters.
+      copies: training images of a character in each face.
+      validation, test: images of each class; 0: not that split.
+      seed: whole number.
+      workers: `map` of a pool of processes.
 
     Raises:
       InputError: if the folder of the typefaces has too few.
     """
-    names = syllables(classes)
     names = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
     usable = functools.partial(draws_all, wanted=names)
     for number, (split, found) in enumerate(faces(fonts).items()):
-        if arrays.exists(folder, split):
+        if arrays.exists(folder, split) or {'validation': validation, 'test': test}.get(split) == 0:
             continue
         found = [face for face, good in zip(found, workers(usable, found), strict=True) if good]
         if not found:
@@ -186,10 +211,12 @@ def write(folder, fonts, classes, copies, validation, test, seed, workers=map):
 
 def main(_):
     """Writes what the flags name."""
-    folder = FOLDER.value or f'.data/hangul/{CLASSES.value}'
+    folder = FOLDER.value or f'.data/{SCRIPT.value}/{CLASSES.value}'
+    korean = SCRIPT.value == 'hangul'
+    names = (syllables if korean else hanja)(CLASSES.value)
+    evaluated = (VALIDATION.value, TEST.value) if korean else (0, 0)
     with multiprocessing.get_context('spawn').Pool(len(os.sched_getaffinity(0))) as pool:
-        write(folder, FONTS.value, CLASSES.value, COPIES.value, VALIDATION.value, TEST.value,
-              SEED.value, pool.imap)
+        write(folder, FONTS.value, names, COPIES.value, *evaluated, SEED.value, pool.imap)
 
 
 if __name__ == '__main__':

@@ -15,10 +15,12 @@ import pathlib
 from absl import app
 
 from bsce_tf import files
+from bsce_tf.training import workdir
 from configs import default
 from experiments import drawings, epochs, picture, study
 
 DRAWN, LARGEST, SMALLEST, TEST_IMAGES = pathlib.Path('.data/drawings'), 200, 2, 5000
+PRETRAINED = pathlib.Path('runs/pretrained')  # of experiments/pretrain.py
 RATES = [0.3, 0.1, 1.0, 0.03]  # what is most probably chosen first
 ARMS = {
     'ce': {'loss.name': 'ce'},
@@ -45,6 +47,7 @@ ARMS = {
     'alpha_1_sampled': {'loss.name': 'bsce_many', 'loss.alpha': 1.0, 'sampler.gamma': 0.5},
 }
 MAIN = ['ce', 'bsce', 'logit_adjustment', 'recommended', 'alpha_1']
+ANCHOR = ['ce', 'recommended', 'gce', 'nce_rce']  # bce is ce there, sce and bsce recommended
 _SIZES = {'fashion': (28, (28, 30, 32), 30), 'drawings': (36, (38, 40, 42), 40),
           'hangul': (32, (34, 36, 38), 36)}
 
@@ -73,6 +76,8 @@ def hangul(classes):
 
 
 FASHION = {'data.source': 'fashion_mnist', 'data.imbalance': 100.0}
+BALANCED = {'data.source': 'fashion_mnist', 'data.noise_kind': 'symmetric'}
+TUNED = {'model.weights': str(PRETRAINED / workdir.WEIGHTS)}
 CONDITIONS = {
     'fashion20': condition('fashion', 0.2, 125, **FASHION),
     'fashion40': condition('fashion', 0.4, 125, **FASHION),
@@ -81,20 +86,24 @@ CONDITIONS = {
     'drawings1000-30': condition('drawings', 0.3, 250, **drawn(1000)),
     'drawings1000-50': condition('drawings', 0.5, 250, **drawn(1000)),
     'hangul2350-30': condition('hangul', 0.3, 400, **hangul(2350)),
-    'hangul11172-30': condition('hangul', 0.3, 1000, **hangul(11172)),
+    'hangul2350-30-tuned': condition('hangul', 0.3, 200, **hangul(2350), **TUNED),
+    'hangul11172-30-tuned': condition('hangul', 0.3, 800, epochs=4, **hangul(11172), **TUNED),
+    **{f'balanced{100 * noise:.0f}': condition('fashion', noise, 500, epochs=4, **BALANCED)
+       for noise in (0.2, 0.4, 0.6)},
 }
 PLAN = [
     (['drawings1000-30', 'fashion40', 'drawings100-30', 'hangul2350-30'], MAIN),
     (['fashion20', 'drawings1000-10'], MAIN),
     (['drawings1000-30', 'fashion40'], ['ce_sampled', 'alpha_1_sampled']),
     (['drawings1000-30', 'fashion40', 'hangul2350-30'], list(ARMS)),
-    (['hangul11172-30', 'drawings1000-50'], MAIN),
+    (['hangul2350-30-tuned', 'hangul11172-30-tuned', 'drawings1000-50'], MAIN),
+    (['balanced20', 'balanced40', 'balanced60'], ANCHOR),
     (['drawings1000-10', 'fashion20', 'drawings1000-50'], list(ARMS)),
 ]
-MORE_SEEDS = {name: [2, 3, 4] if name.startswith('fashion') else [2]
+MORE_SEEDS = {name: [2, 3, 4] if name.startswith(('fashion', 'balanced')) else [2]
               for name in CONDITIONS if not name.startswith('hangul11172')}
 POINTS = [('fashion40', 10), ('drawings100-30', 100), ('drawings1000-30', 1000),
-          ('hangul2350-30', 2350), ('hangul11172-30', 11_172)]  # of the picture
+          ('hangul2350-30', 2350), ('hangul11172-30-tuned', 11_172)]  # of the picture
 COLOURS = {'ce': '#6b7280', 'bsce': '#b45309', 'recommended': '#2563eb'}
 STUDY = study.Study('losses', 'Losses, imbalance 100, proportional noise', CONDITIONS, ARMS, 'ce',
                     {}, seeds=[0, 1], rates=RATES, more_seeds=MORE_SEEDS, plan=PLAN, margin=0.1,

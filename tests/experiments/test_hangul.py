@@ -6,12 +6,13 @@ from bsce_tf.data import sources
 from bsce_tf.errors import InputError
 from experiments import hangul
 
+LETTERS = list('ABCDEFGHIJ')
+
 
 @pytest.fixture
 def latin(monkeypatch):
     """Letters for syllables, in sizes of Pillow's own face for typefaces."""
     sizes = {'small': 22, 'large': 40}
-    monkeypatch.setattr(hangul, 'syllables', lambda count: list('ABCDEFGHIJ')[:count])
     monkeypatch.setattr(hangul, 'faces', lambda folder: {
         'train': [('small', 0), ('large', 0)], 'validation': [('small', 0)],
         'test': [('large', 0)]})
@@ -24,6 +25,13 @@ def test_syllables_are_those_of_the_standard_or_all():
     assert (everything[0], everything[-1], len(set(everything))) == ('가', '힣', 11_172)
     assert set(standard) < set(everything)
     assert hangul.syllables(3) == ['가', '각', '간']
+
+
+def test_chinese_characters_are_those_of_the_standard_once_each():
+    found = hangul.hanja(11_172)
+    assert (found[0], found[-1], len(found), len(set(found))) == ('伽', '詰', 4620, 4620)
+    assert all('一' <= one <= '鿿' for one in found)
+    assert hangul.hanja(3) == found[:3]
 
 
 def test_faces_are_parted_by_design(tmp_path):
@@ -40,7 +48,7 @@ def test_faces_are_parted_by_design(tmp_path):
 
 
 def test_a_face_that_lacks_a_syllable_is_not_used(latin):
-    assert hangul.draws_all(('small', 0), list('ABCDEFGHIJ'))
+    assert hangul.draws_all(('small', 0), LETTERS)
     assert not hangul.draws_all(('small', 0), ['A', ' '])
     assert not hangul.draws_all(('small', 0), ['A', '가', '각'])  # the same box for both
 
@@ -67,12 +75,12 @@ def test_a_syllable_is_whole_and_changes_with_the_seed(latin):
 
 
 def test_what_is_written_is_a_source(latin, tmp_path):
-    hangul.write(tmp_path / 'a', 'fonts', 10, copies=2, validation=1, test=3, seed=0)
-    hangul.write(tmp_path / 'a', None, 10, copies=2, validation=1, test=3, seed=0)  # all are there
-    hangul.write(tmp_path / 'b', 'fonts', 10, copies=2, validation=1, test=3, seed=0)
+    hangul.write(tmp_path / 'a', 'fonts', LETTERS, copies=2, validation=1, test=3, seed=0)
+    hangul.write(tmp_path / 'a', None, LETTERS, copies=2, validation=1, test=3, seed=0)  # all there
+    hangul.write(tmp_path / 'b', 'fonts', LETTERS, copies=2, validation=1, test=3, seed=0)
     found, again = (sources.load('hangul', root=str(tmp_path / name)) for name in 'ab')
-    assert sorted(found.train.class_names) == list('ABCDEFGHIJ')
-    assert found.train.class_names != tuple('ABCDEFGHIJ')  # the tail is not the end of the alphabet
+    assert sorted(found.train.class_names) == LETTERS
+    assert found.train.class_names != tuple(LETTERS)  # the tail is not the end of the alphabet
     for split, count in (('train', 4), ('validation', 1), ('test', 3)):
         part = getattr(found, split)
         assert part.counts.tolist() == [count] * 10
@@ -83,6 +91,12 @@ def test_what_is_written_is_a_source(latin, tmp_path):
     assert (nearest == found.test.labels).mean() > 0.6
 
 
+def test_a_split_of_no_images_is_not_written(latin, tmp_path):
+    hangul.write(tmp_path / 'a', 'fonts', LETTERS, copies=2, validation=0, test=0, seed=0)
+    found = sources.load('arrays', root=str(tmp_path / 'a'))
+    assert (len(found.train), found.validation, found.test) == (40, None, None)
+
+
 def _sketches(examples):
     flat = examples.images.reshape(len(examples), -1).astype(float)
     flat -= flat.mean(1, keepdims=True)
@@ -91,4 +105,4 @@ def _sketches(examples):
 
 def test_without_typefaces_it_says_how_to_get_them(tmp_path):
     with pytest.raises(InputError, match='no typeface for the train set; .*get_hangul_fonts'):
-        hangul.write(tmp_path / 'a', tmp_path, 3, 1, 1, 1, 0)
+        hangul.write(tmp_path / 'a', tmp_path, LETTERS, 1, 1, 1, 0)
