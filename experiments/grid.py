@@ -13,7 +13,7 @@ from bsce_tf.errors import RunError
 from bsce_tf.evaluation import evaluate, tables
 from bsce_tf.training import train, workdir
 from experiments import epochs, rows
-from experiments.provenance import provenance
+from experiments.provenance import commit, provenance
 
 KEY = ('condition', 'arm', 'learning_rate', 'seed')
 NO_RATE = '-'  # of votes
@@ -51,6 +51,7 @@ class Grid:
         self.output, self.runs, self.arms = pathlib.Path(output), pathlib.Path(runs), list(arms)
         self.rates, self.seeds, self.keep, self.same = rates, seeds, keep, same or {}
         self.margin, self.watched, self.made = margin, watched, 0
+        self.commit = commit()
         self.rows = rows.read(self.output, KEY)
 
     def run(self, condition, arms, config, more_seeds=()):
@@ -216,7 +217,8 @@ class Grid:
             'by_scale': json.dumps({scale: round(found['mean_top1_error'], 6)
                                     for scale, found in by_scale.items()}),
             **dict(more), 'epochs': passes, 'seconds': round(seconds, 1),
-            'peak_mb': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, **provenance()})
+            'peak_mb': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            **provenance(self.commit)})
 
     def _write(self, row):
         self.runs.mkdir(parents=True, exist_ok=True)

@@ -52,7 +52,7 @@ _WITHOUT = ('NanumBarunGothic-YetHangul', 'NanumMyeongjo-YetHangul', 'NanumGothi
             'NanumMyeongjoEcoR')  # the same as another face
 # Faces by the beginnings of their files. Weights of one design stay together.
 _TEST = ('NanumBrush', 'NanumPen', 'UnPen', 'UnPilgia', 'UnVada', 'UnTaza', 'UnYetgul',
-         'UnJamoSora', 'BMEuljiro10yearslater', 'BMYEONSUNG', 'BMKIRANGHAERANG', 'UnShinmun',
+         'UnJamoSora', 'BMEuljiro', 'BMEULJIRO', 'BMYEONSUNG', 'BMKIRANGHAERANG', 'UnShinmun',
          'gulim', 'NotoSerif')
 _VALIDATION = ('UnPilgi', 'UnJamoNovel', 'BMHANNA', 'BMDOHYEON', 'NanumBarunpen', 'UnGraphic')
 

@@ -15,12 +15,11 @@ import pathlib
 from absl import app
 
 from bsce_tf import files
-from bsce_tf.training import workdir
 from configs import default
 from experiments import drawings, epochs, picture, study
 
 DRAWN, LARGEST, SMALLEST, TEST_IMAGES = pathlib.Path('.data/drawings'), 200, 2, 5000
-PRETRAINED = pathlib.Path('runs/pretrained')  # of experiments/pretrain.py
+PRETRAINED = pathlib.Path('runs/pretrained.weights.h5')  # of experiments/pretrain.py
 RATES = [0.3, 0.1, 1.0, 0.03]  # what is most probably chosen first
 ARMS = {
     'ce': {'loss.name': 'ce'},
@@ -77,7 +76,7 @@ def hangul(classes):
 
 FASHION = {'data.source': 'fashion_mnist', 'data.imbalance': 100.0}
 BALANCED = {'data.source': 'fashion_mnist', 'data.noise_kind': 'symmetric'}
-TUNED = {'model.weights': str(PRETRAINED / workdir.WEIGHTS)}
+TUNED = {'model.weights': str(PRETRAINED)}
 CONDITIONS = {
     'fashion20': condition('fashion', 0.2, 125, **FASHION),
     'fashion40': condition('fashion', 0.4, 125, **FASHION),

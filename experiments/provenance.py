@@ -10,19 +10,23 @@ import keras
 import tensorflow as tf
 
 
-def provenance():
-    """Dict of strings: commit, versions, machine, time.
+def commit():
+    """The commit of this program; it ends in '+changes' if tracked files differ from it.
 
-    The commit ends in '+changes' if tracked files differ from it; those in results/, which the
-    programs themselves write, do not count.
+    Those in results/, which the programs themselves write, do not count. Ask at a program's start:
+    what is committed later is not what runs.
     """
     def git(*command):
         return subprocess.run(['git', *command], cwd=pathlib.Path(__file__).parent, text=True,
                               capture_output=True, check=False).stdout.strip()
     changed = git('status', '--porcelain', '--untracked-files=no', '--', ':/',
                   ':(top,exclude)results')
-    return {'commit': (git('rev-parse', '--short', 'HEAD') or 'unknown')
-            + ('+changes' if changed else ''),
+    return (git('rev-parse', '--short', 'HEAD') or 'unknown') + ('+changes' if changed else '')
+
+
+def provenance(of=None):
+    """Dict of strings: commit (`of`, or that of now), versions, machine, time."""
+    return {'commit': of or commit(),
             'tensorflow': tf.__version__, 'keras': keras.__version__,
             'python': platform.python_version(),
             'machine': f'{_processor()}, {os.cpu_count()} CPUs',
