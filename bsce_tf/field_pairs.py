@@ -163,6 +163,12 @@ def _doubts(config):
     if hub.is_preset(config.model.backbone) and not config.model.weights:
         yield (f'model.weights: found none with {config.model.backbone}, which then begins with '
                f"random weights; expected '{hub.WORD}' for those of the preset.")
+    model, scale = config.model, config.loss.ldam_scale
+    if config.loss.name == 'ldam' and (
+            model.head != 'cosine' or model.head_scale != scale or model.head_learn_scale):
+        yield (f'loss.name: found ldam with model.head {model.head}; expected model.head=cosine, '
+               f'model.head_scale={scale:g} (loss.ldam_scale) and model.head_learn_scale=False, as '
+               'its margins are of such logits.')
     seen = [('image.eval_scale', config.image.eval_scale)]
     if config.image.crop == 'multi_scale':
         seen.append(('image.scales', min(config.image.scales)))

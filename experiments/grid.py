@@ -120,14 +120,17 @@ class Grid:
         return float(row['validation_error']) if row else None
 
     def rows_of(self, condition, arm):
-        """{seed: row}, all that there are, of an arm at its chosen rate.
+        """{seed: row} of an arm at its chosen rate, of the seeds by which it was chosen.
 
         Empty while there is none.
         """
         rate = self.chosen(condition, arm)
+        if rate is None:  # votes
+            seeds = [key[-1] for key in self.rows if key[:-1] == (condition, arm, NO_RATE)]
+        else:
+            seeds = self.common_seeds(condition, arm)
         wanted = condition, arm, NO_RATE if rate is None else f'{rate:g}'
-        found = {int(key[-1]): row for key, row in self.rows.items() if key[:-1] == wanted}
-        return dict(sorted(found.items()))
+        return {int(seed): self.rows[*wanted, seed] for seed in sorted(seeds, key=int)}
 
     def errors(self, condition, arm, column='mean_top1_error'):
         """{seed: test error} of an arm at its chosen rate."""

@@ -27,11 +27,16 @@ def difference(errors, others):
             + (', not told apart from 0' if abs(mean) <= half else ''))
 
 
-def over_arms(errors):
-    """{(…, seed): mean} of {(…, arm, seed): error}: arms of one seed share its data."""
+def over_shared(errors, data=lambda key: ()):
+    """{(data, seed): mean} of {(…, seed): error}: runs of one seed share its data, and count once.
+
+    Args:
+      errors: {(…, seed): error}.
+      data: function of such a key that gives the same for runs of the same data.
+    """
     found = {}
-    for (*before, _, seed), error in errors.items():
-        found.setdefault((*before, seed), []).append(error)
+    for key, error in errors.items():
+        found.setdefault((data(key), key[-1]), []).append(error)
     return {key: statistics.mean(values) for key, values in found.items()}
 
 

@@ -5,8 +5,8 @@
 Every run of `experiments.losses` notes its errors after every epoch on three sets: validation with
 the given labels, validation with the right ones, and test. So each rule's choice can be looked up
 afterwards. All runs at the rate that their loss had chosen are shown, with the mean of the paired
-differences to today's rule and its 95 % interval over seeds: the losses of a seed share its data,
-so their mean counts once. Writes results/selection.md.
+differences to today's rule and its 95 % interval over seeds: runs of a seed with the same images
+share them, so their mean counts once. Writes results/selection.md.
 """
 
 import pathlib
@@ -31,10 +31,10 @@ BASE = 'best epoch on noisy validation'
 
 
 def errors(found, made):
-    """{condition: {rule: {(arm, seed): test error}}} of the runs at their chosen rates."""
+    """{condition: {rule: {(condition, arm, seed): test error}}}, all at their chosen rates."""
     result = {}
     for condition in made.conditions:
-        runs = {(arm, seed): row for arm in made.arms
+        runs = {(condition, arm, seed): row for arm in made.arms
                 for seed, row in found.rows_of(condition, arm).items()
                 if row['split'] != 'diverged'}
         if runs:
@@ -46,15 +46,21 @@ def errors(found, made):
 
 def table(found, made):
     """Markdown: a row a condition and rule, and the same over all runs."""
+    def images(key):
+        fields = made.conditions[key[0]]
+        return fields.get('data.source'), fields.get('data.root')
+
     parts = errors(found, made)
-    every = {rule: {(condition, *key): error for condition, rules in parts.items()
-                    for key, error in rules[rule].items()} for rule in RULES}
+    if parts:
+        parts['all'] = {rule: {key: error for rules in parts.values()
+                               for key, error in rules[rule].items()} for rule in RULES}
     lines = ['| data | rule | runs | mean top-1 error, test | − the first, 95 % interval |',
              '|---|---|---:|---:|---:|']
-    for name, rules in [*parts.items(), *([('all', every)] if parts else [])]:
+    for name, rules in parts.items():
+        base = intervals.over_shared(rules[BASE], images)
         for rule, values in rules.items():
             against = '' if rule == BASE else intervals.difference(
-                intervals.over_arms(values), intervals.over_arms(rules[BASE]))
+                intervals.over_shared(values, images), base)
             lines.append(f'| {name} | {rule} | {len(values)} '
                          f'| {statistics.mean(values.values()):.4f} | {against} |')
     return '\n'.join(lines) + '\n'

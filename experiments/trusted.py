@@ -76,7 +76,7 @@ def choices(found):
             for by in CHOICES:
                 every[by].update({(condition, arm, seed): error
                                   for seed, error in errors[by].items()})
-    means = {by: intervals.over_arms(found) for by, found in every.items()}
+    means = {by: intervals.over_shared(found) for by, found in every.items()}
     return '\n'.join([*lines, *_lines('all', 'both', means)]) + '\n'
 
 

@@ -70,9 +70,9 @@ def figures(given, right, num_classes):
 
 def table(configs):
     """Markdown: a row a condition of {name: config}; one whose data are not there says so."""
-    lines = ['| data | classes | training images | imbalance of the true labels '
+    lines = ['| data | classes | training images | passes | imbalance of the true labels '
              '| of the given ones | wrong labels | in the tail third |',
-             '|---|' + '---:|' * 6]
+             '|---|' + '---:|' * 7]
     for name, config in configs.items():
         lines.append(f'| {name} | {_cells(config)} |')
     return '\n'.join(lines) + '\n'
@@ -82,8 +82,9 @@ def _cells(config):
     try:
         found = load(config)
     except InputError:
-        return 'not made |' + ' |' * 4
+        return 'not made |' + ' |' * 5
     f = figures(found.data.train.labels, found.train, found.data.train.num_classes)
-    return (f'{f["classes"]:,} | {f["images"]:,} | {f["true_imbalance"]:.1f} '
+    passes = config.epochs * (config.steps * config.batch_size / f['images'] if config.steps else 1)
+    return (f'{f["classes"]:,} | {f["images"]:,} | {passes:.1f} | {f["true_imbalance"]:.1f} '
             f'| {f["given_imbalance"]:.1f} | {100 * f["wrong"]:.1f} % '
             f'| {100 * f["wrong_tail"]:.1f} %')

@@ -151,6 +151,12 @@ def test_what_is_hardly_meant_is_told(caplog):
     config_check.check(config_of(epochs=3, **{'schedule.name': 'step',
                                               'schedule.milestones': (2, 3)}))
     assert 'schedule.milestones: found 3, and the stage has 3 epochs' in caplog.text
+    ldam = {'loss.name': 'ldam', 'model.head': 'cosine', 'model.head_learn_scale': False}
+    config_check.check(config_of(**ldam, **{'model.head_scale': 16.0}))
+    assert 'expected model.head=cosine, model.head_scale=30 (loss.ldam_scale)' in caplog.text
+    caplog.clear()
+    config_check.check(config_of(**ldam, **{'model.head_scale': 30.0}))
+    assert 'ldam' not in caplog.text
 
 
 def test_scales_that_are_not_set_follow_the_size():

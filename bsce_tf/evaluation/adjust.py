@@ -7,11 +7,12 @@ they fit equally frequent classes. A loss that adjusts the logits itself (`loss.
 """
 
 import numpy as np
+from absl import logging
 
 from bsce_tf.data.sampler import drawn
 from bsce_tf.errors import InputError
 from bsce_tf.evaluation import counts, networks, run_data
-from bsce_tf.losses import balance
+from bsce_tf.losses import balance, balance_of
 from bsce_tf.training import workdir
 
 AUTO = 'auto'
@@ -36,6 +37,12 @@ def taus(config, runs, devices, data=None):
         training image and so has no log π.
     """
     tau = config.adjust.tau
+    for run in runs if tau else ():
+        loss = run.config.loss
+        if balance_of(loss.name, loss.balance) == 'logit_adjustment':
+            logging.warning('adjust.tau: found %s for %s, whose loss %s adjusted the logits by '
+                            'loss.tau %g; expected 0, as they are adjusted twice.', tau, run.folder,
+                            loss.name, loss.tau)
     if tau != AUTO:
         return [float(tau)] * len(runs)
     examples = run_data.validation(run_data.load(config, runs, data), runs)

@@ -59,6 +59,11 @@ def filled(counts):
     return np.where(counts == 0, present.min(), counts) if present.size else counts
 
 
+def inverse_shares(counts):
+    """1 / (K·π) of each class, float32 `[K]`, K and π those of the classes with images; else 0."""
+    return _weights(lambda sizes: 1 / (len(sizes) * shares(sizes)), counts)
+
+
 def _weights(function, counts):
     counts = np.asarray(counts)
     weights = np.zeros(len(counts), np.float32)

@@ -25,18 +25,24 @@ class ClassLoss(keras.losses.Loss):
       label_smoothing: s in [0, 1): q becomes (1−s)·q + s/K.
       reduction: any of Keras's.
       name: of the loss.
-      dtype: of the computation; default `keras.config.floatx()`, so float32 in mixed precision.
+      dtype: of the computation, float32 or float64; default `keras.config.floatx()`, so float32 in
+        mixed precision.
 
     Raises:
-      InputError: (a ValueError) if a number is out of its range.
+      InputError: (a ValueError) if a number is out of its range, or the dtype is narrower: Keras
+        casts labels to it, and not all class ids above 2,048 (256) are numbers of float16
+        (bfloat16).
     """
 
     def __init__(self, class_weights=None, prior=None, tau=1.0, from_logits=True,
                  label_smoothing=0.0, reduction='sum_over_batch_size', name=None, dtype=None):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
+        if self.dtype not in ('float32', 'float64'):
+            raise InputError(f'{self.name}: found dtype {self.dtype}; expected float32 or float64, '
+                             'as others round class ids. Predictions may have any dtype.')
         check_fields(label_smoothing=label_smoothing)
         self.from_logits, self.label_smoothing = from_logits, float(label_smoothing)
-        self.class_weights = None if class_weights is None else _checked_weights(class_weights)
+        self.class_weights = None if class_weights is None else checked_weights(class_weights)
         self.tau = float(tau)
         self.prior = None if prior is None else balance.shares(prior)
         self.log_prior = None if prior is None else balance.log_prior(prior, tau)
@@ -91,7 +97,8 @@ class ClassLoss(keras.losses.Loss):
         def of_soft(q):
             q = labels.smoothed(q, self.label_smoothing)
             if self.class_weights is not None:
-                q *= ops.convert_to_tensor(self.class_weights, dtype=logits.dtype)
+                # Not in place: with PyTorch it may be the caller's tensor.
+                q = q * ops.convert_to_tensor(self.class_weights, dtype=logits.dtype)
             return self.soft_losses(q, logits)
 
         def of_ids(ids):
@@ -99,7 +106,7 @@ class ClassLoss(keras.losses.Loss):
                 return of_soft(ops.one_hot(ids, classes, dtype=logits.dtype))
             losses = self.hard_losses(ids, logits)
             if self.class_weights is not None:
-                losses *= take(self.class_weights, ids, logits)
+                losses = losses * take(self.class_weights, ids, logits)
             return losses
 
         return labels.by_kind(y_true, y_pred, of_ids, of_soft)
@@ -140,7 +147,8 @@ def check(name, value, good, expected):
         raise InputError(f'loss.{name}: found {value}; expected {expected}.')
 
 
-def _checked_weights(class_weights):
+def checked_weights(class_weights):
+    """float32 `[K]`; raises InputError unless each is a finite number ≥ 0."""
     weights = np.asarray(class_weights, np.float32)
     if weights.ndim != 1:
         raise InputError(f'class_weights: found shape {weights.shape}; expected one weight a '

@@ -15,7 +15,7 @@ import numpy as np
 from keras import ops
 
 from bsce_tf.losses import balance, cross_entropy, labels
-from bsce_tf.losses.base import ClassLoss, check, check_fields, take
+from bsce_tf.losses.base import ClassLoss, check, check_fields, checked_weights, take
 
 
 class _Terms(NamedTuple):
@@ -210,6 +210,8 @@ class BalancedSymmetricCrossEntropy(ClassLoss):
         the same weight. 'adjusted': softmax(z + τ·log π). 'weighted': softmax(z), times
         1 / (K·π(y)), the paper's w(y) if the prior is the class sizes; without a prior, times
         `class_weights`.
+      reverse_weights: `[K]` numbers ≥ 0 for 'weighted' to take instead, such as the paper's w where
+        some classes have no image and the prior has a stand-in for them; or None.
 
     Raises:
       InputError: (a ValueError) if a number is out of its range.
@@ -227,7 +229,7 @@ class BalancedSymmetricCrossEntropy(ClassLoss):
     def __init__(self, alpha=0.4, beta=0.7, class_weights=None, log_zero=-4.0, from_logits=True,
                  label_smoothing=0.0, reduction='sum_over_batch_size',
                  name='balanced_symmetric_cross_entropy', dtype=None, prior=None, tau=1.0,
-                 logit_bias=0.0, reverse_on='raw'):
+                 logit_bias=0.0, reverse_on='raw', reverse_weights=None):
         super().__init__(class_weights, prior, tau, from_logits, label_smoothing, reduction, name,
                          dtype)
         check_fields(alpha=alpha, beta=beta, log_zero=log_zero, logit_bias=logit_bias,
@@ -239,9 +241,11 @@ class BalancedSymmetricCrossEntropy(ClassLoss):
         self.alpha, self.beta, self.log_zero = float(alpha), float(beta), float(log_zero)
         self.logit_bias = logit_bias if logit_bias == 'auto' else float(logit_bias)
         self.reverse_on, self.reverse_weights = reverse_on, None
+        self.given = None if reverse_weights is None else checked_weights(reverse_weights)
         if reverse_on == 'weighted':
-            self.reverse_weights = (self.class_weights if prior is None
-                                    else 1 / (len(self.prior) * self.prior))
+            self.reverse_weights = (
+                self.given if self.given is not None else self.class_weights if prior is None
+                else 1 / (len(self.prior) * self.prior))
 
     def call(self, y_true, y_pred):
         """Losses `[...]`; see `bsce` for the arguments."""
@@ -251,6 +255,9 @@ class BalancedSymmetricCrossEntropy(ClassLoss):
         return bsce(y_true, y_pred, self.alpha, self.beta, self.class_weights, self.log_zero,
                     self.from_logits, self.label_smoothing, self.log_prior, self.logit_bias,
                     self.reverse_on, self.reverse_weights)
+
+    def vectors(self):
+        return {**super().vectors(), 'reverse_weights': self.given}
 
     def logit_offsets(self):
         """See `base.ClassLoss`: that of BCE, then that of RCE if it differs."""

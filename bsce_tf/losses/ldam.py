@@ -49,7 +49,7 @@ class LDAMLoss(ClassLoss):
         rows = ops.reshape(logits, (-1, logits.shape[-1]))
         flat = ops.reshape(ids, (-1,))
         true = ops.take_along_axis(rows, flat[:, None], axis=-1)[:, 0]
-        true -= take(self.lowered, flat, logits)
+        true = true - take(self.lowered, flat, logits)
         at = ops.stack([ops.arange(ops.shape(flat)[0], dtype='int32'), flat], axis=-1)
         losses = cross_entropy.sparse(flat, ops.scatter_update(rows, at, true))
         return ops.reshape(losses, ops.shape(ids))

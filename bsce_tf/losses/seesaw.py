@@ -4,6 +4,8 @@ Wang et al. 2021, "Seesaw Loss for Long-Tailed Instance Segmentation", section 3
 accumulate during training; here they are given at the start.
 """
 
+import math
+
 import keras
 import numpy as np
 from keras import ops
@@ -12,14 +14,17 @@ from bsce_tf.errors import InputError
 from bsce_tf.losses import balance, cross_entropy
 from bsce_tf.losses.base import ClassLoss, check, check_fields, take
 
+_LEAST = math.log(0.01)
+
 
 @keras.saving.register_keras_serializable('bsce_tf')
 class SeesawLoss(ClassLoss):
     """−log(exp z(y) / Σ S(y, k)·exp z(k)) of each example, S = M·C, a constant for the gradient.
 
     The mitigation factor M(y, k) = min(1, n(k) / n(y))^p spares rare classes, the compensation
-    factor C(y, k) = max(1, p(k) / p(y))^q punishes wrong answers; both are 1 for k = y. It takes
-    hard labels only: mixed labels would need S for every pair of classes.
+    factor C(y, k) = max(1, p(k) / p(y))^q punishes wrong answers; both are 1 for k = y. In C, p(y)
+    is at least 0.01, as in the authors' code: with many classes p(k) / p(y) has no bound at the
+    start. It takes hard labels only: mixed labels would need S for every pair of classes.
 
     Args:
       counts: n, `[K]` images of each class, above 0.
@@ -44,8 +49,8 @@ class SeesawLoss(ClassLoss):
     def hard_losses(self, ids, logits):
         log_counts = ops.convert_to_tensor(self.log_counts, dtype=logits.dtype)
         own = take(self.log_counts, ids, logits)[..., None]
-        fixed = ops.stop_gradient(logits)
-        true = ops.take_along_axis(fixed, ids[..., None], axis=-1)
+        fixed = ops.log_softmax(ops.stop_gradient(logits))
+        true = ops.maximum(ops.take_along_axis(fixed, ids[..., None], axis=-1), _LEAST)
         factor = (self.p * ops.minimum(log_counts - own, 0.0)  # log S, 0 for k = y
                   + self.q * ops.maximum(fixed - true, 0.0))
         return cross_entropy.sparse(ids, logits + factor)

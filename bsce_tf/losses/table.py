@@ -112,6 +112,8 @@ def make(name, counts=None, drawn=None, weight_cap=0.0,
     if kind:
         found['counts'] = balance.filled(
             drawn if kind == 'drawn' and drawn is not None else counts)
+    if 'prior' in found and 'reverse_on' in row(name).fields:  # without the stand-ins of the prior
+        found['reverse_weights'] = balance.inverse_shares(counts if drawn is None else drawn)
     return _made(name, found, settings)
 
 

@@ -142,7 +142,9 @@ def to_photograph(classes):
 def _balance(loss, config):
     if config.sampler.gamma or parts.is_part(loss):
         return []
-    balance = losses.balance_of(loss, config.loss.balance)
+    balance, row = losses.balance_of(loss, config.loss.balance), losses.row(loss)
+    if balance == 'none' and row.counts and not row.numbered:  # ldam, seesaw: in their own ways
+        return []
     if balance == 'none':
         return [f'The loss {loss} does not balance the classes. Compare loss.name = bsce_many, or '
                 'sampler.gamma = 0.5.']

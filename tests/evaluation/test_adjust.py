@@ -73,7 +73,18 @@ def test_auto_has_the_smallest_validation_error(skewed, config):
     devices = strategy.of_this_machine('one', 0)
     (found,) = adjust.taus(config, [workdir.read(skewed)], devices)
     assert found == adjust.GRID[int(np.argmin(errors))]
-    assert adjust.taus(changed(config, **{'adjust.tau': 2}), [0, 0], devices) == [2.0, 2.0]
+    twice = [workdir.read(skewed)] * 2
+    assert adjust.taus(changed(config, **{'adjust.tau': 2}), twice, devices) == [2.0, 2.0]
+
+
+def test_logits_that_the_loss_has_adjusted_are_told(skewed, config, caplog):
+    run = workdir.read(skewed)
+    for name, told in (('ce', False), ('bsce_many', True)):
+        loss = changed(run.config, **{'loss.name': name})
+        adjust.taus(changed(config, **{'adjust.tau': 1.0}), [run._replace(config=loss)], None)
+        assert ('expected 0, as they are adjusted twice' in caplog.text) == told
+        adjust.taus(changed(config, **{'adjust.tau': 0.0}), [run._replace(config=loss)], None)
+    assert caplog.text.count('adjust.tau') == 1
 
 
 def test_an_export_holds_it_in_its_graph(skewed, config, tmp_path):

@@ -29,7 +29,8 @@ def test_right_labels_of_training_and_validation(smoke, kind):
         given = getattr(found.data, part).labels
         assert (given != getattr(found, part)).mean() == 0.25
     smoke.data.noise = 0.25
-    assert truth.table({'bars': smoke}).splitlines()[-1].startswith('| bars | 6 | 144 | 1.0 | ')
+    assert truth.table({'bars': smoke}).splitlines()[-1].startswith(
+        f'| bars | 6 | 144 | {2 * smoke.batch_size / 144:.1f} | 1.0 | ')
     smoke.data.source, smoke.data.root = 'arrays', '/nowhere'
     assert '| bars | not made |' in truth.table({'bars': smoke})
 

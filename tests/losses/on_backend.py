@@ -25,6 +25,13 @@ def gradient(loss, labels, logits):
     return [np.asarray(part).tolist() for part in found]
 
 
+def changes(loss, labels, logits):
+    """Whether a loss changes the labels that it is called with."""
+    given = keras.ops.convert_to_tensor(labels.copy())
+    loss(given, keras.ops.convert_to_tensor(logits))
+    return not np.array_equal(keras.ops.convert_to_numpy(given), labels)
+
+
 def trained(loss, classes):
     """Losses and metrics of a small model that `fit` trains, all finite, and its accuracy."""
     x = np.eye(classes, dtype='float32').repeat(8, 0)
@@ -46,6 +53,7 @@ def main():
         loss = losses.make(name, counts)
         labels = [y] if name == 'seesaw' else [y, np.eye(classes, dtype='float32')[y]]
         found[name] = [gradient(loss, label, z) for label in labels]
+        assert not any(changes(loss, label, z) for label in labels), name
     metric = metrics.MeanTop1Error(classes)
     metric.update_state(y, z)
     metric.update_state(np.eye(classes)[y], -z, 0.5)

@@ -75,7 +75,7 @@ def seesaw(y, z, counts, p, q, at=None):
     total = 0.0
     for k in range(len(z)):
         mitigation = 1.0 if counts[y] <= counts[k] else (counts[k] / counts[y]) ** p
-        compensation = 1.0 if sigma[k] <= sigma[y] else (sigma[k] / sigma[y]) ** q
+        compensation = max(1.0, sigma[k] / max(sigma[y], 0.01)) ** q
         total += (1.0 if k == y else mitigation * compensation) * np.exp(z[k] - z.max())
     return -(z[y] - z.max() - np.log(total))
 

@@ -214,7 +214,9 @@ def test_a_model_trains_and_the_loss_comes_back_from_its_config(name, policy):
     (losses.BalancedSymmetricCrossEntropy, {'logit_bias': 21}, 'loss.logit_bias: found 21'),
     (losses.BalancedSymmetricCrossEntropy, {'logit_bias': 'on'}, "loss.logit_bias: found 'on'"),
     (losses.BalancedSymmetricCrossEntropy, {'reverse_on': 'weighted'}, 'found weighted; expect'),
-    (losses.BalancedSymmetricCrossEntropy, {'reverse_on': 'both'}, "reverse_on: found 'both'")])
+    (losses.BalancedSymmetricCrossEntropy, {'reverse_on': 'both'}, "reverse_on: found 'both'"),
+    (losses.BalancedSymmetricCrossEntropy, {'reverse_weights': [1, -1]}, 'found -1.0 for class 1'),
+    (losses.FocalLoss, {'dtype': 'bfloat16'}, 'focal: found dtype bfloat16; expected float32 or')])
 def test_bad_settings_are_named(make, arguments, message):
     with pytest.raises(InputError, match=message) as error:
         make(**arguments)
@@ -228,3 +230,5 @@ def test_what_does_not_fit_the_labels_is_named():
         losses.LDAMLoss(COUNTS)([0], np.zeros((1, 4)))
     with pytest.raises(ValueError, match=r'prior: found shape \(7,\); expected \(4,\)'):
         losses.BalancedSymmetricCrossEntropy(prior=COUNTS)([0], np.zeros((1, 4)))
+    with pytest.raises(ValueError, match=r'reverse_weights: found shape \(7,\); expected \(4,\)'):
+        losses.BalancedSymmetricCrossEntropy(reverse_weights=COUNTS)([0], np.zeros((1, 4)))

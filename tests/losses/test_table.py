@@ -132,6 +132,11 @@ def test_a_class_without_images_changes_no_weight_of_the_others():
     np.testing.assert_allclose(weights, [6 / (2 * 4), 0, 6 / (2 * 2)], rtol=1e-6)
     effective = losses.make('cb_focal', counts=[2, 0, 1], effective_beta=0.5).class_weights
     np.testing.assert_allclose(effective, [0.8, 0, 1.2], rtol=1e-6)
+    reverse = losses.make('bsce_many', counts=[4, 0, 2], alpha=0.0, reduction='none')
+    missed = 1 - 1 / (1 + 2 * (9 / 2))  # of three equal logits, with the bias ln(2/9)
+    np.testing.assert_allclose(
+        reverse(np.array([0, 2]), np.zeros((2, 3), np.float32)),
+        0.7 * 4 * missed * np.array([6 / (2 * 4), 6 / (2 * 2)]), rtol=1e-5)
     prior = losses.make('logit_adjustment', counts=[4, 0, 2]).prior  # as the rarest
     np.testing.assert_allclose(np.array(prior) / np.sum(prior), [0.5, 0.25, 0.25], rtol=1e-6)
 

@@ -71,7 +71,8 @@ def test_small_classes_are_worse_only_where_that_is_more_than_chance(tail, told)
 @pytest.mark.parametrize(('fields', 'sentence'), [
     ({'loss.name': 'bsce'}, 'Compare sampler.gamma = 0.5 with loss.name = sce.'),
     ({'loss.name': 'bsce_many'}, 'Compare sampler.gamma = 0.5.'),
-    ({'loss.name': 'ce', 'sampler.gamma': 1.0}, None)])
+    ({'loss.name': 'ce', 'sampler.gamma': 1.0}, None), ({'loss.name': 'ldam'}, None),
+    ({'loss.name': 'elr'}, 'The loss elr does not balance the classes.')])
 def test_what_is_balanced_already_is_not_advised(fields, sentence):
     run = run_of(LABELS, wrong([0.0] * 7 + [0.5, 0.6, 0.5]), np.arange(500, 0, -50), **fields)
     found = text(findings.advice(run, []))
