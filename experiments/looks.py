@@ -10,9 +10,9 @@ have been looked at: each has its right label, all others the given one. The ord
   predictions; then the other images by their self-confidence;
 * random.
 
-Network, steps and learning rate are those of `experiments.losses`, the loss is the recommended one;
-validation labels stay as wrong as they are. Deterministic. Goes on where it was stopped. Writes
-results/looks.csv, .md and looks_CONDITION.svg.
+Network, steps and learning rate are those of `experiments.losses`, the loss is bsce_many with α =
+0.4; validation labels stay as wrong as they are. Deterministic. Goes on where it was stopped.
+Writes results/looks.csv, .md and looks_CONDITION.svg.
 """
 
 import pathlib
@@ -146,7 +146,7 @@ def settings(condition, seed):
     """ConfigDict of a condition and seed."""
     config = losses.get_config()
     config.update_from_flattened_dict({
-        **CONDITIONS[condition], 'seed': seed, 'loss.name': losses.ARMS['recommended']['loss.name'],
+        **CONDITIONS[condition], 'seed': seed, **losses.ARMS['alpha_04'],
         'optimizer.learning_rate': 0.3, 'audit.duplicate_similarity': 0.0})
     return config
 

@@ -22,7 +22,7 @@ CONDITIONS = {
     'fashion40, constant rate': {**losses.CONDITIONS['fashion40'], 'schedule.name': 'constant',
                                  'epochs': 16},
 }
-ARMS = {name: losses.ARMS[name] for name in ('ce', 'recommended')}
+ARMS = {name: losses.ARMS[name] for name in ('ce', 'alpha_04')}
 CHOICES = {'noisy': 'all of validation, given labels',
            **{f'trusted{count}': f'{count} a class, right labels' for count in COUNTS},
            'clean': 'all of validation, right labels'}

@@ -19,7 +19,7 @@ OF_ROUNDS = (FIXED, BOUNDED, DATA, AUDIT, ROUNDS)
 
 # Of config.json. Increase it when a field changes its meaning or is removed: earlier programs then
 # refuse the run, and `Field.old` is the value in runs that were written before.
-VERSION = 4
+VERSION = 5
 
 
 class Field(NamedTuple):

@@ -52,8 +52,9 @@ ROWS = {
     'loss.name': Field('bsce', one_of('bsce_tf.losses:NAMES', own=True),
         'Loss. The paper: ce, bce, sce, bsce. For many classes: bsce_many. See '
         'bsce_tf/losses/table.py.'),
-    'loss.alpha': Field(0.4, number(0),
-        'sce, bsce, bsce_many: α, weight of the (balanced) cross-entropy.'),
+    'loss.alpha': Field('by_name', number_or(('by_name',), 0),
+        'sce, bsce, bsce_many: α, weight of the (balanced) cross-entropy. by_name: 1 for '
+        "bsce_many, the paper's 0.4 for sce and bsce.", old=0.4),
     'loss.beta': Field(0.7, number(0),
         'sce, bsce, bsce_many: β, weight of the reverse cross-entropy.'),
     'loss.log_zero': Field(-4.0, number(-math.inf, 0, open_high=True),

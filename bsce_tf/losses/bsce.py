@@ -187,7 +187,7 @@ class BalancedSymmetricCrossEntropy(ClassLoss):
     """α·BCE + β·RCE as a Keras loss; see `bsce` for the formula and the shapes.
 
     With alpha=1 and beta=0 it is CE, with class weights BCE. With β > 0 and no class weights it is
-    SCE. For many classes, give `prior`, not class weights, with logit_bias='auto' and
+    SCE. For many classes, give `prior`, not class weights, with alpha=1, logit_bias='auto' and
     reverse_on='weighted'.
 
     Args:
@@ -234,6 +234,7 @@ class BalancedSymmetricCrossEntropy(ClassLoss):
                          dtype)
         check_fields(alpha=alpha, beta=beta, log_zero=log_zero, logit_bias=logit_bias,
                      reverse_on=reverse_on)
+        check('alpha', alpha, alpha != 'by_name', 'a number')
         check('logit_bias', logit_bias, logit_bias != 'by_name', 'a number, or auto')
         check('reverse_on', reverse_on, reverse_on != 'weighted'
               or class_weights is not None or prior is not None,

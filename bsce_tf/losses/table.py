@@ -44,7 +44,7 @@ class Row(NamedTuple):
 
 
 _CE = {'alpha': 1.0, 'beta': 0.0}
-_PAPER = {'logit_bias': 0.0, 'reverse_on': 'raw'}
+_PAPER = {'alpha': 0.4, 'logit_bias': 0.0, 'reverse_on': 'raw'}
 _REVERSE = {name: name for name in ('alpha', 'beta', 'log_zero', 'logit_bias', 'reverse_on')}
 
 TABLE = {
@@ -54,7 +54,8 @@ TABLE = {
     'bsce': Row(BalancedSymmetricCrossEntropy, 'weights', _PAPER, _REVERSE, from_ce=True),
     'logit_adjustment': Row(BalancedSymmetricCrossEntropy, 'logit_adjustment', _CE, from_ce=True),
     'bsce_many': Row(BalancedSymmetricCrossEntropy, 'logit_adjustment',
-                     {'logit_bias': 'auto', 'reverse_on': 'weighted'}, _REVERSE, from_ce=True),
+                     {'alpha': 1.0, 'logit_bias': 'auto', 'reverse_on': 'weighted'}, _REVERSE,
+                     from_ce=True),
     'focal': Row(FocalLoss, fields={'gamma': 'focal_gamma'}, from_ce=True),
     'cb_focal': Row(FocalLoss, 'effective', fields={'gamma': 'focal_gamma'}, from_ce=True),
     'ldam': Row(LDAMLoss, fields={'margin': 'ldam_margin', 'scale': 'ldam_scale'},

@@ -50,7 +50,8 @@ def test_help_explains_every_mode_and_ends_well():
 
 
 @pytest.mark.parametrize(('mode', 'has', 'lacks'), [
-    ('train', 'loss.alpha=0.4', 'export.name'), ('export', "export.name='bsce_tf'", 'loss.alpha'),
+    ('train', "loss.alpha='by_name'", 'export.name'),
+    ('export', "export.name='bsce_tf'", 'loss.alpha'),
     ('inspect', "data.source='fashion_mnist'", 'model.backbone')])
 def test_help_of_a_mode_lists_the_fields_that_it_uses(capsys, mode, has, lacks):
     assert cli.main(['bsce', 'help', mode]) == 0
@@ -101,7 +102,7 @@ def test_a_mode_may_stand_first(capsys):
 def test_the_whole_help_has_every_field(capsys):
     assert cli.main(['main.py', '--helpfull']) == 0
     printed = capsys.readouterr().out
-    assert '\n  loss.alpha=0.4\n      sce, bsce, bsce_many: α' in printed
+    assert "\n  loss.alpha='by_name'\n      sce, bsce, bsce_many: α" in printed
     assert printed.count('\n  ') >= len(fields.TABLE)
     assert all(f'\n  {name}={field.default!r}\n' in printed for name, field in fields.TABLE.items())
 

@@ -53,7 +53,7 @@ def test_the_model_is_the_runs_own(runs, typed, given):
         run_config.resolve('evaluate', typed, both, flag(given, **{'image.size': 24}))
     with pytest.raises(InputError, match=r'config.loss.alhpa: found 1; expected None'):
         run_config.resolve('predict', typed, both, flag(given, **{'loss.alhpa': 1}))
-    same = {'image.scales': [24, 28], 'loss.alpha': 0.4, 'stages': ({},)}
+    same = {'image.scales': [24, 28], 'loss.alpha': 'by_name', 'stages': ({},)}
     config = run_config.resolve('evaluate', typed, str(runs[0]), flag(given, **same))
     assert (config is typed) == given
     assert given or config.image.scales == (24, 28)

@@ -110,7 +110,7 @@ def test_every_field_that_would_undo_steps_is_named(tmp_path):
         going_on(**{'seed': 3, 'batch_size': 36, 'loss.alpha': 0.5, 'model.pooling': 'gem',
                     'precision': 'mixed_bfloat16', 'augment.hue': 0.1, 'checkpoint.keep': 7})
     for told in ('seed is 0 there and 3 now', 'batch_size is 72 there and 36 now',
-                 'loss.alpha is 0.4 there and 0.5 now', "precision is 'float32' there",
+                 "loss.alpha is 'by_name' there and 0.5 now", "precision is 'float32' there",
                  "model.pooling is 'avg' there and 'gem' now", 'augment.hue is 0.0 there'):
         assert told in str(error.value)
     assert 'checkpoint' not in str(error.value)
@@ -202,6 +202,15 @@ def test_a_run_of_an_earlier_version_goes_on_as_it_was(older):
     assert stored.flat(found).keys() - {'version'} == fields.TABLE.keys()
     train(smoke(epochs=4, **{'loss.alpha': 0.7}), older)
     assert epochs_of(older) == ['1', '2', '3', '4']
+
+
+def test_a_run_that_wrote_the_default_of_its_time_goes_on_with_it(two_epochs, tmp_path):
+    folder = shutil.copytree(two_epochs, tmp_path / 'older')
+    found = json.loads((folder / 'config.json').read_text())
+    found['version'], found['loss']['alpha'] = 4, 0.4
+    (folder / 'config.json').write_text(json.dumps(found))
+    plan = resume.plan(folder, smoke(epochs=3), State(epoch=2))
+    assert (plan.config.loss.alpha, list(plan.changes)) == (0.4, ['epochs'])
 
 
 def test_a_run_of_an_earlier_version_keeps_its_split_of_rows_that_come_twice(tmp_path):

@@ -40,7 +40,7 @@ def test_a_run_leaves_what_the_readme_lists(finished):
     assert {p.name for p in folder.iterdir()} == {
         'config.json', 'classes.json', 'data.json', 'metrics.csv', 'best.json', 'best.weights.h5',
         'eval.json', 'eval.md', 'eval.csv', 'tensorboard', 'checkpoints', 'training_images.npy'}
-    assert json.loads((folder / 'config.json').read_text())['loss']['alpha'] == 0.4
+    assert json.loads((folder / 'config.json').read_text())['loss']['alpha'] == 'by_name'
     rows = rows_of(folder)
     assert [row['epoch'] for row in rows] == ['1', '2']
     assert all(np.isfinite(float(row['val_mean_top1_error'])) for row in rows)
@@ -77,7 +77,7 @@ def test_a_finished_run_is_left_as_it_is(finished):
 def test_a_folder_of_something_else_is_refused(finished, tmp_path):
     config, folder = finished
     config.loss.alpha = 0.5
-    with pytest.raises(InputError, match='another run: loss.alpha is 0.4 there and 0.5 now'):
+    with pytest.raises(InputError, match="another run: loss.alpha is 'by_name' there and 0.5"):
         train(config, folder)
     (tmp_path / 'mine').mkdir()
     (tmp_path / 'mine' / 'thesis.tex').write_text('x')
