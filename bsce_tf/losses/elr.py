@@ -69,8 +69,8 @@ class EarlyLearningLoss(ClassLoss):
         Args:
           y_true: labels of n images; `labels.by_kind` lists the shapes.
           y_pred: `[n, K]`.
-          numbers: integers `[n]`, 0 … N−1, of the images. If an image is twice in the batch, one of
-            its predictions is remembered. None: cross-entropy alone.
+          numbers: integers `[n]`, 0 … N−1, of the images. If an image is twice in the batch, the
+            first of its predictions is remembered. None: cross-entropy alone.
         """
         losses = super().call(y_true, y_pred)
         if numbers is None:
@@ -85,6 +85,7 @@ class EarlyLearningLoss(ClassLoss):
 
         The largest entries of m·t + (1 − m)·p are among those kept before and the largest of p.
         """
+        numbers = ops.convert_to_tensor(numbers)
         ids, values = ops.take(self.ids, numbers, 0), ops.take(self.values, numbers, 0)
         seen = ops.cast(ops.take_along_axis(p, ids, axis=-1), 'float32')
         values = self.memory * values + (1 - self.memory) * seen
@@ -94,6 +95,9 @@ class EarlyLearningLoss(ClassLoss):
         new = ops.where(known, -1.0, (1 - self.memory) * ops.cast(new, 'float32'))
         values, places = ops.top_k(ops.concatenate([values, new], -1), self.kept)
         ids = ops.take_along_axis(ops.concatenate([ids, new_ids], -1), places, axis=-1)
+        # The same rows for the same image: on GPUs, which of two is written last is left to chance.
+        first = ops.argmax(ops.cast(numbers[:, None] == numbers[None, :], 'int32'), axis=-1)
+        ids, values = ops.take(ids, first, 0), ops.take(values, first, 0)
         _put(self.ids, numbers, ids)
         _put(self.values, numbers, values)
         return ids, values

@@ -57,6 +57,18 @@ def test_the_memory_is_that_of_the_paper(kept, jit_compile):
     np.testing.assert_allclose(dense, targets, atol=1e-5)
 
 
+def test_an_image_that_is_twice_in_a_batch_remembers_its_first_prediction():
+    numbers, logits = np.array([3, 5, 3, 3]), np.random.default_rng(0).normal(size=(4, K)) * 3
+    logits = logits.astype('float32')
+    twice, once = (losses.EarlyLearningLoss(COUNTS, kept=3) for _ in range(2))
+    for _ in range(3):
+        found = twice.call(np.zeros(4), logits, numbers)
+        right = once.call(np.zeros(2), logits[:2], numbers[:2])
+        np.testing.assert_array_equal(twice.ids, once.ids)
+        np.testing.assert_allclose(twice.values, once.values, rtol=1e-6)
+        np.testing.assert_allclose(found[:2], right, rtol=1e-6)
+
+
 def test_without_numbers_it_is_the_cross_entropy_and_remembers_nothing():
     loss = losses.EarlyLearningLoss(COUNTS)
     (_, labels, logits), = batches(1)
