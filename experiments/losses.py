@@ -2,9 +2,10 @@
 
     nice -n 15 .venv/bin/python -m experiments.losses --processes=2
 
-Imbalance 100 and wrong labels in proportion to class sizes, on Fashion-MNIST, on drawings
-(`experiments/drawings.py`, made here where they are missing) and on Hangul
-(`experiments/hangul.py`, to be made before with --copies=3). The same small network, steps and
+Long tails (imbalance 100 to 190) and wrong labels in proportion to class sizes, on Fashion-MNIST,
+on drawings (`experiments/drawings.py`, made here where they are missing) and on Hangul
+(`experiments/hangul.py`, to be made before with --copies=3); balanced40 and the like are without a
+tail, with symmetric noise. The same small network, steps and
 learning rates for all losses of a condition; each loss has the rate that is best on validation,
 whose labels are as wrong as those of training. Runs are deterministic. Writes results/losses.csv,
 .md and .svg, and losses_growth.svg, errors against classes; what is most important first.
@@ -46,13 +47,13 @@ ARMS = {
     'recommended_sampled': {'loss.name': 'bsce_many', 'sampler.gamma': 0.5},
 }
 MAIN = ['ce', 'bsce', 'logit_adjustment', 'recommended', 'alpha_04']
-ANCHOR = ['ce', 'recommended', 'gce', 'nce_rce']  # bce is ce there, sce and bsce recommended
+ANCHOR = ['ce', 'bsce', 'recommended', 'gce', 'nce_rce']  # bce is all but ce there, sce bsce
 _SIZES = {'fashion': (28, (28, 30, 32), 30), 'drawings': (36, (38, 40, 42), 40),
           'hangul': (32, (34, 36, 38), 36)}
 
 
 def condition(data, noise, steps, **fields):
-    """Changes of a condition: data, crops, steps of each of the eight epochs."""
+    """Changes of a condition: data, crops, steps of each epoch."""
     size, scales, middle = _SIZES[data]
     return {'data.noise': noise, 'steps': steps, 'image.size': size, 'image.scales': scales,
             'image.eval_scale': middle, 'tta.scales': (middle,), **fields}
@@ -104,7 +105,7 @@ MORE_SEEDS = {name: [2, 3, 4] if name.startswith(('fashion', 'balanced')) else [
 POINTS = [('fashion40', 10), ('drawings100-30', 100), ('drawings1000-30', 1000),
           ('hangul2350-30', 2350), ('hangul11172-30-tuned', 11_172)]  # of the picture
 COLOURS = {'ce': '#6b7280', 'bsce': '#b45309', 'recommended': '#2563eb'}
-STUDY = study.Study('losses', 'Losses, imbalance 100, proportional noise', CONDITIONS, ARMS, 'ce',
+STUDY = study.Study('losses', 'Losses', CONDITIONS, ARMS, 'ce',
                     {}, seeds=[0, 1], rates=RATES, more_seeds=MORE_SEEDS, plan=PLAN, margin=0.1,
                     watched=epochs.watched)
 

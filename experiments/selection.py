@@ -44,13 +44,13 @@ def errors(found, made):
     return result
 
 
-def table(found, made):
+def table(grid, made):
     """Markdown: a row a condition and rule, and the same over all runs."""
     def images(key):
         fields = made.conditions[key[0]]
         return fields.get('data.source'), fields.get('data.root')
 
-    parts = errors(found, made)
+    parts = errors(grid, made)
     if parts:
         parts['all'] = {rule: {key: error for rules in parts.values()
                                for key, error in rules[rule].items()} for rule in RULES}
@@ -59,10 +59,10 @@ def table(found, made):
     for name, rules in parts.items():
         base = intervals.over_shared(rules[BASE], images)
         for rule, values in rules.items():
-            against = '' if rule == BASE else intervals.difference(
-                intervals.over_shared(values, images), base)
+            found = intervals.over_shared(values, images)
+            against = '' if rule == BASE else intervals.difference(found, base)
             lines.append(f'| {name} | {rule} | {len(values)} '
-                         f'| {statistics.mean(values.values()):.4f} | {against} |')
+                         f'| {statistics.mean(found.values()):.4f} | {against} |')
     return '\n'.join(lines) + '\n'
 
 

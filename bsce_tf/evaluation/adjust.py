@@ -37,13 +37,13 @@ def taus(config, runs, devices, data=None):
         training image and so has no log π.
     """
     tau = config.adjust.tau
-    for run in runs if tau else ():
-        loss = run.config.loss
-        if balance_of(loss.name, loss.balance) == 'logit_adjustment':
-            logging.warning('adjust.tau: found %s for %s, whose loss %s adjusted the logits by '
-                            'loss.tau %g; expected 0, as they are adjusted twice.', tau, run.folder,
-                            loss.name, loss.tau)
     if tau != AUTO:
+        for run in runs if tau else ():
+            loss = run.config.loss
+            if loss.tau and balance_of(loss.name, loss.balance) == 'logit_adjustment':
+                logging.warning('adjust.tau: found %g for %s, whose loss %s adjusted the logits by '
+                                'loss.tau %g; expected 0, as they are adjusted twice.', tau,
+                                run.folder, loss.name, loss.tau)
         return [float(tau)] * len(runs)
     examples = run_data.validation(run_data.load(config, runs, data), runs)
     bad = workdir.bad_images_of(config, None)

@@ -17,8 +17,8 @@ OF_RUN = (FIXED, BOUNDED)
 OF_AUDIT = (FIXED, BOUNDED, AUDIT)
 OF_ROUNDS = (FIXED, BOUNDED, DATA, AUDIT, ROUNDS)
 
-# Of config.json. Increase it when a field changes its meaning or is removed: earlier programs then
-# refuse the run, and `Field.old` is the value in runs that were written before.
+# Of config.json. Increase it when a field changes its meaning or default, or is removed: earlier
+# programs then refuse the run, and `Field.old` is the value in runs that were begun before.
 VERSION = 5
 
 

@@ -6,19 +6,25 @@ from bsce_tf.fields.renamed import current
 from bsce_tf.fields.table import TABLE
 
 
-def packed(config):
+def packed(config, begun=VERSION):
     """The content of config.json: a nested dict of plain values, with the version of its fields.
 
     Args:
       config: nested dict of all fields.
+      begun: version with which the run was begun.
     """
-    return {'version': VERSION, **config}
+    return {'version': VERSION, **({} if begun == VERSION else {'begun': begun}), **config}
 
 
 def version(stored):
     """The version that config.json was written with; 1 where it says none."""
     found = stored.get('version', 1)
     return found if type(found) is int else 1
+
+
+def begun(stored):
+    """The version with which the run of a config.json was begun: its defaults are the run's."""
+    return stored.get('begun', version(stored))
 
 
 def complete(stored, origin):
@@ -38,7 +44,8 @@ def complete(stored, origin):
     if version(stored) > VERSION:
         raise InputError(f'{origin}: found fields of version {version(stored)}; expected at most '
                          f'{VERSION}, which this program knows: take a newer one.')
-    found.pop('version', None)
+    for name in ('version', 'begun'):
+        found.pop(name, None)
     unknown = sorted(found.keys() - TABLE.keys())
     if unknown:
         raise InputError(f'{origin}: found {", ".join(unknown)}; expected only fields that this '

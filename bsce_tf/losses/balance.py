@@ -61,7 +61,7 @@ def filled(counts):
 
 def inverse_shares(counts):
     """1 / (K·π) of each class, float32 `[K]`, K and π those of the classes with images; else 0."""
-    return _weights(lambda sizes: 1 / (len(sizes) * shares(sizes)), counts)
+    return _weights(lambda sizes: sizes.sum() / (len(sizes) * sizes), counts)
 
 
 def _weights(function, counts):

@@ -42,7 +42,8 @@ class ClassLoss(keras.losses.Loss):
                              'as others round class ids. Predictions may have any dtype.')
         check_fields(label_smoothing=label_smoothing)
         self.from_logits, self.label_smoothing = from_logits, float(label_smoothing)
-        self.class_weights = None if class_weights is None else checked_weights(class_weights)
+        self.class_weights = (None if class_weights is None
+                              else checked_weights('class_weights', class_weights))
         self.tau = float(tau)
         self.prior = None if prior is None else balance.shares(prior)
         self.log_prior = None if prior is None else balance.log_prior(prior, tau)
@@ -147,14 +148,13 @@ def check(name, value, good, expected):
         raise InputError(f'loss.{name}: found {value}; expected {expected}.')
 
 
-def checked_weights(class_weights):
+def checked_weights(name, weights):
     """float32 `[K]`; raises InputError unless each is a finite number ≥ 0."""
-    weights = np.asarray(class_weights, np.float32)
+    weights = np.asarray(weights, np.float32)
     if weights.ndim != 1:
-        raise InputError(f'class_weights: found shape {weights.shape}; expected one weight a '
-                         'class.')
+        raise InputError(f'{name}: found shape {weights.shape}; expected one weight a class.')
     bad = np.flatnonzero(~(weights >= 0) | ~np.isfinite(weights))
     if bad.size:
-        raise InputError(f'class_weights: found {weights[bad[0]]} for class {bad[0]}; expected '
-                         'numbers ≥ 0.')
+        raise InputError(f'{name}: found {weights[bad[0]]} for class {bad[0]}; expected numbers ≥ '
+                         '0.')
     return weights

@@ -236,13 +236,15 @@ class BalancedSymmetricCrossEntropy(ClassLoss):
                      reverse_on=reverse_on)
         check('alpha', alpha, alpha != 'by_name', 'a number')
         check('logit_bias', logit_bias, logit_bias != 'by_name', 'a number, or auto')
-        check('reverse_on', reverse_on, reverse_on != 'weighted'
-              or class_weights is not None or prior is not None,
+        self.given = (None if reverse_weights is None
+                      else checked_weights('reverse_weights', reverse_weights))
+        sources = self.given, prior, self.class_weights
+        check('reverse_on', reverse_on,
+              reverse_on != 'weighted' or any(source is not None for source in sources),
               'class weights or a prior with it (loss.balance), or raw')
         self.alpha, self.beta, self.log_zero = float(alpha), float(beta), float(log_zero)
         self.logit_bias = logit_bias if logit_bias == 'auto' else float(logit_bias)
         self.reverse_on, self.reverse_weights = reverse_on, None
-        self.given = None if reverse_weights is None else checked_weights(reverse_weights)
         if reverse_on == 'weighted':
             self.reverse_weights = (
                 self.given if self.given is not None else self.class_weights if prior is None

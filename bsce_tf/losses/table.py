@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import keras
+import numpy as np
 
 from bsce_tf import class_weights, parts
 from bsce_tf.errors import InputError
@@ -106,15 +107,14 @@ def make(name, counts=None, drawn=None, weight_cap=0.0,
         return parts.made('loss.name', name, keras.losses.Loss, counts if drawn is None else drawn)
     chosen = balance_of(name, settings.pop('balance', BY_NAME))
     found = balance.loss_arguments(chosen, counts, drawn, weight_cap, effective_beta)
-    kind = row(name).counts
+    kind, seen = row(name).counts, counts if drawn is None else drawn
     if kind and counts is None:
         raise InputError(f"loss.name: found '{name}' without class sizes; expected the images of "
                          'each class.')
     if kind:
-        found['counts'] = balance.filled(
-            drawn if kind == 'drawn' and drawn is not None else counts)
-    if 'prior' in found and 'reverse_on' in row(name).fields:  # without the stand-ins of the prior
-        found['reverse_weights'] = balance.inverse_shares(counts if drawn is None else drawn)
+        found['counts'] = balance.filled(seen if kind == 'drawn' else counts)
+    if 'prior' in found and 'reverse_on' in row(name).fields and not np.all(seen):
+        found['reverse_weights'] = balance.inverse_shares(seen)  # the prior has stand-ins
     return _made(name, found, settings)
 
 

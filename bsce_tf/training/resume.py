@@ -54,7 +54,7 @@ def plan(folder, config, state=None, fixed=fields.OF_RUN):
     here = stored.flat(stored.tuples(config.to_dict()))
     known = stored.flat(written).keys()
     for name, field in fields.TABLE.items():
-        earlier = name not in known or stored.version(written) < fields.VERSION
+        earlier = name not in known or stored.begun(written) < fields.VERSION
         if earlier and there[name] == field.before and here.get(name) == field.default:
             here[name] = there[name]
     changes = {name: (there.get(name), value) for name, value in here.items()
@@ -85,8 +85,11 @@ def claim(folder, plan, part=division.WHOLE):
         folder.mkdir(parents=True, exist_ok=True)
         for place in (folder, folder / workdir.CHECKPOINTS) if part.whole else ():
             files.remove_leftovers(place)
-        path, wanted = folder / workdir.CONFIG, stored.packed(plan.config.to_dict())
-        if not path.exists() or workdir.json_of(path) != json.loads(json.dumps(wanted)):
+        path = folder / workdir.CONFIG
+        there = workdir.json_of(path) if path.exists() else None
+        wanted = stored.packed(plan.config.to_dict(),
+                               stored.begun(there) if there else fields.VERSION)
+        if there != json.loads(json.dumps(wanted)):
             if plan.changes:
                 _note(folder, plan)
             files.write_json(path, wanted)

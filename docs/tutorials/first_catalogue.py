@@ -72,9 +72,8 @@ def get_config():
 # %% [markdown]
 # ## Look before you train
 #
-# `inspect` counts pictures and classes, looks for copies, and suggests a loss from the sizes of the classes. With ten
-# classes `bsce_many`, which it suggests, and the default `bsce` cannot be told apart ([all losses](../results/losses.md)).
-# We train with the default.
+# `inspect` counts pictures and classes, looks for copies, and suggests a loss from the sizes of the classes:
+# `bsce_many`, see [all losses](../results/losses.md). We train with the default, the paper's `bsce`.
 
 # %%
 # !bsce inspect --config=shop.py --workdir=runs/look

@@ -140,6 +140,8 @@ def test_a_class_without_images_changes_no_weight_of_the_others():
     np.testing.assert_allclose(
         reverse(np.array([0, 2]), np.zeros((2, 3), np.float32)),
         0.7 * 4 * missed * np.array([6 / (2 * 4), 6 / (2 * 2)]), rtol=1e-5)
+    assert losses.make('bsce_many', counts=[4, 1, 2]).get_config()['reverse_weights'] is None
+    assert losses.make('bsce_many', counts=[5, 0, 0]).reverse_weights.tolist() == [1, 0, 0]
     prior = losses.make('logit_adjustment', counts=[4, 0, 2]).prior  # as the rarest
     np.testing.assert_allclose(np.array(prior) / np.sum(prior), [0.5, 0.25, 0.25], rtol=1e-6)
 
