@@ -81,7 +81,8 @@ def test_parts_give_the_losses_and_gradients_of_the_whole(replicas, kind, name, 
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
     assert gradients.keys() == expected_gradients.keys()
     for path, gradient in gradients.items():
-        np.testing.assert_allclose(gradient, expected_gradients[path], rtol=1e-5, atol=1e-6,
+        wanted = expected_gradients[path]
+        np.testing.assert_allclose(gradient, wanted, rtol=1e-5, atol=1e-6 * abs(wanted).max(),
                                    err_msg=path)
     logits = model_of(kind, None)(FEATURES).numpy()
     np.testing.assert_array_equal(hits, logits.argmax(1) == LABELS)
