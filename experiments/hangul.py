@@ -194,15 +194,16 @@ def write(folder, fonts, names, copies, validation, test, seed, workers=map):
       InputError: if the folder of the typefaces has too few.
     """
     names = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
+    counts = {'train': copies, 'validation': validation, 'test': test}
     usable = functools.partial(draws_all, wanted=names)
     for number, (split, found) in enumerate(faces(fonts).items()):
-        if arrays.exists(folder, split) or {'validation': validation, 'test': test}.get(split) == 0:
+        if arrays.exists(folder, split) or not counts[split]:
             continue
         found = [face for face, good in zip(found, workers(usable, found), strict=True) if good]
         if not found:
             raise InputError(f'--fonts: {fonts} has no typeface for the {split} set; expected what '
                              'tools/get_hangul_fonts.sh gets.')
-        count = {'train': copies * len(found), 'validation': validation, 'test': test}[split]
+        count = counts[split] * (len(found) if split == 'train' else 1)
         print(f'{split}: {count} images of each class, in {len(found)} faces: '
               f'{", ".join(pathlib.Path(path).stem for path, _ in found)}', flush=True)
         images = split_images(names, found, count, [seed, number], workers)
@@ -214,6 +215,9 @@ def main(_):
     folder = FOLDER.value or f'.data/{SCRIPT.value}/{CLASSES.value}'
     korean = SCRIPT.value == 'hangul'
     names = (syllables if korean else hanja)(CLASSES.value)
+    if len(names) < CLASSES.value:
+        raise InputError(f'--classes: found {CLASSES.value}; expected at most {len(names)} with '
+                         f'--script={SCRIPT.value}.')
     evaluated = (VALIDATION.value, TEST.value) if korean else (0, 0)
     with multiprocessing.get_context('spawn').Pool(len(os.sched_getaffinity(0))) as pool:
         write(folder, FONTS.value, names, COPIES.value, *evaluated, SEED.value, pool.imap)

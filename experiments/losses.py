@@ -4,11 +4,12 @@
 
 Long tails (imbalance 100 to 190) and wrong labels in proportion to class sizes, on Fashion-MNIST,
 on drawings (`experiments/drawings.py`, made here where they are missing) and on Hangul
-(`experiments/hangul.py`, to be made before with --copies=3); balanced40 and the like are without a
-tail, with symmetric noise. The same small network, steps and
-learning rates for all losses of a condition; each loss has the rate that is best on validation,
-whose labels are as wrong as those of training. Runs are deterministic. Writes results/losses.csv,
-.md and .svg, and losses_growth.svg, errors against classes; what is most important first.
+(`experiments/hangul.py`, to be made before with --copies=3). Runs of -tuned begin with the weights
+of `experiments/pretrain.py`, to be made before. balanced20 to balanced60 have no tail and symmetric
+noise. The same small network, steps and learning rates for all losses of a condition; each loss has
+the rate that is best on validation, whose labels are as wrong as those of training. Runs are
+deterministic. Writes results/losses.csv, .md and .svg, and losses_growth.svg, errors against
+classes; what is most important first.
 """
 
 import pathlib

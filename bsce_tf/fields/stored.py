@@ -18,13 +18,17 @@ def packed(config, begun=VERSION):
 
 def version(stored):
     """The version that config.json was written with; 1 where it says none."""
-    found = stored.get('version', 1)
-    return found if type(found) is int else 1
+    return _number(stored, 'version', 1)
 
 
 def begun(stored):
     """The version with which the run of a config.json was begun: its defaults are the run's."""
-    return stored.get('begun', version(stored))
+    return _number(stored, 'begun', version(stored))
+
+
+def _number(stored, name, otherwise):
+    found = stored.get(name)
+    return found if type(found) is int else otherwise
 
 
 def complete(stored, origin):

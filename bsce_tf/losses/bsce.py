@@ -236,9 +236,9 @@ class BalancedSymmetricCrossEntropy(ClassLoss):
                      reverse_on=reverse_on)
         check('alpha', alpha, alpha != 'by_name', 'a number')
         check('logit_bias', logit_bias, logit_bias != 'by_name', 'a number, or auto')
-        self.given = (None if reverse_weights is None
+        self._given = (None if reverse_weights is None
                       else checked_weights('reverse_weights', reverse_weights))
-        sources = self.given, prior, self.class_weights
+        sources = self._given, prior, self.class_weights
         check('reverse_on', reverse_on,
               reverse_on != 'weighted' or any(source is not None for source in sources),
               'class weights or a prior with it (loss.balance), or raw')
@@ -247,7 +247,7 @@ class BalancedSymmetricCrossEntropy(ClassLoss):
         self.reverse_on, self.reverse_weights = reverse_on, None
         if reverse_on == 'weighted':
             self.reverse_weights = (
-                self.given if self.given is not None else self.class_weights if prior is None
+                self._given if self._given is not None else self.class_weights if prior is None
                 else 1 / (len(self.prior) * self.prior))
 
     def call(self, y_true, y_pred):
@@ -260,7 +260,7 @@ class BalancedSymmetricCrossEntropy(ClassLoss):
                     self.reverse_on, self.reverse_weights)
 
     def vectors(self):
-        return {**super().vectors(), 'reverse_weights': self.given}
+        return {**super().vectors(), 'reverse_weights': self._given}
 
     def logit_offsets(self):
         """See `base.ClassLoss`: that of BCE, then that of RCE if it differs."""
